@@ -1,0 +1,176 @@
+//! Received DICOM instances, the study they make up, and the part of their header that others ask for.
+
+use std::path::{Path, PathBuf};
+
+use dicom::core::Tag;
+use dicom::object::{FileDicomObject, InMemDicomObject, OpenFileOptions};
+
+use crate::ids::{IdError, SeriesInstanceUid, SopClassUid, SopInstanceUid, StudyInstanceUid, TransferSyntaxUid};
+
+/// A header that cannot be used. The message names no patient and no value of the file.
+#[derive(Debug, thiserror::Error)]
+pub enum HeaderError {
+    /// The file is not there or cannot be read.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// No DICOM Part 10 file, or one that ends early.
+    #[error("{path}: not a readable DICOM file: {cause}; ask the sender for it again, or check it with `dcmdump`")]
+    NotDicom {
+        /// The file.
+        path: PathBuf,
+        /// The parser's message.
+        cause: String,
+    },
+    /// A UID that every composite object must have is missing or malformed.
+    #[error("{path}: {name} {tag} is {cause}")]
+    Identity {
+        /// The file.
+        path: PathBuf,
+        /// The attribute's tag.
+        tag: Tag,
+        /// The attribute's name.
+        name: &'static str,
+        /// `missing`, or what is wrong with it.
+        cause: String,
+    },
+}
+
+/// One received composite SOP instance, on disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Instance {
+    /// Study Instance UID (0020,000D).
+    pub study: StudyInstanceUid,
+    /// Series Instance UID (0020,000E).
+    pub series: SeriesInstanceUid,
+    /// SOP Class UID (0008,0016).
+    pub sop_class: SopClassUid,
+    /// SOP Instance UID (0008,0018).
+    pub sop_instance: SopInstanceUid,
+    /// Transfer syntax of the file.
+    pub transfer_syntax: TransferSyntaxUid,
+    /// The DICOM Part 10 file.
+    pub path: PathBuf,
+}
+
+impl Instance {
+    /// Reads a file's identity.
+    pub fn open(path: &Path) -> Result<Self, HeaderError> {
+        Header::open(path)?.identity(path)
+    }
+}
+
+/// The instances of one study that belong together in one report, ordered by SOP Instance UID, each once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Study {
+    /// Study Instance UID of every instance.
+    pub uid: StudyInstanceUid,
+    /// At least one.
+    pub instances: Vec<Instance>,
+}
+
+/// A data set without its pixel data.
+#[derive(Debug, Clone)]
+pub struct Header(FileDicomObject<InMemDicomObject>);
+
+impl Header {
+    /// Reads a DICOM Part 10 file up to its pixel data.
+    pub fn open(path: &Path) -> Result<Self, HeaderError> {
+        std::fs::File::open(path).map_err(|source| HeaderError::Io { path: path.to_owned(), source })?;
+        OpenFileOptions::new()
+            .read_until(dicom::dictionary_std::tags::PIXEL_DATA)
+            .open_file(path)
+            .map(Self)
+            .map_err(|error| HeaderError::NotDicom { path: path.to_owned(), cause: root_cause(&error) })
+    }
+
+    /// The data set, for those who copy from it.
+    pub fn dataset(&self) -> &InMemDicomObject {
+        &self.0
+    }
+
+    /// Transfer syntax that the file meta information names.
+    pub fn transfer_syntax(&self) -> &str {
+        self.0.meta().transfer_syntax().trim_end_matches(['\0', ' '])
+    }
+
+    /// The first value of an attribute as trimmed text; `None` when it is absent, empty or not text.
+    pub fn text(&self, tag: Tag) -> Option<String> {
+        self.texts(tag).into_iter().next().filter(|t| !t.is_empty())
+    }
+
+    /// All values of an attribute as trimmed texts, empty ones included.
+    pub fn texts(&self, tag: Tag) -> Vec<String> {
+        let Some(element) = self.0.get(tag) else { return Vec::new() };
+        let Ok(values) = element.to_multi_str() else { return Vec::new() };
+        values.iter().map(|v| v.trim_matches(['\0', ' ']).to_owned()).collect()
+    }
+
+    /// The first value of an attribute as a non-negative whole number.
+    pub fn number(&self, tag: Tag) -> Option<u32> {
+        self.0.get(tag)?.to_int::<u32>().ok()
+    }
+
+    /// The items of a sequence attribute; none when it is absent or no sequence.
+    pub fn items(&self, tag: Tag) -> &[InMemDicomObject] {
+        self.0.get(tag).and_then(|element| element.items()).unwrap_or_default()
+    }
+
+    /// Who this is: the UIDs that a composite object must carry (PS3.3 C.7.2, C.7.3, C.12.1).
+    pub fn identity(&self, path: &Path) -> Result<Instance, HeaderError> {
+        use dicom::dictionary_std::tags;
+        Ok(Instance {
+            study: self.uid(path, tags::STUDY_INSTANCE_UID, "Study Instance UID")?,
+            series: self.uid(path, tags::SERIES_INSTANCE_UID, "Series Instance UID")?,
+            sop_class: self.uid(path, tags::SOP_CLASS_UID, "SOP Class UID")?,
+            sop_instance: self.uid(path, tags::SOP_INSTANCE_UID, "SOP Instance UID")?,
+            transfer_syntax: self.transfer_syntax().parse().map_err(|cause: IdError| HeaderError::Identity {
+                path: path.to_owned(),
+                tag: tags::TRANSFER_SYNTAX_UID,
+                name: "Transfer Syntax UID",
+                cause: cause.to_string(),
+            })?,
+            path: path.to_owned(),
+        })
+    }
+
+    fn uid<T: std::str::FromStr<Err = IdError>>(
+        &self,
+        path: &Path,
+        tag: Tag,
+        name: &'static str,
+    ) -> Result<T, HeaderError> {
+        let fail = |cause: String| HeaderError::Identity { path: path.to_owned(), tag, name, cause };
+        let text = self.text(tag).ok_or_else(|| fail("missing".into()))?;
+        text.parse().map_err(|cause: IdError| fail(cause.to_string()))
+    }
+}
+
+/// The innermost cause of an error, in one line.
+fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string().replace(['\n', '\r'], " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_dicom_is_told_in_one_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("notes.txt");
+        std::fs::write(&path, "hello").unwrap();
+        let message = Instance::open(&path).unwrap_err().to_string();
+        assert!(message.contains("not a readable DICOM file") && !message.contains('\n'), "{message}");
+        let missing = Instance::open(&dir.path().join("none.dcm")).unwrap_err().to_string();
+        assert!(missing.contains("No such file"), "{missing}");
+    }
+}
