@@ -7,5 +7,6 @@
 pub mod ids;
 
 // Floor 1: values
+pub mod config;
 pub mod finding;
 pub mod instance;

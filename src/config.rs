@@ -1,0 +1,427 @@
+//! Everything an administrator can set: one TOML file, checked before anything starts.
+//!
+//! `config/auscult.toml` documents every key; a test holds it against [`Config::default`]. Environment
+//! variables override the file: `AUSCULT__SCP__PORT=104` sets `scp.port`.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{AeTitle, Uid};
+
+mod check;
+mod load;
+
+pub use load::suspicious_variables;
+
+/// A configuration that cannot be used: where it is wrong and how to mend it.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("configuration {path}: {source}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// The file is no TOML, has an unknown key or a value of another type than the key's.
+    #[error("configuration {path}: {cause}")]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// Line, column, key and what was expected.
+        cause: String,
+    },
+    /// An environment variable `AUSCULT__...` names no key or holds no value for it.
+    #[error(
+        "environment variable AUSCULT__...: {0}; an override is written AUSCULT__SECTION__KEY, see config/auscult.toml"
+    )]
+    Environment(String),
+    /// A value is of the right type but cannot be used.
+    #[error("configuration: {key} = {value}: {remedy}")]
+    Value {
+        /// The key, dotted.
+        key: String,
+        /// The value found.
+        value: String,
+        /// What to write instead.
+        remedy: String,
+    },
+}
+
+/// The whole configuration.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where Auscult keeps what it must not lose.
+    pub state: State,
+    /// The Storage SCP.
+    pub scp: Scp,
+    /// The disk that received images go to.
+    pub spool: Spool,
+    /// When a study counts as complete.
+    pub study: Study,
+    /// Which images are offered to the model.
+    pub select: Select,
+    /// The model.
+    pub model: Model,
+    /// The report.
+    pub report: Report,
+    /// How reports are sent.
+    pub delivery: Delivery,
+    /// Where reports are sent; each gets every report.
+    pub destination: Vec<Destination>,
+    /// The log.
+    pub log: Log,
+}
+
+/// `[state]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct State {
+    /// A directory, or `auto`.
+    pub directory: PathBuf,
+}
+
+/// `[scp]`: the DICOM service that images arrive at.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Scp {
+    /// Auscult's own AE title, called and calling.
+    pub ae_title: AeTitle,
+    /// Local address to listen on.
+    pub address: IpAddr,
+    /// TCP port to listen on.
+    pub port: u16,
+    /// Which called AE titles are accepted.
+    pub called_ae_title: CalledAeTitle,
+    /// Associations served at the same time; further ones are rejected transiently.
+    pub max_associations: usize,
+    /// Largest P-DATA-TF PDU that peers may send, in bytes.
+    pub max_pdu_bytes: u32,
+    /// Seconds a peer has to send its A-ASSOCIATE-RQ (PS3.8 ARTIM timer).
+    pub negotiation_seconds: u64,
+    /// Seconds of silence after which an association is aborted.
+    pub silence_seconds: u64,
+}
+
+/// `scp.called_ae_title`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CalledAeTitle {
+    /// Only `scp.ae_title`.
+    Own,
+    /// Whatever the peer calls.
+    Any,
+}
+
+/// `[spool]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Spool {
+    /// Free space, in MiB, below which images are refused with 0xA700.
+    pub min_free_mib: u64,
+}
+
+/// `[study]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Study {
+    /// Seconds without a new image after which a study is complete.
+    pub quiet_seconds: u64,
+    /// Seconds after its first image at which a study is complete in any case.
+    pub max_wait_seconds: u64,
+}
+
+/// `[select]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Select {
+    /// What to do with DX images FOR PROCESSING.
+    pub for_processing: ForProcessing,
+    /// Fewest rows and columns that are analysed.
+    pub min_pixels_per_side: u32,
+    /// Most pixels of one image, in millions, that are decoded.
+    pub max_megapixels: u32,
+}
+
+/// `select.for_processing`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ForProcessing {
+    /// Report "not analysed".
+    Decline,
+    /// Analyse them like images for presentation.
+    Analyse,
+}
+
+/// `[model]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Model {
+    /// Directory of the model package.
+    pub package: PathBuf,
+    /// Images that may wait for the model before a study waits for a place.
+    pub queue: usize,
+}
+
+/// `[report]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Report {
+    /// SOP class of the report.
+    pub sop_class: ReportSopClass,
+    /// Whether a study without an analysed image gets a report.
+    pub not_analysed: NotAnalysed,
+    /// Content Qualification (0018,9004).
+    pub content_qualification: ContentQualification,
+    /// Series Number (0020,0011) of the report.
+    pub series_number: u32,
+    /// Manufacturer (0008,0070) of the observing device.
+    pub manufacturer: String,
+    /// Manufacturer's Model Name (0008,1090).
+    pub model_name: String,
+    /// Device Serial Number (0018,1000), or `auto`.
+    pub device_serial_number: String,
+    /// Device UID (0018,1002), or nothing for one derived from this machine's identity.
+    pub device_uid: Option<Uid>,
+    /// Station Name (0008,1010), or nothing for `scp.ae_title`.
+    pub station_name: Option<String>,
+    /// Institution Name (0008,0080), or nothing to leave it out.
+    pub institution_name: Option<String>,
+}
+
+/// `report.sop_class`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReportSopClass {
+    /// Comprehensive SR Storage, 1.2.840.10008.5.1.4.1.1.88.33
+    Comprehensive,
+    /// Enhanced SR Storage, 1.2.840.10008.5.1.4.1.1.88.22
+    Enhanced,
+    /// Comprehensive 3D SR Storage, 1.2.840.10008.5.1.4.1.1.88.34
+    Comprehensive3d,
+}
+
+/// `report.not_analysed`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NotAnalysed {
+    /// A report says so, and why.
+    Report,
+    /// No report; the log says so, and why.
+    LogOnly,
+}
+
+/// `report.content_qualification`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ContentQualification {
+    /// RESEARCH
+    Research,
+    /// PRODUCT
+    Product,
+}
+
+/// `[delivery]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Delivery {
+    /// Seconds to wait for a destination's TCP connection.
+    pub connect_seconds: u64,
+    /// Seconds to wait for each answer of a destination.
+    pub response_seconds: u64,
+    /// Seconds before the second try; doubled for each further one.
+    pub retry_first_seconds: u64,
+    /// Longest wait between two tries, in seconds.
+    pub retry_max_seconds: u64,
+    /// Hours after which a report that could not be delivered goes to `failed/`.
+    pub give_up_hours: u64,
+}
+
+/// `[[destination]]`: where reports go.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Destination {
+    /// A Storage SCP.
+    Dicom {
+        /// Name in logs and in the queue's directory.
+        name: String,
+        /// Host name or address.
+        host: String,
+        /// TCP port.
+        port: u16,
+        /// The destination's AE title.
+        ae_title: AeTitle,
+    },
+    /// A directory.
+    Folder {
+        /// Name in logs and in the queue's directory.
+        name: String,
+        /// Where the reports are put; relative to the state directory.
+        path: PathBuf,
+    },
+}
+
+impl Destination {
+    /// Its name in logs and in the queue's directory.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Dicom { name, .. } | Self::Folder { name, .. } => name,
+        }
+    }
+}
+
+/// `[log]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// Least severe level that is written.
+    pub level: LogLevel,
+    /// Form of the lines on standard error.
+    pub format: LogFormat,
+}
+
+/// `log.level`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogLevel {
+    /// Faults that need somebody.
+    Error,
+    /// What may need somebody.
+    Warn,
+    /// One line per association and study.
+    Info,
+    /// For finding a fault.
+    Debug,
+}
+
+/// `log.format`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogFormat {
+    /// For people and journald.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            state: State::default(),
+            scp: Scp::default(),
+            spool: Spool::default(),
+            study: Study::default(),
+            select: Select::default(),
+            model: Model::default(),
+            report: Report::default(),
+            delivery: Delivery::default(),
+            destination: vec![Destination::Folder { name: "reports".into(), path: "reports".into() }],
+            log: Log::default(),
+        }
+    }
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self { directory: "auto".into() }
+    }
+}
+
+impl State {
+    /// The directory meant: the configured one, or, for `auto`, systemd's `$STATE_DIRECTORY`, else
+    /// `/var/lib/auscult` where it exists, else `auscult-state` in the working directory.
+    pub fn resolved(&self) -> PathBuf {
+        const INSTALLED: &str = "/var/lib/auscult";
+        if self.directory != Path::new("auto") {
+            return self.directory.clone();
+        }
+        match std::env::var_os("STATE_DIRECTORY") {
+            Some(directory) if !directory.is_empty() => directory.into(),
+            _ if Path::new(INSTALLED).is_dir() => INSTALLED.into(),
+            _ => "auscult-state".into(),
+        }
+    }
+}
+
+impl Default for Scp {
+    fn default() -> Self {
+        Self {
+            ae_title: ae_title_auscult(),
+            address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            port: 11112,
+            called_ae_title: CalledAeTitle::Own,
+            max_associations: 64,
+            max_pdu_bytes: 131_072,
+            negotiation_seconds: 10,
+            silence_seconds: 60,
+        }
+    }
+}
+
+#[allow(clippy::expect_used, reason = "a constant that the test of the defaults parses")]
+fn ae_title_auscult() -> AeTitle {
+    "AUSCULT".parse().expect("AUSCULT is an AE title")
+}
+
+impl Default for Spool {
+    fn default() -> Self {
+        Self { min_free_mib: 512 }
+    }
+}
+
+impl Default for Study {
+    fn default() -> Self {
+        Self { quiet_seconds: 10, max_wait_seconds: 600 }
+    }
+}
+
+impl Default for Select {
+    fn default() -> Self {
+        Self { for_processing: ForProcessing::Decline, min_pixels_per_side: 200, max_megapixels: 100 }
+    }
+}
+
+impl Default for Model {
+    fn default() -> Self {
+        Self { package: "models/cxr-pneumonia-reference".into(), queue: 64 }
+    }
+}
+
+impl Default for Report {
+    fn default() -> Self {
+        Self {
+            sop_class: ReportSopClass::Comprehensive,
+            not_analysed: NotAnalysed::Report,
+            content_qualification: ContentQualification::Research,
+            series_number: 9901,
+            manufacturer: "Auscult".into(),
+            model_name: "Auscult".into(),
+            device_serial_number: "auto".into(),
+            device_uid: None,
+            station_name: None,
+            institution_name: None,
+        }
+    }
+}
+
+impl Default for Delivery {
+    fn default() -> Self {
+        Self {
+            connect_seconds: 10,
+            response_seconds: 60,
+            retry_first_seconds: 30,
+            retry_max_seconds: 900,
+            give_up_hours: 168,
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { level: LogLevel::Info, format: LogFormat::Text }
+    }
+}

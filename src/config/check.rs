@@ -1,0 +1,133 @@
+//! What a type cannot say: ranges, texts that go into the report, names that become directories.
+
+use std::collections::HashSet;
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+
+use super::{Config, ConfigError, Destination, Report};
+
+fn fault(key: impl Display, value: impl Display, remedy: impl Display) -> ConfigError {
+    ConfigError::Value { key: key.to_string(), value: value.to_string(), remedy: remedy.to_string() }
+}
+
+fn within<T: PartialOrd + Display>(key: &str, value: T, range: RangeInclusive<T>) -> Result<(), ConfigError> {
+    if range.contains(&value) {
+        return Ok(());
+    }
+    Err(fault(key, value, format_args!("use a value from {} to {}", range.start(), range.end())))
+}
+
+impl Config {
+    /// Checks every value that its type leaves open.
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        within("scp.port", self.scp.port, 1..=65535)?;
+        within("scp.max_associations", self.scp.max_associations, 1..=4096)?;
+        within("scp.max_pdu_bytes", self.scp.max_pdu_bytes, 4096..=1_048_576)?;
+        within("scp.negotiation_seconds", self.scp.negotiation_seconds, 1..=300)?;
+        within("scp.silence_seconds", self.scp.silence_seconds, 1..=3600)?;
+        within("study.quiet_seconds", self.study.quiet_seconds, 0..=3600)?;
+        within("study.max_wait_seconds", self.study.max_wait_seconds, self.study.quiet_seconds..=86_400)?;
+        within("select.min_pixels_per_side", self.select.min_pixels_per_side, 1..=4096)?;
+        within("select.max_megapixels", self.select.max_megapixels, 1..=1000)?;
+        within("model.queue", self.model.queue, 1..=10_000)?;
+        within("delivery.connect_seconds", self.delivery.connect_seconds, 1..=300)?;
+        within("delivery.response_seconds", self.delivery.response_seconds, 1..=3600)?;
+        within("delivery.retry_first_seconds", self.delivery.retry_first_seconds, 1..=3600)?;
+        let first = self.delivery.retry_first_seconds;
+        within("delivery.retry_max_seconds", self.delivery.retry_max_seconds, first..=86_400)?;
+        within("delivery.give_up_hours", self.delivery.give_up_hours, 1..=8760)?;
+        self.report.check()?;
+        check_destinations(&self.destination)
+    }
+}
+
+impl Report {
+    fn check(&self) -> Result<(), ConfigError> {
+        within("report.series_number", self.series_number, 1..=2_147_483_647)?;
+        required_text("report.manufacturer", &self.manufacturer, 64)?;
+        required_text("report.model_name", &self.model_name, 64)?;
+        required_text("report.device_serial_number", &self.device_serial_number, 64)?;
+        if let Some(name) = &self.station_name {
+            required_text("report.station_name", name, 16)?;
+        }
+        if let Some(name) = &self.institution_name {
+            required_text("report.institution_name", name, 64)?;
+        }
+        Ok(())
+    }
+}
+
+/// A text that every DICOM character set can carry (VR SH or LO, PS3.5 table 6.2-1).
+fn required_text(key: &str, value: &str, longest: usize) -> Result<(), ConfigError> {
+    let plain = value.bytes().all(|b| (0x20..0x7f).contains(&b) && b != b'\\');
+    if plain && !value.trim().is_empty() && value.len() <= longest {
+        return Ok(());
+    }
+    Err(fault(key, format_args!("{value:?}"), format_args!("use 1 to {longest} ASCII characters without a backslash")))
+}
+
+fn check_destinations(destinations: &[Destination]) -> Result<(), ConfigError> {
+    let mut names = HashSet::new();
+    if destinations.is_empty() {
+        return Err(fault("destination", "[]", "name at least one [[destination]]; reports must go somewhere"));
+    }
+    for (index, destination) in destinations.iter().enumerate() {
+        let key = |field: &str| format!("destination[{index}].{field}");
+        let name = destination.name();
+        let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        if !plain || name.is_empty() || name.len() > 32 {
+            return Err(fault(key("name"), format_args!("{name:?}"), "use 1 to 32 letters, digits, - and _"));
+        }
+        if !names.insert(name) {
+            return Err(fault(key("name"), name, "give every destination a name of its own"));
+        }
+        match destination {
+            Destination::Dicom { host, .. } if host.trim().is_empty() => {
+                return Err(fault(key("host"), "\"\"", "name the destination's host or address"));
+            }
+            Destination::Dicom { port: 0, .. } => {
+                return Err(fault(key("port"), 0, "use a value from 1 to 65535"));
+            }
+            Destination::Folder { path, .. } if path.as_os_str().is_empty() => {
+                return Err(fault(key("path"), "\"\"", "name a directory"));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_pass() {
+        Config::default().check().unwrap();
+    }
+
+    #[test]
+    fn a_fault_names_key_value_and_remedy() {
+        let mut config = Config::default();
+        config.scp.max_pdu_bytes = 10;
+        assert_eq!(
+            config.check().unwrap_err().to_string(),
+            "configuration: scp.max_pdu_bytes = 10: use a value from 4096 to 1048576"
+        );
+        config = Config::default();
+        config.report.manufacturer = "H\u{f6}fer".into();
+        assert!(config.check().unwrap_err().to_string().contains("report.manufacturer"));
+        config = Config::default();
+        config.destination.push(config.destination[0].clone());
+        assert!(config.check().unwrap_err().to_string().contains("destination[1].name"));
+        config.destination.clear();
+        assert!(config.check().is_err());
+    }
+
+    #[test]
+    fn a_destination_name_cannot_leave_its_directory() {
+        let mut config = Config::default();
+        config.destination = vec![Destination::Folder { name: "../x".into(), path: "reports".into() }];
+        assert!(config.check().unwrap_err().to_string().contains("destination[0].name"));
+    }
+}

@@ -1,0 +1,107 @@
+//! From a file and the environment to a checked [`Config`].
+
+use std::path::Path;
+
+use config::{Environment, File, FileFormat};
+
+use super::{Config, ConfigError};
+
+const PREFIX: &str = "AUSCULT";
+const SEPARATOR: &str = "__";
+
+impl Config {
+    /// Reads the file, or takes the defaults where there is none, applies the environment and checks every value.
+    pub fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
+        let text = match path {
+            Some(path) => std::fs::read_to_string(path)
+                .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?,
+            None => String::new(),
+        };
+        let name = path.unwrap_or(Path::new("(defaults)"));
+        Self::from_toml(&text, name, std::env::vars().collect())
+    }
+
+    /// The same from text; `name` is what messages call the file, `environment` holds name and value of variables.
+    pub fn from_toml(
+        text: &str,
+        name: &Path,
+        environment: std::collections::HashMap<String, String>,
+    ) -> Result<Self, ConfigError> {
+        // The file alone, strictly: the layered reader below would take "45" and 1.9 for whole numbers.
+        toml::from_str::<Self>(text).map_err(|error| malformed(name, text, &error))?;
+        let environment =
+            Environment::with_prefix(PREFIX).prefix_separator(SEPARATOR).separator(SEPARATOR).source(Some(environment));
+        let config: Self = config::Config::builder()
+            .add_source(File::from_str(text, FileFormat::Toml))
+            .add_source(environment)
+            .build()
+            .and_then(config::Config::try_deserialize)
+            .map_err(|error| ConfigError::Environment(error.to_string()))?;
+        config.check()?;
+        Ok(config)
+    }
+}
+
+/// Names in the environment that look like overrides but are none: `AUSCULT_SCP_PORT` instead of `AUSCULT__SCP__PORT`.
+pub fn suspicious_variables(names: impl Iterator<Item = String>) -> Vec<String> {
+    names.filter(|name| name.starts_with("AUSCULT_") && !name.starts_with("AUSCULT__")).collect()
+}
+
+fn malformed(name: &Path, text: &str, error: &toml::de::Error) -> ConfigError {
+    let line = error.span().map(|span| text.bytes().take(span.start).filter(|b| *b == b'\n').count() + 1);
+    let at = line.map(|line| format!("line {line}: ")).unwrap_or_default();
+    let cause = error.message().replace('\n', " ");
+    ConfigError::Malformed {
+        path: name.to_owned(),
+        cause: format!("{at}{cause}; see config/auscult.toml for every key"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Config, String> {
+        with_environment(text, &[])
+    }
+
+    fn with_environment(text: &str, environment: &[(&str, &str)]) -> Result<Config, String> {
+        let environment = environment.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+        Config::from_toml(text, Path::new("auscult.toml"), environment).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn no_file_means_the_defaults() {
+        assert_eq!(parse("").unwrap(), Config::default());
+    }
+
+    #[test]
+    fn unknown_keys_and_wrong_types_are_named_with_their_line() {
+        let message = parse("[scp]\nprot = 104\n").unwrap_err();
+        assert!(message.contains("line 2") && message.contains("prot"), "{message}");
+        for wrong in
+            ["[scp]\nport = \"104\"\n", "[scp]\nport = 104.0\n", "[scp]\nport = 70000\n", "[scp]\nae_title = 7\n"]
+        {
+            assert!(parse(wrong).unwrap_err().contains("line 2"), "{wrong}");
+        }
+        assert!(parse("[[destination]]\nkind = \"dicom\"\nname = \"pacs\"\n").unwrap_err().contains("host"));
+    }
+
+    #[test]
+    fn the_environment_overrides_the_file() {
+        let config = with_environment(
+            "[scp]\nport = 104\n",
+            &[("AUSCULT__SCP__PORT", "11113"), ("AUSCULT__SCP__AE_TITLE", "007")],
+        )
+        .unwrap();
+        assert_eq!((config.scp.port, config.scp.ae_title.as_str()), (11113, "007"));
+        let message = with_environment("", &[("AUSCULT__SCP__PROT", "1")]).unwrap_err();
+        assert!(message.contains("environment") && message.contains("prot"), "{message}");
+    }
+
+    #[test]
+    fn a_variable_with_one_underscore_is_suspicious() {
+        let names = ["AUSCULT_SCP_PORT", "AUSCULT__SCP__PORT", "HOME"].map(String::from);
+        assert_eq!(suspicious_variables(names.into_iter()), ["AUSCULT_SCP_PORT"]);
+    }
+}
