@@ -98,7 +98,9 @@ pub enum Reason {
     NotARadiograph,
     /// A radiograph of another body part.
     NotAChestImage,
-    /// A lateral or oblique view.
+    /// A lateral view.
+    LateralView,
+    /// An oblique, lordotic, decubitus or other view.
     ViewNotSupported,
     /// A DX image FOR PROCESSING.
     ForProcessing,
@@ -124,7 +126,8 @@ impl Reason {
         match self {
             Self::NotARadiograph => "not a projection radiograph",
             Self::NotAChestImage => "not a chest image",
-            Self::ViewNotSupported => "lateral view is not supported",
+            Self::LateralView => "lateral view is not supported",
+            Self::ViewNotSupported => "view not supported",
             Self::ForProcessing => "image is for processing, not for presentation",
             Self::NotAnOriginalImage => "not an original image",
             Self::PhotometricInterpretation => "photometric interpretation not supported",
@@ -278,6 +281,7 @@ mod tests {
         for reason in [
             NotARadiograph,
             NotAChestImage,
+            LateralView,
             ViewNotSupported,
             ForProcessing,
             NotAnOriginalImage,

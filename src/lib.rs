@@ -10,3 +10,13 @@ pub mod ids;
 pub mod config;
 pub mod finding;
 pub mod instance;
+pub mod pixels;
+pub mod resource;
+
+// Floor 2: crafts
+pub mod assemble;
+pub mod model;
+pub mod select;
+
+// Floor 3: stations
+pub mod inference;

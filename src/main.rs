@@ -1,2 +1,5 @@
 //! The door.
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    auscult::cli::main()
+}

@@ -114,10 +114,10 @@ mod tests {
             config.check().unwrap_err().to_string(),
             "configuration: scp.max_pdu_bytes = 10: use a value from 4096 to 1048576"
         );
-        config = Config::default();
+        config.scp.max_pdu_bytes = 16_384;
         config.report.manufacturer = "H\u{f6}fer".into();
         assert!(config.check().unwrap_err().to_string().contains("report.manufacturer"));
-        config = Config::default();
+        config.report.manufacturer = "Hoefer".into();
         config.destination.push(config.destination[0].clone());
         assert!(config.check().unwrap_err().to_string().contains("destination[1].name"));
         config.destination.clear();
@@ -126,8 +126,8 @@ mod tests {
 
     #[test]
     fn a_destination_name_cannot_leave_its_directory() {
-        let mut config = Config::default();
-        config.destination = vec![Destination::Folder { name: "../x".into(), path: "reports".into() }];
+        let outside = Destination::Folder { name: "../x".into(), path: "reports".into() };
+        let config = Config { destination: vec![outside], ..Config::default() };
         assert!(config.check().unwrap_err().to_string().contains("destination[0].name"));
     }
 }

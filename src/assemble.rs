@@ -1,0 +1,137 @@
+//! Instances become studies: complete after a quiet time, or after the longest wait. It has no clock of its
+//! own: every call brings `now`, so tests need no sleep.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use crate::config;
+use crate::ids::StudyInstanceUid;
+use crate::instance::{Instance, Study};
+
+/// A study that is still arriving.
+struct Arriving {
+    instances: Vec<Instance>,
+    first: Instant,
+    last: Instant,
+}
+
+/// The studies that are still arriving.
+pub struct Assembler {
+    quiet: Duration,
+    max_wait: Duration,
+    arriving: HashMap<StudyInstanceUid, Arriving>,
+}
+
+impl Assembler {
+    /// An assembler with the administrator's times.
+    pub fn new(settings: &config::Study) -> Self {
+        Self {
+            quiet: Duration::from_secs(settings.quiet_seconds),
+            max_wait: Duration::from_secs(settings.max_wait_seconds),
+            arriving: HashMap::new(),
+        }
+    }
+
+    /// Takes an instance that arrived at `now`. One that is there already counts as news but not twice.
+    pub fn add(&mut self, instance: Instance, now: Instant) {
+        let study = self.arriving.entry(instance.study.clone()).or_insert_with(|| Arriving {
+            instances: Vec::new(),
+            first: now,
+            last: now,
+        });
+        study.last = now;
+        if study.instances.iter().all(|known| known.path != instance.path) {
+            study.instances.push(instance);
+        }
+    }
+
+    /// The studies that are complete at `now`, the longest waiting first.
+    pub fn take_complete(&mut self, now: Instant) -> Vec<Study> {
+        let (quiet, max_wait) = (self.quiet, self.max_wait);
+        let mut complete: Vec<(StudyInstanceUid, Arriving)> =
+            self.arriving.extract_if(|_, study| study.due(quiet, max_wait) <= now).collect();
+        complete.sort_by_key(|(_, study)| study.first);
+        complete.into_iter().map(|(uid, study)| study.assembled(uid)).collect()
+    }
+
+    /// When the next study will be complete if nothing more arrives.
+    pub fn next_due(&self) -> Option<Instant> {
+        self.arriving.values().map(|study| study.due(self.quiet, self.max_wait)).min()
+    }
+
+    /// How many studies are arriving.
+    pub fn len(&self) -> usize {
+        self.arriving.len()
+    }
+
+    /// Whether no study is arriving.
+    pub fn is_empty(&self) -> bool {
+        self.arriving.is_empty()
+    }
+}
+
+impl Arriving {
+    fn due(&self, quiet: Duration, max_wait: Duration) -> Instant {
+        (self.last + quiet).min(self.first + max_wait)
+    }
+
+    fn assembled(mut self, uid: StudyInstanceUid) -> Study {
+        self.instances.sort_by(|a, b| (&a.sop_instance, &a.path).cmp(&(&b.sop_instance, &b.path)));
+        Study { uid, instances: self.instances }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn instance(study: &str, sop: &str) -> Instance {
+        Instance {
+            study: study.parse().unwrap(),
+            series: "1.2".parse().unwrap(),
+            sop_class: "1.2.840.10008.5.1.4.1.1.1".parse().unwrap(),
+            sop_instance: sop.parse().unwrap(),
+            transfer_syntax: "1.2.840.10008.1.2".parse().unwrap(),
+            path: format!("/spool/{study}/{sop}.dcm").into(),
+        }
+    }
+
+    fn assembler() -> (Assembler, impl Fn(u64) -> Instant) {
+        let start = Instant::now();
+        let assembler = Assembler::new(&config::Study { quiet_seconds: 10, max_wait_seconds: 25 });
+        (assembler, move |seconds| start + Duration::from_secs(seconds))
+    }
+
+    #[test]
+    fn a_study_is_complete_after_the_quiet_time_and_each_image_starts_it_anew() {
+        let (mut assembler, at) = assembler();
+        assembler.add(instance("1.1", "2.2"), at(0));
+        assembler.add(instance("1.1", "2.1"), at(8));
+        assembler.add(instance("1.1", "2.1"), at(8));
+        assert_eq!(assembler.next_due(), Some(at(18)));
+        assert!(assembler.take_complete(at(17)).is_empty());
+        let complete = assembler.take_complete(at(18));
+        let sops: Vec<_> = complete[0].instances.iter().map(|i| i.sop_instance.as_str()).collect();
+        assert_eq!((complete.len(), sops), (1, vec!["2.1", "2.2"]));
+        assert!(assembler.is_empty() && assembler.next_due().is_none());
+    }
+
+    #[test]
+    fn a_trickle_of_images_does_not_hold_a_study_for_ever() {
+        let (mut assembler, at) = assembler();
+        for second in [0, 6, 12, 18, 24] {
+            assembler.add(instance("1.1", &format!("2.{}", second + 1)), at(second));
+        }
+        assert_eq!(assembler.take_complete(at(25))[0].instances.len(), 5);
+    }
+
+    #[test]
+    fn studies_do_not_wait_for_each_other() {
+        let (mut assembler, at) = assembler();
+        assembler.add(instance("1.1", "2.1"), at(0));
+        assembler.add(instance("1.2", "2.2"), at(5));
+        let complete = assembler.take_complete(at(10));
+        assert_eq!(complete.iter().map(|s| s.uid.as_str()).collect::<Vec<_>>(), ["1.1"]);
+        assert_eq!(assembler.len(), 1);
+    }
+}

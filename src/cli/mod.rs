@@ -1,0 +1,94 @@
+//! The command line: one file per command. Results go to standard output, messages to standard error.
+
+mod check;
+mod classify;
+mod demo;
+mod echo;
+mod files;
+mod import;
+mod log;
+mod send;
+mod serve;
+
+use std::io::{self, ErrorKind, Write};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::ConfigError;
+use crate::daemon::StartError;
+
+/// Something failed; standard error says what.
+const FAILURE: u8 = 1;
+
+/// The configuration or the model package has to be mended first (sysexits.h: EX_CONFIG).
+const CONFIGURATION: u8 = 78;
+
+/// Flags possible pneumonia on chest radiographs and reports it to the PACS. Research use; not a medical device.
+#[derive(Parser)]
+#[command(version, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Show the whole path on bundled studies: push, classify, report
+    Demo(demo::Demo),
+    /// Run the service
+    Serve(serve::Serve),
+    /// Check configuration, model package and destinations
+    Check(check::Check),
+    /// Classify DICOM files, JPEG or PNG pictures without a PACS
+    Classify(classify::Classify),
+    /// Ask a DICOM node whether it is there (C-ECHO)
+    Echo(echo::Echo),
+    /// Send DICOM files to a node (C-STORE)
+    Send(send::Send),
+    /// Make DICOM radiographs of JPEG or PNG pictures
+    Import(import::Import),
+}
+
+/// Some of the work failed and has been reported line by line.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Failed(String);
+
+/// Runs the command that the arguments name.
+pub fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Demo(demo) => demo.run(),
+        Command::Serve(serve) => serve.run(),
+        Command::Check(check) => check.run(),
+        Command::Classify(classify) => classify.run(),
+        Command::Echo(echo) => echo.run(),
+        Command::Send(send) => send.run(),
+        Command::Import(import) => import.run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nobody is left to tell when standard error is gone.
+            let _ = writeln!(io::stderr(), "auscult: {error:#}");
+            ExitCode::from(exit_code(&error))
+        }
+    }
+}
+
+fn exit_code(error: &anyhow::Error) -> u8 {
+    let configuration = error.is::<ConfigError>()
+        || error.downcast_ref::<StartError>().is_some_and(StartError::is_configuration_fault);
+    if configuration { CONFIGURATION } else { FAILURE }
+}
+
+/// Whoever read our output has seen enough: `auscult classify ... | head`.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
+}
+
+/// A runtime for commands that talk to the network or the model.
+fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+}

@@ -1,0 +1,59 @@
+//! `auscult serve`: the service.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use sd_notify::NotifyState;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::log;
+use crate::config::{self, Config};
+use crate::daemon::Daemon;
+
+/// Run the service.
+#[derive(clap::Args)]
+pub(super) struct Serve {
+    /// Configuration file; without one the documented defaults hold
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl Serve {
+    pub(super) fn run(self) -> Result<()> {
+        let config = Config::load(self.config.as_deref())?;
+        log::start(&config.log);
+        for name in config::suspicious_variables(std::env::vars().map(|(name, _)| name)) {
+            tracing::warn!(name, "environment variable ignored; overrides have two underscores: AUSCULT__SECTION__KEY");
+        }
+        let runtime = super::runtime()?;
+        let result = runtime.block_on(serve(&config));
+        runtime.shutdown_background();
+        result
+    }
+}
+
+async fn serve(config: &Config) -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    let daemon = Daemon::start(config).await?;
+    notify(&[NotifyState::Ready]);
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hangup.recv() => tracing::info!("SIGHUP: the configuration is read at start only; restart to apply it"),
+        }
+    }
+    notify(&[NotifyState::Stopping]);
+    tracing::info!("stopping");
+    daemon.stop().await;
+    Ok(())
+}
+
+/// Tells systemd, where it listens.
+fn notify(state: &[NotifyState]) {
+    if let Err(error) = sd_notify::notify(state) {
+        tracing::debug!(%error, "systemd could not be told");
+    }
+}

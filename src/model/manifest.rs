@@ -1,0 +1,184 @@
+//! `model.toml`: what a model package says of itself. Training writes it, the service reads it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::finding::{OperatingPoint, Probability};
+
+/// The only package format there is.
+const FORMAT: u32 = 1;
+
+/// The only architecture there is: ResNet-50 without its top, Dense 128 ReLU, Dense softmax.
+const ARCHITECTURE: &str = "resnet50-dense128";
+
+/// The manifest of a model package.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// Format of the package, 1.
+    pub format: u32,
+    /// Name, as the report gives it.
+    pub name: String,
+    /// Version, as the report gives it.
+    pub version: String,
+    /// `resnet50-dense128`
+    pub architecture: String,
+    /// SHA-256 of `model.safetensors`, hexadecimal.
+    pub sha256: String,
+    /// How an image becomes a tensor.
+    pub input: InputSpec,
+    /// What the outputs mean.
+    pub output: Output,
+    /// On which data the model was measured, and the figures; free tables for readers and pages.
+    #[serde(default)]
+    pub performance: toml::Table,
+    /// Where the weights come from; a free table.
+    #[serde(default)]
+    pub training: toml::Table,
+    /// What the model must answer before it may serve.
+    pub self_test: SelfTest,
+}
+
+/// `[input]`: the preprocessing.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct InputSpec {
+    /// Columns of the network's input.
+    pub width: u32,
+    /// Rows of the network's input.
+    pub height: u32,
+    /// Equal channels, 3.
+    pub channels: u32,
+    /// How the picture is fitted.
+    pub resize: Resize,
+    /// The resampling filter.
+    pub filter: Filter,
+    /// Subtracted from each channel of the luminance 0..=1.
+    pub mean: [f32; 3],
+    /// Each channel is divided by it afterwards.
+    pub std: [f32; 3],
+}
+
+/// `input.resize`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Resize {
+    /// The whole picture fills the input; its aspect ratio is lost.
+    Stretch,
+}
+
+/// `input.filter`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Filter {
+    /// Triangle filter whose support grows with the reduction (Pillow's BILINEAR).
+    Bilinear,
+}
+
+/// `[output]`: what the outputs mean.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Output {
+    /// One label per output of the network.
+    pub labels: Vec<String>,
+    /// The label whose probability is reported.
+    pub positive: String,
+    /// Scores at or above it are flagged.
+    pub threshold: Probability,
+    /// Scores below the threshold and at or above it are undetermined.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undetermined_from: Option<Probability>,
+}
+
+impl Output {
+    /// Index of the reported label among the outputs.
+    pub fn positive_index(&self) -> usize {
+        self.labels.iter().position(|label| *label == self.positive).unwrap_or(usize::MAX)
+    }
+
+    /// Where a score turns into a statement.
+    pub fn operating_point(&self) -> OperatingPoint {
+        OperatingPoint::new(self.threshold, self.undetermined_from)
+    }
+}
+
+/// `[self_test]`: a built-in image and what the model answers to it.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct SelfTest {
+    /// The built-in image.
+    pub input: SelfTestInput,
+    /// Expected probabilities, in the order of `output.labels`.
+    pub probabilities: Vec<f64>,
+    /// Largest allowed difference of each.
+    pub tolerance: f64,
+}
+
+/// `self_test.input`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SelfTestInput {
+    /// Luminance `(x + y) / (width + height - 2)` at the input's own size.
+    Ramp,
+}
+
+impl Manifest {
+    /// Reads and checks a manifest; the error says what is wrong with it, in one line.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let manifest: Self = toml::from_str(text).map_err(|error| error.message().replace('\n', " "))?;
+        manifest.check()?;
+        Ok(manifest)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let text = |key: &str, value: &str| {
+            let plain = value.bytes().all(|b| (0x20..0x7f).contains(&b) && b != b'\\');
+            let fits = plain && !value.is_empty() && value.len() <= 32;
+            if fits { Ok(()) } else { Err(format!("{key} = {value:?} must be 1 to 32 ASCII characters")) }
+        };
+        let require = |holds: bool, message: &str| if holds { Ok(()) } else { Err(message.to_owned()) };
+        require(self.format == FORMAT, "format is not 1; this version of Auscult reads no other")?;
+        require(self.architecture == ARCHITECTURE, "architecture is not resnet50-dense128")?;
+        text("name", &self.name)?;
+        text("version", &self.version)?;
+        let digest = self.sha256.len() == 64 && self.sha256.bytes().all(|b| b.is_ascii_hexdigit());
+        require(digest, "sha256 must be 64 hexadecimal digits")?;
+        let input = &self.input;
+        let sides = (32..=1024).contains(&input.width) && (32..=1024).contains(&input.height);
+        require(sides && input.channels == 3, "input must have 3 channels and sides from 32 to 1024")?;
+        let finite = input.mean.iter().chain(&input.std).all(|v| v.is_finite());
+        require(finite && input.std.iter().all(|v| *v > 0.0), "input.mean and input.std must be finite, std above 0")?;
+        require(self.output.labels.len() >= 2, "output.labels must name at least two labels")?;
+        require(self.output.labels.contains(&self.output.positive), "output.positive must be one of output.labels")?;
+        let test = &self.self_test;
+        require(
+            test.probabilities.len() == self.output.labels.len(),
+            "self_test.probabilities must have one per label",
+        )?;
+        require(test.tolerance > 0.0 && test.tolerance <= 0.05, "self_test.tolerance must be above 0, at most 0.05")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REFERENCE: &str = include_str!("../../models/cxr-pneumonia-reference/model.toml");
+
+    #[test]
+    fn the_reference_manifest_reads() {
+        let manifest = Manifest::parse(REFERENCE).unwrap();
+        assert_eq!(manifest.output.positive_index(), 1);
+        assert_eq!(manifest.output.threshold.percent(), 50.0);
+    }
+
+    #[test]
+    fn faults_are_named() {
+        let broken = |from: &str, to: &str| Manifest::parse(&REFERENCE.replace(from, to)).unwrap_err();
+        assert!(broken("positive = \"pneumonia\"", "positive = \"flu\"").contains("output.positive"));
+        assert!(broken("format = 1", "format = 2").contains("format"));
+        assert!(broken("threshold = 0.5", "threshold = 50").contains("not between 0 and 1"));
+        assert!(broken("\"bilinear\"", "\"lanczos\"").contains("lanczos"));
+        assert!(broken("tolerance = 1e-3", "tolerance = 2").contains("self_test.tolerance"));
+        assert!(broken("channels = 3", "channels = 3\nchanels = 3").contains("chanels"));
+    }
+}

@@ -1,0 +1,189 @@
+//! The model: a package on disk, what it wants as input, the network, and the answer.
+
+mod input;
+mod manifest;
+mod network;
+mod package;
+
+use std::path::Path;
+
+use candle_core::{Device, Module, Tensor};
+
+pub use input::{Input, InputError};
+pub use manifest::{Filter, InputSpec, Manifest, Output, Resize, SelfTest, SelfTestInput};
+pub use network::WeightError;
+pub use package::{Package, PackageError};
+
+use crate::finding::{Algorithm, OperatingPoint, Probability};
+use network::ResNet50;
+
+/// What candle said, in one line: without the backtrace that it may carry.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct TensorFault(String);
+
+impl From<candle_core::Error> for TensorFault {
+    fn from(error: candle_core::Error) -> Self {
+        Self(error.to_string().lines().next().unwrap_or("unknown fault").to_owned())
+    }
+}
+
+/// A run of the model that failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// The package cannot be used.
+    #[error(transparent)]
+    Package(#[from] PackageError),
+    /// The input has not the model's shape, or the device failed.
+    #[error("the model failed on {device}: {source}")]
+    Inference {
+        /// Where it ran.
+        device: &'static str,
+        /// What candle said.
+        source: TensorFault,
+    },
+    /// The network gave something that is no probability.
+    #[error("the model answered {0}, which is no probability; the weights are damaged: install the package again")]
+    NotAProbability(f64),
+    /// The self-test gave other probabilities than the package promises.
+    #[error(
+        "model package {name}: self-test gives {found:?}, the package promises {expected:?} within {tolerance}; \
+         no image is classified with it: install the package again, or the one that belongs to this version"
+    )]
+    SelfTest {
+        /// Name of the package.
+        name: String,
+        /// Probabilities in the package.
+        expected: Vec<f64>,
+        /// Probabilities computed here.
+        found: Vec<f64>,
+        /// Largest allowed difference.
+        tolerance: f64,
+    },
+}
+
+/// A loaded model that has passed its self-test.
+pub struct Model {
+    manifest: Manifest,
+    input: Input,
+    network: ResNet50,
+    device: Device,
+}
+
+impl Model {
+    /// Loads a package and runs its self-test, which is also the warm-up.
+    pub fn load(directory: &Path) -> Result<Self, ModelError> {
+        let device = Device::Cpu;
+        let package = Package::open(directory)?;
+        let network = package.network(&device)?;
+        let input = Input::new(&package.manifest().input);
+        let model = Self { manifest: package.into_manifest(), input, network, device };
+        model.self_test()?;
+        Ok(model)
+    }
+
+    /// What the package says of itself.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// How a radiograph becomes this model's input.
+    pub fn input(&self) -> &Input {
+        &self.input
+    }
+
+    /// The name that messages give the device.
+    pub fn device(&self) -> &'static str {
+        match self.device {
+            Device::Cpu => "CPU",
+            Device::Cuda(_) => "CUDA",
+            Device::Metal(_) => "Metal",
+        }
+    }
+
+    /// Where a score turns into a statement.
+    pub fn operating_point(&self) -> OperatingPoint {
+        self.manifest.output.operating_point()
+    }
+
+    /// What a report says of this model.
+    pub fn algorithm(&self) -> Algorithm {
+        let input = &self.manifest.input;
+        Algorithm {
+            name: self.manifest.name.clone(),
+            version: self.manifest.version.clone(),
+            weights_sha256: self.manifest.sha256.clone(),
+            parameters: vec![
+                format!("architecture={}", self.manifest.architecture),
+                format!("input={}x{}", input.width, input.height),
+            ],
+        }
+    }
+
+    /// Probability of every label for every image. Input `[n, 3, height, width] f32` as [`Input::tensor`] makes
+    /// them, output `n` rows in the order of `output.labels`, each summing to 1.
+    pub fn probabilities(&self, images: &Tensor) -> Result<Vec<Vec<f64>>, ModelError> {
+        self.forward(images).map_err(|fault| self.failed(fault))
+    }
+
+    /// The score for *pneumonia* of every image; input as for [`Model::probabilities`].
+    pub fn scores(&self, images: &Tensor) -> Result<Vec<Probability>, ModelError> {
+        let positive = self.manifest.output.positive_index();
+        let score = |row: Vec<f64>| {
+            let value = row.get(positive).copied().unwrap_or(f64::NAN);
+            Probability::try_from(value).map_err(|error| ModelError::NotAProbability(error.0))
+        };
+        self.probabilities(images)?.into_iter().map(score).collect()
+    }
+
+    fn forward(&self, images: &Tensor) -> candle_core::Result<Vec<Vec<f64>>> {
+        let logits = self.network.forward(&images.to_device(&self.device)?)?;
+        let logits = logits.to_dtype(candle_core::DType::F64)?;
+        candle_nn::ops::softmax(&logits, 1)?.to_vec2::<f64>()
+    }
+
+    fn failed(&self, fault: candle_core::Error) -> ModelError {
+        ModelError::Inference { device: self.device(), source: fault.into() }
+    }
+
+    fn self_test(&self) -> Result<(), ModelError> {
+        let test = &self.manifest.self_test;
+        let image = self.input.ramp().and_then(|ramp| ramp.unsqueeze(0)).map_err(|fault| self.failed(fault))?;
+        let found = self.probabilities(&image)?.pop().unwrap_or_default();
+        let near = |(a, b): (&f64, &f64)| (a - b).abs() <= test.tolerance;
+        if found.len() == test.probabilities.len() && found.iter().zip(&test.probabilities).all(near) {
+            return Ok(());
+        }
+        Err(ModelError::SelfTest {
+            name: self.manifest.name.clone(),
+            expected: test.probabilities.clone(),
+            found,
+            tolerance: test.tolerance,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REFERENCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/models/cxr-pneumonia-reference");
+
+    #[test]
+    fn the_reference_package_passes_its_self_test() {
+        let model = Model::load(Path::new(REFERENCE)).unwrap();
+        let ramp = model.input().ramp().unwrap().unsqueeze(0).unwrap();
+        // PyTorch's figures for the same weights: models/cxr-pneumonia-reference/reference.json
+        let score = model.scores(&ramp).unwrap()[0];
+        assert!((score.fraction() - 0.274_760_900_097_286_5).abs() < 1e-5, "{score:?}");
+        assert_eq!(model.algorithm().version_with_digest(), "0.1.0+sha256:bf253d463ce462c6");
+    }
+
+    #[test]
+    fn another_answer_refuses_service() {
+        let mut model = Model::load(Path::new(REFERENCE)).unwrap();
+        model.manifest.self_test.probabilities = vec![0.5, 0.5];
+        let message = model.self_test().unwrap_err().to_string();
+        assert!(message.contains("self-test") && message.contains("install the package again"), "{message}");
+    }
+}

@@ -1,0 +1,159 @@
+//! A model package: a directory with `model.toml`, `model.safetensors` and a model card.
+
+use std::path::{Path, PathBuf};
+
+use candle_core::Device;
+use sha2::{Digest, Sha256};
+
+use super::manifest::Manifest;
+use super::network::{ResNet50, WeightError, Weights};
+
+/// A package that cannot be used, and what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum PackageError {
+    /// A file of the package is missing or cannot be read.
+    #[error("model package: {path}: {source}; set model.package to the directory of a package", path = path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// The manifest is wrong.
+    #[error("model package: {path}: {cause}", path = path.display())]
+    Manifest {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, with the key's name.
+        cause: String,
+    },
+    /// The weights are not those that the manifest belongs to.
+    #[error(
+        "model package: {path}: SHA-256 is {found}, model.toml says {expected}; \
+         the file is damaged or of another version: install the package again", path = path.display()
+    )]
+    Digest {
+        /// The file.
+        path: PathBuf,
+        /// Digest in the manifest.
+        expected: String,
+        /// Digest of the file.
+        found: String,
+    },
+    /// The weights are not those of the architecture.
+    #[error("model package: {path}: {cause}; the file is not a {architecture}", path = path.display())]
+    Weights {
+        /// The file.
+        path: PathBuf,
+        /// The architecture in the manifest.
+        architecture: String,
+        /// The tensor that is missing or has another shape.
+        cause: WeightError,
+    },
+}
+
+/// A package whose files are there and belong together.
+pub struct Package {
+    manifest: Manifest,
+    weights_path: PathBuf,
+    weights: Vec<u8>,
+}
+
+impl Package {
+    /// Reads a package and checks the weights' digest.
+    pub fn open(directory: &Path) -> Result<Self, PackageError> {
+        let read = |path: &Path| {
+            std::fs::read(path).map_err(|source| PackageError::Unreadable { path: path.to_owned(), source })
+        };
+        let manifest_path = directory.join("model.toml");
+        let malformed = |cause| PackageError::Manifest { path: manifest_path.clone(), cause };
+        let text = String::from_utf8(read(&manifest_path)?).map_err(|error| malformed(error.to_string()))?;
+        let manifest = Manifest::parse(&text).map_err(malformed)?;
+        let weights_path = directory.join("model.safetensors");
+        let weights = read(&weights_path)?;
+        let found: String = Sha256::digest(&weights).iter().map(|byte| format!("{byte:02x}")).collect();
+        if !found.eq_ignore_ascii_case(&manifest.sha256) {
+            let expected = manifest.sha256.clone();
+            return Err(PackageError::Digest { path: weights_path, expected, found });
+        }
+        Ok(Self { manifest, weights_path, weights })
+    }
+
+    /// What the package says of itself.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Gives up the weights' bytes and keeps the manifest.
+    pub fn into_manifest(self) -> Manifest {
+        self.manifest
+    }
+
+    /// Builds the network on a device, in f32.
+    pub(super) fn network(&self, device: &Device) -> Result<ResNet50, PackageError> {
+        let outputs = self.manifest.output.labels.len();
+        Weights::read(&self.weights, device).and_then(|weights| ResNet50::new(&weights, outputs)).map_err(|cause| {
+            PackageError::Weights {
+                path: self.weights_path.clone(),
+                architecture: self.manifest.architecture.clone(),
+                cause,
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REFERENCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/models/cxr-pneumonia-reference");
+
+    fn copy_of_reference() -> tempfile::TempDir {
+        let directory = tempfile::tempdir().unwrap();
+        for file in ["model.toml", "model.safetensors"] {
+            std::fs::copy(Path::new(REFERENCE).join(file), directory.path().join(file)).unwrap();
+        }
+        directory
+    }
+
+    fn fault(directory: &Path) -> String {
+        Package::open(directory).map(|_| ()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_missing_package_names_the_key() {
+        let message = fault(Path::new("/nowhere"));
+        assert!(message.contains("/nowhere/model.toml") && message.contains("model.package"), "{message}");
+    }
+
+    #[test]
+    fn damaged_weights_are_refused() {
+        let directory = copy_of_reference();
+        let path = directory.path().join("model.safetensors");
+        let mut bytes = std::fs::read(&path).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        std::fs::write(&path, bytes).unwrap();
+        assert!(fault(directory.path()).contains("SHA-256"));
+    }
+
+    #[test]
+    fn weights_of_another_network_are_refused_by_tensor() {
+        let directory = copy_of_reference();
+        let mut tensors = std::collections::HashMap::new();
+        tensors.insert(
+            "conv1.weight".to_owned(),
+            candle_core::Tensor::zeros((1, 1), candle_core::DType::F32, &Device::Cpu).unwrap(),
+        );
+        let path = directory.path().join("model.safetensors");
+        candle_core::safetensors::save(&tensors, &path).unwrap();
+        let digest: String = Sha256::digest(std::fs::read(&path).unwrap()).iter().map(|b| format!("{b:02x}")).collect();
+        let manifest = directory.path().join("model.toml");
+        let text = std::fs::read_to_string(&manifest).unwrap();
+        let reference = Manifest::parse(&text).unwrap().sha256;
+        std::fs::write(&manifest, text.replace(&reference, &digest)).unwrap();
+        let message =
+            Package::open(directory.path()).unwrap().network(&Device::Cpu).map(|_| ()).unwrap_err().to_string();
+        assert!(message.contains("conv1.weight") && message.contains("[64, 3, 7, 7]"), "{message}");
+    }
+}

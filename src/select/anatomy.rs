@@ -1,0 +1,56 @@
+//! Is it a chest? Coded body parts first, free descriptions as the last resort.
+
+use dicom::dictionary_std::tags;
+
+use super::vocabulary::{self, CHEST_TEXTS, CHEST_WORDS, OTHER_BODY_PARTS};
+use super::{Verdict, codes, declined, shown};
+use crate::finding::Reason;
+use crate::instance::Header;
+
+/// Defined terms of Body Part Examined (PS3.16 annex L) that a chest radiograph may carry.
+const CHEST_BODY_PARTS: [&str; 6] = ["CHEST", "THORAX", "LUNG", "LUNGS", "RIB", "RIBS"];
+
+/// Codes of CID 4009 and its predecessors (SCT, SRT) for what a chest radiograph shows.
+const CHEST_REGIONS: [&str; 9] =
+    ["816094009", "51185008", "T-D3000", "43799004", "39607008", "T-28000", "113197003", "T-11300", "261179002"];
+
+/// Declines what the header says is another body part.
+pub(super) fn decline(header: &Header) -> Option<Verdict> {
+    let not_chest = |values| Some(declined(Reason::NotAChestImage, "body part", values));
+    if let Some(part) = body_part(header) {
+        let shown = shown("Body Part Examined", tags::BODY_PART_EXAMINED, &part);
+        return if is_chest_text(&part) { None } else { not_chest(shown) };
+    }
+    let regions = codes(header, tags::ANATOMIC_REGION_SEQUENCE);
+    if let Some((code, _)) = regions.first() {
+        let shown = shown("Anatomic Region", tags::ANATOMIC_REGION_SEQUENCE, code);
+        return if regions.iter().any(is_chest_region) { None } else { not_chest(shown) };
+    }
+    let other = vocabulary::first_match(header, &CHEST_TEXTS, &OTHER_BODY_PARTS)?;
+    let chest = vocabulary::first_match(header, &CHEST_TEXTS, &CHEST_WORDS);
+    if chest.is_some() { None } else { not_chest(other) }
+}
+
+/// What in the header says that this is a chest; `None` where nothing does.
+pub(super) fn evidence_of_chest(header: &Header) -> Option<String> {
+    if let Some(part) = body_part(header).filter(|part| is_chest_text(part)) {
+        return Some(shown("Body Part Examined", tags::BODY_PART_EXAMINED, &part));
+    }
+    let region = codes(header, tags::ANATOMIC_REGION_SEQUENCE).into_iter().find(is_chest_region);
+    if let Some((code, _)) = region {
+        return Some(shown("Anatomic Region", tags::ANATOMIC_REGION_SEQUENCE, &code));
+    }
+    vocabulary::first_match(header, &CHEST_TEXTS, &CHEST_WORDS)
+}
+
+fn body_part(header: &Header) -> Option<String> {
+    header.text(tags::BODY_PART_EXAMINED).map(|part| part.to_uppercase())
+}
+
+fn is_chest_text(part: &str) -> bool {
+    CHEST_BODY_PARTS.contains(&part) || vocabulary::contains_word(part, &CHEST_WORDS).is_some()
+}
+
+fn is_chest_region((code, meaning): &(String, String)) -> bool {
+    CHEST_REGIONS.contains(&code.as_str()) || vocabulary::contains_word(meaning, &CHEST_WORDS).is_some()
+}

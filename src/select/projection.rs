@@ -1,0 +1,71 @@
+//! Is it a frontal view? View Position, then View Code, then Patient Orientation, then descriptions.
+//! Without a sign of another view the image counts as frontal: many CR devices name none.
+
+use dicom::dictionary_std::tags;
+
+use super::vocabulary::{self, FRONTAL_WORDS, LATERAL_WORDS, VIEW_TEXTS};
+use super::{Verdict, codes, declined, shown};
+use crate::finding::Reason;
+use crate::instance::Header;
+
+/// What an attribute says of the view.
+enum View {
+    Frontal,
+    Lateral,
+    Other,
+}
+
+/// Declines what the header says is no frontal view.
+pub(super) fn decline(header: &Header) -> Option<Verdict> {
+    let (view, values) = view_position(header)
+        .or_else(|| view_code(header))
+        .or_else(|| patient_orientation(header).filter(|(view, _)| !matches!(view, View::Frontal)))
+        .or_else(|| description(header))?;
+    match view {
+        View::Frontal => None,
+        View::Lateral => Some(declined(Reason::LateralView, "view", values)),
+        View::Other => Some(declined(Reason::ViewNotSupported, "view", values)),
+    }
+}
+
+/// View Position (0018,5101): PS3.3 C.8.1.1 and C.8.11.5, and what devices write instead.
+fn view_position(header: &Header) -> Option<(View, String)> {
+    let position = header.text(tags::VIEW_POSITION)?.to_uppercase();
+    let view = match position.as_str() {
+        "PA" | "AP" | "AP/PA" | "PA/AP" | "FRONTAL" => View::Frontal,
+        "LL" | "RL" | "LAT" | "LATERAL" | "LLAT" | "RLAT" => View::Lateral,
+        _ if vocabulary::contains_word(&position, &LATERAL_WORDS).is_some() => View::Lateral,
+        _ if vocabulary::contains_word(&position, &FRONTAL_WORDS).is_some() => View::Frontal,
+        _ => View::Other,
+    };
+    Some((view, shown("View Position", tags::VIEW_POSITION, &position)))
+}
+
+/// View Code Sequence (0054,0220): CID 4010 in SCT and SRT.
+fn view_code(header: &Header) -> Option<(View, String)> {
+    let (code, _) = codes(header, tags::VIEW_CODE_SEQUENCE).into_iter().next()?;
+    let view = match code.as_str() {
+        "399033003" | "399348003" | "272479007" | "R-10202" | "R-10206" | "R-10214" => View::Frontal,
+        "399173006" | "399198007" | "399067008" | "399260004" | "399352003" => View::Lateral,
+        "R-10236" | "R-10232" | "R-102CD" | "R-10224" | "R-10228" => View::Lateral,
+        _ => View::Other,
+    };
+    Some((view, shown("View Code", tags::VIEW_CODE_SEQUENCE, &code)))
+}
+
+/// Patient Orientation (0020,0020), PS3.3 C.7.6.1.1.1: rows that run left-right show a frontal view, rows that
+/// run front-back a lateral one.
+fn patient_orientation(header: &Header) -> Option<(View, String)> {
+    let directions = header.texts(tags::PATIENT_ORIENTATION);
+    let view = match directions.iter().filter_map(|d| d.chars().next()).collect::<Vec<_>>().as_slice() {
+        ['L' | 'R', 'F' | 'H'] | ['F' | 'H', 'L' | 'R'] => View::Frontal,
+        ['A' | 'P', _] | [_, 'A' | 'P'] => View::Lateral,
+        _ => return None,
+    };
+    Some((view, shown("Patient Orientation", tags::PATIENT_ORIENTATION, &directions.join("\\"))))
+}
+
+/// Descriptions of the series and the acquisition; the study's describe other images as well.
+fn description(header: &Header) -> Option<(View, String)> {
+    vocabulary::first_match(header, &VIEW_TEXTS, &LATERAL_WORDS).map(|values| (View::Lateral, values))
+}

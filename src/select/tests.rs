@@ -1,0 +1,123 @@
+//! Headers as devices write them, and what selection must say of each.
+
+use dicom::core::{DataElement, PrimitiveValue, VR};
+use dicom::dictionary_std::{tags, uids};
+use dicom::object::{FileMetaTableBuilder, InMemDicomObject};
+
+use super::*;
+
+type Attribute<'a> = (Tag, VR, &'a str);
+
+/// A frontal chest radiograph by its header, changed by `changes`; an empty value removes the attribute.
+fn header(changes: &[Attribute]) -> Header {
+    let mut object = InMemDicomObject::new_empty();
+    let mut put = |(tag, vr, value): Attribute| {
+        object.remove_element(tag);
+        if !value.is_empty() {
+            object.put(DataElement::new(tag, vr, value));
+        }
+    };
+    [
+        (tags::SOP_CLASS_UID, VR::UI, uids::DIGITAL_X_RAY_IMAGE_STORAGE_FOR_PRESENTATION),
+        (tags::SOP_INSTANCE_UID, VR::UI, "2.25.1"),
+        (tags::MODALITY, VR::CS, "DX"),
+        (tags::IMAGE_TYPE, VR::CS, "ORIGINAL\\PRIMARY"),
+        (tags::BODY_PART_EXAMINED, VR::CS, "CHEST"),
+        (tags::VIEW_POSITION, VR::CS, "PA"),
+        (tags::PHOTOMETRIC_INTERPRETATION, VR::CS, "MONOCHROME2"),
+    ]
+    .into_iter()
+    .chain(changes.iter().copied())
+    .for_each(&mut put);
+    for tag in [tags::ROWS, tags::COLUMNS] {
+        if object.get(tag).is_none() {
+            object.put(DataElement::new(tag, VR::US, PrimitiveValue::from(2000_u16)));
+        }
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("header.dcm");
+    let meta = FileMetaTableBuilder::new().transfer_syntax(uids::EXPLICIT_VR_LITTLE_ENDIAN);
+    object.with_meta(meta).unwrap().write_to_file(&path).unwrap();
+    Header::open(&path).unwrap()
+}
+
+fn reason(changes: &[Attribute]) -> Option<Reason> {
+    match judge(&header(changes), &Select::default()) {
+        Verdict::Accepted(_) => None,
+        Verdict::Declined(reason, _) => Some(reason),
+    }
+}
+
+#[test]
+fn frontal_chest_radiographs_are_accepted_with_their_grounds() {
+    assert_eq!(
+        judge(&header(&[]), &Select::default()),
+        Verdict::Accepted(Grounds {
+            rule: "frontal chest radiograph",
+            values: "Body Part Examined (0018,0015) = CHEST".into()
+        })
+    );
+    for accepted in [
+        &[(tags::VIEW_POSITION, VR::CS, "AP")][..],
+        &[(tags::VIEW_POSITION, VR::CS, "")],
+        &[(tags::BODY_PART_EXAMINED, VR::CS, ""), (tags::SERIES_DESCRIPTION, VR::LO, "R\u{f6}ntgen Thorax p.a.")],
+        &[(tags::MODALITY, VR::CS, "CR"), (tags::SOP_CLASS_UID, VR::UI, uids::COMPUTED_RADIOGRAPHY_IMAGE_STORAGE)],
+        &[(tags::IMAGE_TYPE, VR::CS, "DERIVED\\PRIMARY")],
+        &[(tags::VIEW_POSITION, VR::CS, ""), (tags::PATIENT_ORIENTATION, VR::CS, "L\\F")],
+        &[(tags::STUDY_DESCRIPTION, VR::LO, "Chest 2 views PA LAT")],
+    ] {
+        assert_eq!(reason(accepted), None, "{accepted:?}");
+    }
+}
+
+#[test]
+fn everything_else_is_declined_with_a_reason() {
+    for (changes, expected) in [
+        (&[(tags::VIEW_POSITION, VR::CS, "LL")][..], Reason::LateralView),
+        (&[(tags::VIEW_POSITION, VR::CS, "LAO")], Reason::ViewNotSupported),
+        (
+            &[(tags::VIEW_POSITION, VR::CS, ""), (tags::SERIES_DESCRIPTION, VR::LO, "Thorax seitlich")],
+            Reason::LateralView,
+        ),
+        (&[(tags::VIEW_POSITION, VR::CS, ""), (tags::PATIENT_ORIENTATION, VR::CS, "A\\F")], Reason::LateralView),
+        (&[(tags::BODY_PART_EXAMINED, VR::CS, "ABDOMEN")], Reason::NotAChestImage),
+        (&[(tags::BODY_PART_EXAMINED, VR::CS, "")], Reason::NotAChestImage),
+        (
+            &[(tags::MODALITY, VR::CS, "CT"), (tags::SOP_CLASS_UID, VR::UI, uids::CT_IMAGE_STORAGE)],
+            Reason::NotARadiograph,
+        ),
+        (&[(tags::PRESENTATION_INTENT_TYPE, VR::CS, "FOR PROCESSING")], Reason::ForProcessing),
+        (&[(tags::PHOTOMETRIC_INTERPRETATION, VR::CS, "RGB")], Reason::PhotometricInterpretation),
+        (&[(tags::IMAGE_TYPE, VR::CS, "DERIVED\\SECONDARY")], Reason::NotAnOriginalImage),
+    ] {
+        assert_eq!(reason(changes), Some(expected), "{changes:?}");
+    }
+}
+
+#[test]
+fn grounds_show_matched_words_and_no_free_text() {
+    let changes = [(tags::VIEW_POSITION, VR::CS, ""), (tags::SERIES_DESCRIPTION, VR::LO, "M\u{fc}ller Erika lateral")];
+    let Verdict::Declined(_, grounds) = judge(&header(&changes), &Select::default()) else { panic!("accepted") };
+    assert_eq!(grounds.to_string(), "view: Series Description (0008,103E) = LATERAL");
+}
+
+#[test]
+fn sizes_are_bounded_on_both_sides() {
+    let verdict = |min, max| {
+        let settings = Select { min_pixels_per_side: min, max_megapixels: max, ..Select::default() };
+        match judge(&header(&[]), &settings) {
+            Verdict::Declined(reason, _) => Some(reason),
+            Verdict::Accepted(_) => None,
+        }
+    };
+    assert_eq!(verdict(2001, 100), Some(Reason::ImageTooSmall));
+    assert_eq!(verdict(200, 3), Some(Reason::ImageTooLarge));
+    assert_eq!(verdict(2000, 4), None);
+}
+
+#[test]
+fn processing_images_are_analysed_on_request() {
+    let settings = Select { for_processing: ForProcessing::Analyse, ..Select::default() };
+    let changes = [(tags::PRESENTATION_INTENT_TYPE, VR::CS, "FOR PROCESSING")];
+    assert!(matches!(judge(&header(&changes), &settings), Verdict::Accepted(_)));
+}
