@@ -258,12 +258,10 @@ mod tests {
     fn the_threshold_itself_is_present() {
         let point = OperatingPoint::new(p(0.5), Some(p(0.3)));
         let of = |v| point.presence(p(v));
-        assert_eq!([of(0.5), of(0.499), of(0.3), of(0.29)], [
-            Presence::Present,
-            Presence::Undetermined,
-            Presence::Undetermined,
-            Presence::Absent
-        ]);
+        assert_eq!(
+            [of(0.5), of(0.499), of(0.3), of(0.29)],
+            [Presence::Present, Presence::Undetermined, Presence::Undetermined, Presence::Absent]
+        );
         assert_eq!(OperatingPoint::new(p(0.5), Some(p(0.6))).undetermined_from(), None);
     }
 

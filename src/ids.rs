@@ -35,9 +35,8 @@ fn trim_uid(text: &str) -> &str {
 }
 
 fn is_uid(text: &str) -> bool {
-    let component = |c: &str| {
-        !c.is_empty() && c.bytes().all(|b| b.is_ascii_digit()) && (c.len() == 1 || !c.starts_with('0'))
-    };
+    let component =
+        |c: &str| !c.is_empty() && c.bytes().all(|b| b.is_ascii_digit()) && (c.len() == 1 || !c.starts_with('0'));
     (1..=64).contains(&text.len()) && text.split('.').all(component)
 }
 

@@ -9,3 +9,4 @@ pub mod ids;
 // Floor 1: values
 pub mod finding;
 pub mod instance;
+pub mod pixels;
