@@ -8,6 +8,7 @@ pub mod ids;
 
 // Floor 1: values
 pub mod config;
+pub mod dimse;
 pub mod finding;
 pub mod instance;
 pub mod pixels;
@@ -16,7 +17,21 @@ pub mod resource;
 // Floor 2: crafts
 pub mod assemble;
 pub mod model;
+pub mod scu;
 pub mod select;
+pub mod spool;
+pub mod sr;
 
 // Floor 3: stations
+pub mod delivery;
 pub mod inference;
+pub mod scp;
+
+// Floor 4: line
+pub mod pipeline;
+
+// Floor 5: programs
+pub mod daemon;
+
+// Floor 6: door
+pub mod cli;

@@ -1,0 +1,74 @@
+//! Huffman tables (T.81 annex C), as one look-up of 16 bits.
+
+use super::super::Broken;
+use super::bits::Bits;
+
+/// A code: how long it is, and what it stands for; length 0 where there is none.
+#[derive(Debug, Clone, Copy, Default)]
+struct Code {
+    length: u8,
+    symbol: u8,
+}
+
+/// One table, indexed by the next 16 bits.
+pub(super) struct Table(Vec<Code>);
+
+impl Table {
+    /// Parses BITS and HUFFVAL (B.2.4.2); also what follows them.
+    pub fn parse(body: &[u8]) -> Result<(Self, &[u8]), Broken> {
+        let cut = Broken("a Huffman table is cut");
+        let (lengths, rest) = body.split_first_chunk::<16>().ok_or(cut)?;
+        let symbols = lengths.iter().map(|count| usize::from(*count)).sum();
+        let (symbols, rest) = rest.split_at_checked(symbols).ok_or(cut)?;
+        let of_each_code = (1_u8..).zip(lengths).flat_map(|(length, count)| (0..*count).map(move |_| length));
+        let mut table = Vec::with_capacity(1 << 16);
+        for (length, symbol) in of_each_code.zip(symbols) {
+            let end = table.len() + (1 << (16 - length));
+            if end > 1 << 16 {
+                return Err(Broken("a Huffman table with more codes than there can be"));
+            }
+            table.resize(end, Code { length, symbol: *symbol });
+        }
+        table.resize(1 << 16, Code::default());
+        Ok((Self(table), rest))
+    }
+
+    /// Takes the next code: what it stands for.
+    pub fn symbol(&self, bits: &mut Bits<'_>) -> Result<u8, Broken> {
+        let code = self.0.get(usize::from(bits.peek())).copied().unwrap_or_default();
+        if code.length == 0 {
+            return Err(Broken("a code that its Huffman table lacks"));
+        }
+        bits.skip(code.length.into())?;
+        Ok(code.symbol)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(lengths: &[u8], symbols: &[u8]) -> Vec<u8> {
+        let mut body = lengths.to_vec();
+        body.resize(16, 0);
+        body.extend(symbols);
+        body
+    }
+
+    #[test]
+    fn codes_are_numbered_from_the_shortest_on() {
+        // 0 -> 5, 10 -> 6, 110 -> 7
+        let body = table(&[1, 1, 1], &[5, 6, 7]);
+        let (table, rest) = Table::parse(&body).unwrap();
+        assert!(rest.is_empty());
+        let mut bits = Bits::new(&[0b1101_0011]);
+        assert_eq!([7, 6, 0].map(|_| table.symbol(&mut bits).ok()), [Some(7), Some(6), Some(5)]);
+        assert!(table.symbol(&mut Bits::new(&[0b1110_0000])).is_err());
+    }
+
+    #[test]
+    fn too_many_codes_are_refused() {
+        assert!(Table::parse(&table(&[3], &[1, 2, 3])).is_err());
+        assert!(Table::parse(&table(&[1], &[])).is_err());
+    }
+}

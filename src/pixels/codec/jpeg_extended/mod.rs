@@ -1,0 +1,174 @@
+//! JPEG sequential DCT with Huffman coding (ITU-T T.81, processes 1, 2 and 4), one component, 8 or 12 bits.
+//!
+//! Written from the standard. The inverse DCT is computed in floating point, so a sample is the exact one rounded;
+//! integer decoders differ from it by at most 1.
+
+mod bits;
+mod dct;
+mod huffman;
+
+use bits::Bits;
+use dct::{Block, inverse};
+use huffman::Table;
+
+use super::Broken;
+use super::markers::{DHT, DQT, DRI, Frame, SOF_BASELINE, SOF_EXTENDED, SOS, Segment, segments};
+
+/// Block coordinates of the coefficients in the order of the stream (T.81 figure A.6), as row * 8 + column.
+const ZIGZAG: [u8; 64] = [
+    0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, 12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6, 7, 14, 21,
+    28, 35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54,
+    47, 55, 62, 63,
+];
+
+/// What the marker segments before a scan set up.
+#[derive(Default)]
+struct Tables {
+    quantization: [Option<[u16; 64]>; 4],
+    dc: [Option<Table>; 4],
+    ac: [Option<Table>; 4],
+    /// Blocks between restart markers; 0 = none.
+    restart: usize,
+}
+
+/// Decodes a stream whose frame header was checked: its samples in row order.
+pub(super) fn decode(stream: &[u8]) -> Result<Vec<u16>, Broken> {
+    let (mut tables, mut frame) = (Tables::default(), None);
+    for segment in segments(stream)? {
+        let segment = segment?;
+        match segment.marker {
+            DQT => tables.set_quantization(segment.body)?,
+            DHT => tables.set_huffman(segment.body)?,
+            DRI => tables.restart = restart_interval(segment.body)?,
+            SOF_BASELINE | SOF_EXTENDED if frame.is_none() => frame = Some(Frame::parse(&segment)?),
+            SOS => {
+                let frame = frame.ok_or(Broken("a scan before its frame header"))?;
+                return Scan::new(&tables, &frame, &segment)?.decode(&frame);
+            }
+            0xc0..=0xcf => return Err(Broken("a process other than sequential Huffman coding")),
+            _ => {}
+        }
+    }
+    Err(Broken("no scan"))
+}
+
+fn restart_interval(body: &[u8]) -> Result<usize, Broken> {
+    let [high, low] = *body else { return Err(Broken("a restart interval of odd length")) };
+    Ok(u16::from_be_bytes([high, low]).into())
+}
+
+impl Tables {
+    /// T.81 B.2.4.1.
+    fn set_quantization(&mut self, mut body: &[u8]) -> Result<(), Broken> {
+        let cut = Broken("a quantization table is cut");
+        while let [head, rest @ ..] = body {
+            let mut table = [0; 64];
+            let width = if head >> 4 == 0 { 1 } else { 2 };
+            let (values, rest) = rest.split_at_checked(64 * width).ok_or(cut)?;
+            for (value, bytes) in table.iter_mut().zip(values.chunks(width)) {
+                *value = bytes.iter().fold(0, |value, byte| value << 8 | u16::from(*byte));
+            }
+            *slot(&mut self.quantization, head & 15)? = Some(table);
+            body = rest;
+        }
+        Ok(())
+    }
+
+    /// T.81 B.2.4.2.
+    fn set_huffman(&mut self, mut body: &[u8]) -> Result<(), Broken> {
+        while let [head, rest @ ..] = body {
+            let (table, rest) = Table::parse(rest)?;
+            let class = if head >> 4 == 0 { &mut self.dc } else { &mut self.ac };
+            *slot(class, head & 15)? = Some(table);
+            body = rest;
+        }
+        Ok(())
+    }
+}
+
+/// One of four table destinations.
+fn slot<T>(tables: &mut [T; 4], destination: u8) -> Result<&mut T, Broken> {
+    tables.get_mut(usize::from(destination)).ok_or(Broken("a table destination above 3"))
+}
+
+/// The only scan of a frame with one component.
+struct Scan<'a> {
+    bits: Bits<'a>,
+    quantization: &'a [u16; 64],
+    dc: &'a Table,
+    ac: &'a Table,
+    restart: usize,
+    /// The DC coefficient of the block before.
+    predicted: i32,
+}
+
+impl<'a> Scan<'a> {
+    fn new(tables: &'a Tables, frame: &Frame, scan: &Segment<'a>) -> Result<Self, Broken> {
+        let absent = Broken("a scan uses a table that the stream lacks");
+        let [1, _, selectors, 0, 63, 0] = *scan.body else { return Err(Broken("a scan of no sequential process")) };
+        Ok(Self {
+            bits: Bits::new(scan.tail),
+            quantization: find(&tables.quantization, frame.quantization).ok_or(absent)?,
+            dc: find(&tables.dc, selectors >> 4).ok_or(absent)?,
+            ac: find(&tables.ac, selectors & 15).ok_or(absent)?,
+            restart: tables.restart,
+            predicted: 0,
+        })
+    }
+
+    /// Blocks from left to right, top to bottom (T.81 A.2.2); what lies beyond the image is dropped.
+    fn decode(mut self, frame: &Frame) -> Result<Vec<u16>, Broken> {
+        let (rows, columns) = (frame.rows as usize, frame.columns as usize);
+        let mut samples = vec![0; rows * columns];
+        let mut decoded = 0;
+        for stripe in samples.chunks_mut(8 * columns.max(1)) {
+            for left in (0..columns).step_by(8) {
+                if self.restart != 0 && decoded != 0 && decoded % self.restart == 0 {
+                    self.bits = self.bits.restart()?;
+                    self.predicted = 0;
+                }
+                let block = inverse(&self.block()?, frame.precision);
+                for (line, values) in stripe.chunks_mut(columns).zip(&block) {
+                    line.iter_mut().skip(left).zip(values).for_each(|(sample, value)| *sample = *value);
+                }
+                decoded += 1;
+            }
+        }
+        Ok(samples)
+    }
+
+    /// One block's dequantized coefficients (T.81 F.2.2).
+    fn block(&mut self) -> Result<Block, Broken> {
+        let mut block = Block::default();
+        let coefficients = block.as_flattened_mut();
+        let mut set = |k: usize, value: i32| {
+            let place = ZIGZAG.get(k).and_then(|place| coefficients.get_mut(usize::from(*place)));
+            let (place, step) = place.zip(self.quantization.get(k)).ok_or(Broken("more than 64 coefficients"))?;
+            *place = value as f32 * f32::from(*step);
+            Ok(())
+        };
+        let size = self.dc.symbol(&mut self.bits)?;
+        self.predicted =
+            (self.predicted.checked_add(self.bits.signed(size)?)).ok_or(Broken("a DC value out of range"))?;
+        set(0, self.predicted)?;
+        let mut k = 1;
+        while k < 64 {
+            let symbol = self.ac.symbol(&mut self.bits)?;
+            let (zeros, size) = (usize::from(symbol >> 4), symbol & 15);
+            match (zeros, size) {
+                (15, 0) => k += 16,
+                (_, 0) => break,
+                _ => {
+                    k += zeros;
+                    set(k, self.bits.signed(size)?)?;
+                    k += 1;
+                }
+            }
+        }
+        Ok(block)
+    }
+}
+
+fn find<T>(tables: &[Option<T>; 4], destination: u8) -> Option<&T> {
+    tables.get(usize::from(destination))?.as_ref()
+}

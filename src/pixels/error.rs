@@ -1,0 +1,44 @@
+//! Why an image gives no luminance.
+
+use std::path::PathBuf;
+
+/// Why a file gives no [`Radiograph`](super::Radiograph). No message carries a value of the file that could
+/// name a patient.
+#[derive(Debug, thiserror::Error)]
+pub enum PixelError {
+    /// The file is not there or cannot be read.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// The file or its code stream is broken, or has a form that no decoder here reads.
+    #[error("pixel data could not be decoded: {0}; ask the sender for it again, or for another transfer syntax")]
+    NotDecodable(String),
+    /// Attributes of the header contradict each other or the code stream.
+    #[error("the image header is contradictory: {0}; have the sending system's service check it with `dciodvfy`")]
+    Contradictory(String),
+    /// Neither MONOCHROME1 nor MONOCHROME2.
+    #[error(
+        "photometric interpretation {0} is not supported; send the original MONOCHROME1 or MONOCHROME2 image, \
+         not a capture of it"
+    )]
+    Photometric(&'static str),
+    /// More pixels than [`Bounds::max_pixels`](super::Bounds::max_pixels).
+    #[error(
+        "image too large: {rows} x {columns} pixels, at most {max_pixels} are allowed; raise the limit if it is genuine"
+    )]
+    TooLarge {
+        /// Rows of the image.
+        rows: u64,
+        /// Columns of the image.
+        columns: u64,
+        /// The bound.
+        max_pixels: u64,
+    },
+    /// A DICOM object without Pixel Data (7FE0,0010).
+    #[error("the object has no pixel data; it is no image, leave it out of what is sent here")]
+    NoPixelData,
+}

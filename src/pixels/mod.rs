@@ -1,0 +1,67 @@
+//! From a DICOM file or a picture to luminance: what a radiologist sees, as numbers.
+//!
+//! `part10` opens the file, `header` holds what it says of its pixels, `codec` turns the code stream into
+//! `samples`, `grey` maps stored values to luminance (PS3.3 C.7.6.3, C.11.1, C.11.2); `picture` reads JPEG and
+//! PNG. `docs/decoders.md` lists which decoder serves which transfer syntax.
+
+mod codec;
+mod error;
+mod grey;
+mod header;
+mod lut;
+mod part10;
+mod picture;
+mod samples;
+
+use std::path::Path;
+
+pub use codec::DECODABLE;
+pub use error::PixelError;
+pub use picture::picture;
+
+/// One image as a radiologist sees it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Radiograph {
+    /// Rows, at least 1.
+    pub rows: usize,
+    /// Columns, at least 1.
+    pub columns: usize,
+    /// `rows * columns` values, row by row from the upper left, 0..=1, 0 = black whatever the photometric
+    /// interpretation.
+    pub luminance: Vec<f32>,
+}
+
+/// What one image may cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// Rows times columns, at most; memory and deflated data are bounded in proportion.
+    pub max_pixels: u64,
+}
+
+impl Bounds {
+    /// The number of pixels of an image that is not empty and within the bounds.
+    fn admit(&self, rows: u64, columns: u64) -> Result<usize, PixelError> {
+        if rows == 0 || columns == 0 {
+            return Err(PixelError::Contradictory("the image has no rows or no columns".into()));
+        }
+        rows.checked_mul(columns)
+            .filter(|pixels| *pixels <= self.max_pixels)
+            .and_then(|pixels| usize::try_from(pixels).ok())
+            .ok_or(PixelError::TooLarge { rows, columns, max_pixels: self.max_pixels })
+    }
+}
+
+/// Reads a DICOM Part 10 file (PS3.10) with one MONOCHROME1 or MONOCHROME2 frame.
+///
+/// Modality LUT or rescale, the first VOI LUT or else the first window or else minimum to maximum, Presentation
+/// LUT Shape and MONOCHROME1 inversion are applied; Pixel Padding is black. Overlays are not drawn.
+///
+/// # Errors
+/// Every variant of [`PixelError`].
+pub fn decode(path: &Path, bounds: &Bounds) -> Result<Radiograph, PixelError> {
+    let mut object = part10::read(path, bounds)?;
+    let header = header::Header::of(&object.dataset, bounds)?;
+    let grey = grey::Grey::of(&object.dataset, header.signed)?;
+    let samples = codec::samples(&mut object, &header)?;
+    Ok(Radiograph { rows: header.rows, columns: header.columns, luminance: grey.luminance(&samples) })
+}

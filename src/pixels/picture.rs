@@ -1,0 +1,57 @@
+//! Pictures that are no DICOM: JPEG and PNG, as training sets and screenshots have them.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::Path;
+
+use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
+
+use super::{Bounds, PixelError, Radiograph};
+
+/// Bytes of a pixel in the widest form (four channels of 16 bits).
+const WIDEST_PIXEL: u64 = 8;
+
+/// Reads a JPEG or PNG file, 8 or 16 bit. Colour becomes Rec. 601 luma, rounded as Pillow's `convert("L")` does;
+/// an alpha channel is ignored.
+///
+/// # Errors
+/// [`PixelError::Io`], [`PixelError::TooLarge`], and [`PixelError::NotDecodable`] for anything else.
+pub fn picture(path: &Path, bounds: &Bounds) -> Result<Radiograph, PixelError> {
+    let io = |source| PixelError::Io { path: path.to_owned(), source };
+    let not_decodable =
+        |error: image::ImageError| PixelError::NotDecodable(error.to_string().replace(['\n', '\r'], " "));
+    let file = BufReader::new(File::open(path).map_err(io)?);
+    let mut reader = ImageReader::new(file).with_guessed_format().map_err(io)?;
+    if !matches!(reader.format(), Some(ImageFormat::Jpeg | ImageFormat::Png)) {
+        return Err(PixelError::NotDecodable("neither a JPEG nor a PNG file".into()));
+    }
+    let mut limits = Limits::default();
+    limits.max_alloc = Some(bounds.max_pixels.saturating_mul(WIDEST_PIXEL).saturating_mul(2));
+    reader.limits(limits);
+    let decoder = reader.into_decoder().map_err(not_decodable)?;
+    let (columns, rows) = decoder.dimensions();
+    bounds.admit(rows.into(), columns.into())?;
+    let image = DynamicImage::from_decoder(decoder).map_err(not_decodable)?;
+    Ok(Radiograph { rows: rows as usize, columns: columns as usize, luminance: luminance(image) })
+}
+
+fn luminance(image: DynamicImage) -> Vec<f32> {
+    let of_byte = |level: u8| f32::from(level) / 255.0;
+    let of_word = |level: u16| f32::from(level) / 65535.0;
+    match image {
+        DynamicImage::ImageLuma8(grey) => grey.into_raw().into_iter().map(of_byte).collect(),
+        DynamicImage::ImageLuma16(grey) => grey.into_raw().into_iter().map(of_word).collect(),
+        DynamicImage::ImageLumaA8(grey) => grey.pixels().map(|pixel| of_byte(pixel.0[0])).collect(),
+        DynamicImage::ImageLumaA16(grey) => grey.pixels().map(|pixel| of_word(pixel.0[0])).collect(),
+        deep if deep.color().bytes_per_pixel() > ColorType::Rgba8.bytes_per_pixel() => {
+            deep.into_rgb16().pixels().map(|pixel| of_word(luma(pixel.0.map(u32::from)) as u16)).collect()
+        }
+        colour => colour.into_rgb8().pixels().map(|pixel| of_byte(luma(pixel.0.map(u32::from)) as u8)).collect(),
+    }
+}
+
+/// Rec. 601 luma in 16-bit fixed point.
+fn luma([red, green, blue]: [u32; 3]) -> u32 {
+    // At most 65535 * 65536 + 32768, which 32 bits hold.
+    (red * 19_595 + green * 38_470 + blue * 7_471 + 0x8000) >> 16
+}
