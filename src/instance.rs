@@ -7,6 +7,8 @@ use dicom::object::{FileDicomObject, InMemDicomObject, OpenFileOptions};
 
 use crate::ids::{IdError, SeriesInstanceUid, SopClassUid, SopInstanceUid, StudyInstanceUid, TransferSyntaxUid};
 
+mod octets;
+
 /// A header that cannot be used. The message names no patient and no value of the file.
 #[derive(Debug, thiserror::Error)]
 pub enum HeaderError {
@@ -75,7 +77,10 @@ pub struct Study {
 
 /// A data set without its pixel data.
 #[derive(Debug, Clone)]
-pub struct Header(FileDicomObject<InMemDicomObject>);
+pub struct Header {
+    object: FileDicomObject<InMemDicomObject>,
+    octets: InMemDicomObject,
+}
 
 impl Header {
     /// Reads a DICOM Part 10 file up to its pixel data.
@@ -84,18 +89,23 @@ impl Header {
         OpenFileOptions::new()
             .read_until(dicom::dictionary_std::tags::PIXEL_DATA)
             .open_file(path)
-            .map(Self)
+            .map(|object| Self { object, octets: octets::read(path) })
             .map_err(|error| HeaderError::NotDicom { path: path.to_owned(), cause: root_cause(&error) })
     }
 
-    /// The data set, for those who copy from it.
+    /// The data set, decoded.
     pub fn dataset(&self) -> &InMemDicomObject {
-        &self.0
+        &self.object
+    }
+
+    /// The standard attributes with every value as the file's bytes, for those who copy from it.
+    pub fn octets(&self) -> &InMemDicomObject {
+        &self.octets
     }
 
     /// Transfer syntax that the file meta information names.
     pub fn transfer_syntax(&self) -> &str {
-        self.0.meta().transfer_syntax().trim_end_matches(['\0', ' '])
+        self.object.meta().transfer_syntax().trim_end_matches(['\0', ' '])
     }
 
     /// The first value of an attribute as trimmed text; `None` when it is absent, empty or not text.
@@ -105,19 +115,19 @@ impl Header {
 
     /// All values of an attribute as trimmed texts, empty ones included.
     pub fn texts(&self, tag: Tag) -> Vec<String> {
-        let Some(element) = self.0.get(tag) else { return Vec::new() };
+        let Some(element) = self.object.get(tag) else { return Vec::new() };
         let Ok(values) = element.to_multi_str() else { return Vec::new() };
         values.iter().map(|v| v.trim_matches(['\0', ' ']).to_owned()).collect()
     }
 
     /// The first value of an attribute as a non-negative whole number.
     pub fn number(&self, tag: Tag) -> Option<u32> {
-        self.0.get(tag)?.to_int::<u32>().ok()
+        self.object.get(tag)?.to_int::<u32>().ok()
     }
 
     /// The items of a sequence attribute; none when it is absent or no sequence.
     pub fn items(&self, tag: Tag) -> &[InMemDicomObject] {
-        self.0.get(tag).and_then(|element| element.items()).unwrap_or_default()
+        self.object.get(tag).and_then(|element| element.items()).unwrap_or_default()
     }
 
     /// Who this is: the UIDs that a composite object must carry (PS3.3 C.7.2, C.7.3, C.12.1).

@@ -1,0 +1,157 @@
+//! Second storey: content items (PS3.3 C.17.3), one constructor for each value type that the report uses.
+
+use dicom::core::value::DataSetSequence;
+use dicom::core::{DataElement, Length, Tag, VR};
+use dicom::dictionary_std::tags;
+use dicom::object::InMemDicomObject;
+use dicom::object::mem::InMemElement;
+
+use super::attribute::element;
+use super::codes::Code;
+use crate::finding::SopReference;
+
+/// How an item relates to the one that it stands in (PS3.3 C.17.3.2.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Relationship {
+    Contains,
+    HasConceptMod,
+    HasObsContext,
+    HasAcqContext,
+}
+
+impl Relationship {
+    fn defined_term(self) -> &'static str {
+        match self {
+            Self::Contains => "CONTAINS",
+            Self::HasConceptMod => "HAS CONCEPT MOD",
+            Self::HasObsContext => "HAS OBS CONTEXT",
+            Self::HasAcqContext => "HAS ACQ CONTEXT",
+        }
+    }
+}
+
+/// One content item with its children.
+#[derive(Debug, Clone)]
+pub(super) struct Content(InMemDicomObject);
+
+impl Content {
+    fn item(value_type: &str, concept: &Code) -> Self {
+        Self(InMemDicomObject::from_element_iter([
+            element(tags::VALUE_TYPE, VR::CS, value_type),
+            code_sequence(tags::CONCEPT_NAME_CODE_SEQUENCE, concept),
+        ]))
+    }
+
+    fn with(mut self, elements: impl IntoIterator<Item = InMemElement>) -> Self {
+        elements.into_iter().for_each(|element| {
+            self.0.put(element);
+        });
+        self
+    }
+
+    /// CONTAINER (C.18.8), always SEPARATE: viewers drop the names of the items of a CONTINUOUS one.
+    pub fn container(concept: &Code, children: Vec<Content>) -> Self {
+        Self::item("CONTAINER", concept)
+            .with([element(tags::CONTINUITY_OF_CONTENT, VR::CS, "SEPARATE")])
+            .containing(children)
+    }
+
+    /// TEXT (C.18.2).
+    pub fn text(concept: &Code, text: &str) -> Self {
+        Self::item("TEXT", concept).with([element(tags::TEXT_VALUE, VR::UT, text)])
+    }
+
+    /// CODE (C.18.3).
+    pub fn code(concept: &Code, value: &Code) -> Self {
+        Self::item("CODE", concept).with([code_sequence(tags::CONCEPT_CODE_SEQUENCE, value)])
+    }
+
+    /// NUM (C.18.1); `number` is a decimal string.
+    pub fn num(concept: &Code, number: &str, unit: &Code) -> Self {
+        let measured = InMemDicomObject::from_element_iter([
+            code_sequence(tags::MEASUREMENT_UNITS_CODE_SEQUENCE, unit),
+            element(tags::NUMERIC_VALUE, VR::DS, number),
+        ]);
+        Self::item("NUM", concept).with([sequence(tags::MEASURED_VALUE_SEQUENCE, vec![measured])])
+    }
+
+    /// IMAGE (C.18.4).
+    pub fn image(concept: &Code, image: &SopReference) -> Self {
+        Self::item("IMAGE", concept).with([sequence(tags::REFERENCED_SOP_SEQUENCE, vec![sop_reference(image)])])
+    }
+
+    /// UIDREF.
+    pub fn uid_ref(concept: &Code, uid: &str) -> Self {
+        Self::item("UIDREF", concept).with([element(tags::UID, VR::UI, uid)])
+    }
+
+    /// DATE; `date` is a legal DA.
+    pub fn date(concept: &Code, date: &str) -> Self {
+        Self::item("DATE", concept).with([element(tags::DATE, VR::DA, date)])
+    }
+
+    /// TIME; `time` is a legal TM.
+    pub fn time(concept: &Code, time: &str) -> Self {
+        Self::item("TIME", concept).with([element(tags::TIME, VR::TM, time)])
+    }
+
+    /// The same item with children, in their order; none gives no Content Sequence.
+    pub fn containing(self, children: Vec<Content>) -> Self {
+        if children.is_empty() {
+            return self;
+        }
+        self.with([sequence(tags::CONTENT_SEQUENCE, children.into_iter().map(|child| child.0).collect())])
+    }
+
+    /// The same item in a relationship to its parent.
+    pub fn related(self, relationship: Relationship) -> Self {
+        self.with([element(tags::RELATIONSHIP_TYPE, VR::CS, relationship.defined_term())])
+    }
+
+    /// The same container, said to follow a template of PS3.16 (C.18.8.1.2).
+    pub fn following(self, template: &str) -> Self {
+        const DICOM_CONTENT_MAPPING_RESOURCE: &str = "1.2.840.10008.8.1.1";
+        let identification = InMemDicomObject::from_element_iter([
+            element(tags::MAPPING_RESOURCE, VR::CS, "DCMR"),
+            element(tags::MAPPING_RESOURCE_UID, VR::UI, DICOM_CONTENT_MAPPING_RESOURCE),
+            element(tags::TEMPLATE_IDENTIFIER, VR::CS, template),
+        ]);
+        self.with([sequence(tags::CONTENT_TEMPLATE_SEQUENCE, vec![identification])])
+    }
+
+    /// The elements of the item: of the root, those of the SR Document Content module (C.17.3).
+    pub fn into_elements(self) -> impl Iterator<Item = InMemElement> {
+        self.0.into_iter()
+    }
+}
+
+/// A sequence attribute.
+pub(super) fn sequence(tag: Tag, items: Vec<InMemDicomObject>) -> InMemElement {
+    DataElement::new(tag, VR::SQ, DataSetSequence::new(items, Length::UNDEFINED))
+}
+
+/// A sequence attribute with one coded entry.
+pub(super) fn code_sequence(tag: Tag, code: &Code) -> InMemElement {
+    sequence(tag, vec![code_item(code)])
+}
+
+/// A coded entry: the Basic Code Sequence Macro (PS3.3 table 8.8-1a).
+pub(super) fn code_item(code: &Code) -> InMemDicomObject {
+    let mut item = InMemDicomObject::from_element_iter([
+        element(tags::CODE_VALUE, VR::SH, &code.value),
+        element(tags::CODING_SCHEME_DESIGNATOR, VR::SH, &code.scheme),
+        element(tags::CODE_MEANING, VR::LO, &code.meaning),
+    ]);
+    if let Some(version) = &code.version {
+        item.put(element(tags::CODING_SCHEME_VERSION, VR::SH, version));
+    }
+    item
+}
+
+/// A reference: the SOP Instance Reference Macro (PS3.3 table 10-11).
+pub(super) fn sop_reference(reference: &SopReference) -> InMemDicomObject {
+    InMemDicomObject::from_element_iter([
+        element(tags::REFERENCED_SOP_CLASS_UID, VR::UI, reference.sop_class.as_str()),
+        element(tags::REFERENCED_SOP_INSTANCE_UID, VR::UI, reference.sop_instance.as_str()),
+    ])
+}

@@ -1,0 +1,255 @@
+//! Fourth storey: the document, which is the modules of PS3.3 A.35 around the content tree, and its bytes.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, FixedOffset, NaiveDateTime, NaiveTime, TimeDelta, Timelike};
+use dicom::core::VR;
+use dicom::dictionary_std::{tags, uids};
+use dicom::object::mem::InMemElement;
+use dicom::object::{FileMetaTableBuilder, InMemDicomObject};
+
+use super::attribute::{date, element, plain, time};
+use super::content::{sequence, sop_reference};
+use super::device::Device;
+use super::identity;
+use super::template::measurement_report;
+use super::wording;
+use crate::config::ContentQualification;
+use crate::finding::{Finding, Outcome, SopReference};
+use crate::ids::{
+    IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, SeriesInstanceUid, SopClassUid, SopInstanceUid,
+    StudyInstanceUid,
+};
+use crate::instance::Header;
+
+/// One image offered to the model.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// Which it is.
+    pub reference: SopReference,
+    /// What it says of the patient, the study and itself.
+    pub header: Header,
+}
+
+/// Why there is no document. The message names no patient.
+#[derive(Debug, thiserror::Error)]
+pub enum SrError {
+    /// The finding names no image.
+    #[error("a finding without an image cannot be reported")]
+    NoImage,
+    /// The images are not those of the finding, or not in its order.
+    #[error("the source images are not the images of the finding")]
+    Sources,
+    /// The document could not be encoded.
+    #[error("the report could not be encoded: {0}")]
+    Encoding(String),
+}
+
+/// A finished report: a DICOM Part 10 file (PS3.10) in Explicit VR Little Endian, and what it takes to send it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// The study it belongs to.
+    pub study: StudyInstanceUid,
+    /// Its series, in which it is alone.
+    pub series: SeriesInstanceUid,
+    /// Its SOP class.
+    pub sop_class: SopClassUid,
+    /// Its instance; the same for the same images, model and outcome.
+    pub sop_instance: SopInstanceUid,
+    /// The file.
+    pub bytes: Vec<u8>,
+}
+
+/// Reports a finding. `sources` are its images in its order; the first one says whose report it is.
+///
+/// The same arguments give the same bytes, but for the dates that come from `now`.
+pub fn document(
+    finding: &Finding,
+    sources: &[Source],
+    device: &Device,
+    now: DateTime<FixedOffset>,
+) -> Result<Report, SrError> {
+    let first = sources.first().ok_or(SrError::NoImage)?;
+    if !finding.images.iter().map(|image| &image.image).eq(sources.iter().map(|source| &source.reference)) {
+        return Err(SrError::Sources);
+    }
+    let image = first.header.octets();
+    let (series, sop_instance) = instance_uids(finding, device);
+    let mut object = InMemDicomObject::from_element_iter(identity::taken_over(image));
+    let modules = [
+        sop_common(device, &sop_instance),
+        sr_document_series(finding, device, &series),
+        general_equipment(finding, device),
+        sr_document_general(finding, image),
+        dates(moment(sources, now)),
+        measurement_report(finding, sources, device).into_elements().collect(),
+    ];
+    modules.into_iter().flatten().for_each(|element| {
+        object.put(element);
+    });
+    object.put(element(tags::STUDY_INSTANCE_UID, VR::UI, finding.study.as_str()));
+    Ok(Report {
+        study: finding.study.clone(),
+        series,
+        sop_class: device.sop_class.clone(),
+        sop_instance,
+        bytes: part10(object)?,
+    })
+}
+
+/// The report's series and instance: the same as long as everything it says is the same.
+fn instance_uids(finding: &Finding, device: &Device) -> (SeriesInstanceUid, SopInstanceUid) {
+    let uid = |reference: &SopReference| reference.sop_instance.as_str().to_owned();
+    let mut images: Vec<String> =
+        finding.images.iter().map(|image| format!("{}={}", uid(&image.image), outcome(finding, image.outcome))).collect();
+    images.sort_unstable();
+    let mut evidence: Vec<String> = finding.evidence.iter().map(uid).collect();
+    evidence.sort_unstable();
+    evidence.dedup();
+    let point = &finding.operating_point;
+    let said = [
+        finding.study.as_str(),
+        &images.join("\\"),
+        &evidence.join("\\"),
+        &finding.algorithm.name,
+        &finding.algorithm.version_with_digest(),
+        device.sop_class.as_str(),
+        "reading",
+        "en-US",
+        &wording::exact_percent(point.threshold()),
+        &point.undetermined_from().map(wording::exact_percent).unwrap_or_default(),
+    ];
+    let derived = |what: &'static str| said.iter().copied().chain([what]).collect::<Vec<_>>();
+    (SeriesInstanceUid::derived(&derived("series")), SopInstanceUid::derived(&derived("instance")))
+}
+
+/// The answer and not the score: another processor's last digit is no other report.
+fn outcome(finding: &Finding, outcome: Outcome) -> String {
+    match outcome {
+        Outcome::Analysed(score) => format!("{:?}", finding.operating_point.presence(score)),
+        Outcome::NotAnalysed(reason) => format!("{reason:?}"),
+    }
+}
+
+/// SOP Common (C.12.1), but for what comes from the image.
+fn sop_common(device: &Device, sop_instance: &SopInstanceUid) -> Vec<InMemElement> {
+    let qualification = match device.content_qualification {
+        ContentQualification::Research => "RESEARCH",
+        ContentQualification::Product => "PRODUCT",
+    };
+    vec![
+        element(tags::SOP_CLASS_UID, VR::UI, device.sop_class.as_str()),
+        element(tags::SOP_INSTANCE_UID, VR::UI, sop_instance.as_str()),
+        element(tags::CONTENT_QUALIFICATION, VR::CS, qualification),
+    ]
+}
+
+/// SR Document Series (C.17.1).
+fn sr_document_series(finding: &Finding, device: &Device, series: &SeriesInstanceUid) -> Vec<InMemElement> {
+    vec![
+        element(tags::MODALITY, VR::CS, "SR"),
+        element(tags::SERIES_INSTANCE_UID, VR::UI, series.as_str()),
+        element(tags::SERIES_NUMBER, VR::IS, device.series_number.to_string()),
+        element(tags::SERIES_DESCRIPTION, VR::LO, finding.headline()),
+        sequence(tags::REFERENCED_PERFORMED_PROCEDURE_STEP_SEQUENCE, Vec::new()),
+    ]
+}
+
+/// General Equipment (C.7.5.1): ours, never the image's.
+fn general_equipment(finding: &Finding, device: &Device) -> Vec<InMemElement> {
+    let algorithm = &finding.algorithm;
+    let model = wording::line(&format!("{} {}", algorithm.name, algorithm.version_with_digest()), 64);
+    let versions = format!("{}\\{model}", env!("CARGO_PKG_VERSION"));
+    let mut elements = vec![
+        element(tags::MANUFACTURER, VR::LO, &device.manufacturer),
+        element(tags::MANUFACTURER_MODEL_NAME, VR::LO, &device.model_name),
+        element(tags::DEVICE_SERIAL_NUMBER, VR::LO, &device.serial_number),
+        element(tags::SOFTWARE_VERSIONS, VR::LO, versions),
+        element(tags::STATION_NAME, VR::SH, &device.station_name),
+        element(tags::DEVICE_UID, VR::UI, device.uid.as_str()),
+    ];
+    elements.extend(device.institution_name.as_ref().map(|name| element(tags::INSTITUTION_NAME, VR::LO, name)));
+    elements
+}
+
+/// SR Document General (C.17.2), but for its dates.
+fn sr_document_general(finding: &Finding, image: &InMemDicomObject) -> Vec<InMemElement> {
+    let why = wording::completion_description(finding);
+    let mut elements = vec![
+        element(tags::INSTANCE_NUMBER, VR::IS, "1"),
+        element(tags::COMPLETION_FLAG, VR::CS, if why.is_some() { "PARTIAL" } else { "COMPLETE" }),
+        element(tags::VERIFICATION_FLAG, VR::CS, "UNVERIFIED"),
+        element(tags::PRELIMINARY_FLAG, VR::CS, "PRELIMINARY"),
+        identity::performed_procedure(image),
+        sequence(tags::CURRENT_REQUESTED_PROCEDURE_EVIDENCE_SEQUENCE, vec![evidence(finding)]),
+    ];
+    elements.extend(why.map(|why| element(tags::COMPLETION_FLAG_DESCRIPTION, VR::LO, why)));
+    let request = identity::request(image, &finding.study);
+    elements.extend(request.map(|request| sequence(tags::REFERENCED_REQUEST_SEQUENCE, vec![request])));
+    elements
+}
+
+/// Every instance received of the study, each once: the Hierarchical SOP Instance Reference Macro (table C.17-3).
+fn evidence(finding: &Finding) -> InMemDicomObject {
+    let mut instances: Vec<_> = finding.images.iter().map(|image| &image.image).chain(&finding.evidence).collect();
+    instances.sort_by_key(|reference| &reference.sop_instance);
+    instances.dedup_by_key(|reference| &reference.sop_instance);
+    let mut series: BTreeMap<&SeriesInstanceUid, Vec<InMemDicomObject>> = BTreeMap::new();
+    for reference in instances {
+        series.entry(&reference.series).or_default().push(sop_reference(reference));
+    }
+    let series = series.into_iter().map(|(uid, instances)| {
+        InMemDicomObject::from_element_iter([
+            element(tags::SERIES_INSTANCE_UID, VR::UI, uid.as_str()),
+            sequence(tags::REFERENCED_SOP_SEQUENCE, instances),
+        ])
+    });
+    InMemDicomObject::from_element_iter([
+        element(tags::STUDY_INSTANCE_UID, VR::UI, finding.study.as_str()),
+        sequence(tags::REFERENCED_SERIES_SEQUENCE, series.collect()),
+    ])
+}
+
+/// When the report was made, in the time zone that the image declares, and never before an image was.
+fn moment(sources: &[Source], now: DateTime<FixedOffset>) -> NaiveDateTime {
+    let zone = sources.first().and_then(|source| identity::time_zone(source.header.octets()));
+    let zone = zone.and_then(FixedOffset::east_opt).unwrap_or(*now.offset());
+    let now = now.with_timezone(&zone).naive_local();
+    let latest = sources.iter().flat_map(image_moments).max().map_or(now, |image| now.max(image));
+    let whole = latest.with_nanosecond(0).unwrap_or(latest);
+    if whole < latest && latest > now { whole + TimeDelta::seconds(1) } else { whole }
+}
+
+/// When the study took place and when the image was made.
+fn image_moments(source: &Source) -> Vec<NaiveDateTime> {
+    let octets = source.header.octets();
+    let day = |tag| date(plain(octets, tag, VR::DA)?.as_bytes());
+    let hour = |tag| time(plain(octets, tag, VR::TM)?.as_bytes());
+    let study_time = hour(tags::STUDY_TIME).unwrap_or(NaiveTime::MIN);
+    let pairs = [
+        (tags::STUDY_DATE, tags::STUDY_TIME),
+        (tags::CONTENT_DATE, tags::CONTENT_TIME),
+        (tags::ACQUISITION_DATE, tags::ACQUISITION_TIME),
+    ];
+    pairs.iter().filter_map(|(d, t)| Some(day(*d)?.and_time(hour(*t).unwrap_or(study_time)))).collect()
+}
+
+/// The report's own dates, all the same.
+fn dates(moment: NaiveDateTime) -> Vec<InMemElement> {
+    let (date, time) = (moment.format("%Y%m%d").to_string(), moment.format("%H%M%S").to_string());
+    let dates = [tags::INSTANCE_CREATION_DATE, tags::SERIES_DATE, tags::CONTENT_DATE];
+    let times = [tags::INSTANCE_CREATION_TIME, tags::SERIES_TIME, tags::CONTENT_TIME];
+    let dates = dates.into_iter().map(|tag| element(tag, VR::DA, &date));
+    dates.chain(times.into_iter().map(|tag| element(tag, VR::TM, &time))).collect()
+}
+
+fn part10(object: InMemDicomObject) -> Result<Vec<u8>, SrError> {
+    let meta = FileMetaTableBuilder::new()
+        .transfer_syntax(uids::EXPLICIT_VR_LITTLE_ENDIAN)
+        .implementation_class_uid(IMPLEMENTATION_CLASS_UID)
+        .implementation_version_name(IMPLEMENTATION_VERSION_NAME);
+    let file = object.with_meta(meta).map_err(|error| SrError::Encoding(error.to_string()))?;
+    let mut bytes = Vec::new();
+    file.write_all(&mut bytes).map_err(|error| SrError::Encoding(error.to_string()))?;
+    Ok(bytes)
+}

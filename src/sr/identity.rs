@@ -1,0 +1,174 @@
+//! Whose report it is: the Patient, General Study and Patient Study modules (PS3.3 C.7.1.1, C.7.2.1, C.7.2.2) and
+//! the request (table C.17-2), taken over from the image octet for octet with its character set.
+//!
+//! What names the patient, the study or the order goes over as it is, even where it breaks its value
+//! representation: an archive files the report by these octets, and another spelling would be another patient.
+//! Every other attribute goes over when it is legal, and otherwise is left out (type 3) or empty (type 2).
+
+use dicom::core::{Tag, VR};
+use dicom::dictionary_std::tags;
+use dicom::object::InMemDicomObject;
+use dicom::object::mem::InMemElement;
+
+use super::attribute::{codes, element, items, legal, plain, verbatim};
+use super::codes::Code;
+use super::content::{code_item, sequence};
+use crate::ids::StudyInstanceUid;
+
+/// How an attribute goes over.
+enum Rule {
+    /// Names patient, study or order; type 2.
+    Name(VR),
+    /// Names patient, study or order; type 3.
+    OptionalName(VR),
+    /// Describes; type 2.
+    Fact(VR),
+    /// Describes; type 3.
+    OptionalFact(VR),
+    /// A sequence of coded entries; type 3.
+    Codes,
+    /// A sequence of items with these attributes, of which the first must have a value; type 3.
+    Items(&'static [(Tag, Rule)]),
+}
+
+use Rule::{Codes, Fact, Items, Name, OptionalFact, OptionalName};
+
+/// HL7v2 Hierarchic Designator Macro (PS3.3 table 10-17).
+const ISSUER: &[(Tag, Rule)] = &[
+    (tags::LOCAL_NAMESPACE_ENTITY_ID, OptionalName(VR::UT)),
+    (tags::UNIVERSAL_ENTITY_ID, OptionalName(VR::UT)),
+    (tags::UNIVERSAL_ENTITY_ID_TYPE, OptionalFact(VR::CS)),
+];
+
+/// Issuer of Patient ID Macro (PS3.3 table 10-18), without the assigning facility.
+const ISSUER_QUALIFIERS: &[(Tag, Rule)] = &[
+    (tags::UNIVERSAL_ENTITY_ID, OptionalName(VR::UT)),
+    (tags::UNIVERSAL_ENTITY_ID_TYPE, OptionalFact(VR::CS)),
+    (tags::IDENTIFIER_TYPE_CODE, OptionalFact(VR::CS)),
+];
+
+const OTHER_PATIENT_ID: &[(Tag, Rule)] = &[
+    (tags::PATIENT_ID, Name(VR::LO)),
+    (tags::TYPE_OF_PATIENT_ID, Fact(VR::CS)),
+    (tags::ISSUER_OF_PATIENT_ID, OptionalName(VR::LO)),
+    (tags::ISSUER_OF_PATIENT_ID_QUALIFIERS_SEQUENCE, Items(ISSUER_QUALIFIERS)),
+];
+
+const TAKEN_OVER: &[(Tag, Rule)] = &[
+    // SOP Common
+    (tags::SPECIFIC_CHARACTER_SET, OptionalName(VR::CS)),
+    (tags::TIMEZONE_OFFSET_FROM_UTC, OptionalFact(VR::SH)),
+    // Patient
+    (tags::PATIENT_NAME, Name(VR::PN)),
+    (tags::PATIENT_ID, Name(VR::LO)),
+    (tags::ISSUER_OF_PATIENT_ID, OptionalName(VR::LO)),
+    (tags::ISSUER_OF_PATIENT_ID_QUALIFIERS_SEQUENCE, Items(ISSUER_QUALIFIERS)),
+    (tags::OTHER_PATIENT_I_DS_SEQUENCE, Items(OTHER_PATIENT_ID)),
+    (tags::PATIENT_BIRTH_DATE, Fact(VR::DA)),
+    (tags::PATIENT_BIRTH_TIME, OptionalFact(VR::TM)),
+    (tags::PATIENT_SEX, Fact(VR::CS)),
+    (tags::OTHER_PATIENT_NAMES, OptionalFact(VR::PN)),
+    (tags::ETHNIC_GROUP, OptionalFact(VR::SH)),
+    (tags::PATIENT_IDENTITY_REMOVED, OptionalFact(VR::CS)),
+    (tags::DEIDENTIFICATION_METHOD, OptionalFact(VR::LO)),
+    (tags::DEIDENTIFICATION_METHOD_CODE_SEQUENCE, Codes),
+    // General Study
+    (tags::STUDY_DATE, Fact(VR::DA)),
+    (tags::STUDY_TIME, Fact(VR::TM)),
+    (tags::REFERRING_PHYSICIAN_NAME, Name(VR::PN)),
+    (tags::STUDY_ID, Name(VR::SH)),
+    (tags::ACCESSION_NUMBER, Name(VR::SH)),
+    (tags::ISSUER_OF_ACCESSION_NUMBER_SEQUENCE, Items(ISSUER)),
+    (tags::STUDY_DESCRIPTION, OptionalFact(VR::LO)),
+    (tags::PROCEDURE_CODE_SEQUENCE, Codes),
+    (tags::PHYSICIANS_OF_RECORD, OptionalFact(VR::PN)),
+    (tags::REQUESTING_SERVICE, OptionalFact(VR::LO)),
+    // Patient Study
+    (tags::PATIENT_AGE, OptionalFact(VR::AS)),
+    (tags::PATIENT_SIZE, OptionalFact(VR::DS)),
+    (tags::PATIENT_WEIGHT, OptionalFact(VR::DS)),
+    (tags::ADMISSION_ID, OptionalName(VR::LO)),
+];
+
+/// The attributes that report and image share.
+pub(super) fn taken_over(image: &InMemDicomObject) -> Vec<InMemElement> {
+    TAKEN_OVER.iter().filter_map(|(tag, rule)| take_over(image, *tag, rule)).collect()
+}
+
+fn take_over(image: &InMemDicomObject, tag: Tag, rule: &Rule) -> Option<InMemElement> {
+    match rule {
+        Name(vr) => Some(element(tag, *vr, verbatim(image, tag).unwrap_or_default())),
+        OptionalName(vr) => Some(element(tag, *vr, verbatim(image, tag)?)),
+        Fact(vr) => Some(element(tag, *vr, legal(image, tag, *vr).unwrap_or_default())),
+        OptionalFact(vr) => Some(element(tag, *vr, legal(image, tag, *vr)?)),
+        Codes => coded(tag, codes(image, tag)),
+        Items(rules) => {
+            let items: Vec<_> = items(image, tag).iter().filter_map(|item| take_over_item(item, rules)).collect();
+            (!items.is_empty()).then(|| sequence(tag, items))
+        }
+    }
+}
+
+fn take_over_item(item: &InMemDicomObject, rules: &[(Tag, Rule)]) -> Option<InMemDicomObject> {
+    let (first, _) = rules.first()?;
+    verbatim(item, *first)?;
+    Some(InMemDicomObject::from_element_iter(rules.iter().filter_map(|(tag, rule)| take_over(item, *tag, rule))))
+}
+
+fn coded(tag: Tag, codes: Vec<Code>) -> Option<InMemElement> {
+    (!codes.is_empty()).then(|| sequence(tag, codes.iter().map(code_item).collect()))
+}
+
+/// Referenced Request Sequence (0040,A370): one item when the image names an order.
+pub(super) fn request(image: &InMemDicomObject, study: &StudyInstanceUid) -> Option<InMemDicomObject> {
+    let attributes = items(image, tags::REQUEST_ATTRIBUTES_SEQUENCE).first();
+    if attributes.is_none() && verbatim(image, tags::ACCESSION_NUMBER).is_none() {
+        return None;
+    }
+    let either = |tag| verbatim(image, tag).or_else(|| verbatim(attributes?, tag));
+    let described = |tag| attributes.and_then(|a| legal(a, tag, VR::LO)).or_else(|| legal(image, tag, VR::LO));
+    let named = |tag| attributes.and_then(|a| verbatim(a, tag)).or_else(|| verbatim(image, tag)).unwrap_or_default();
+    let code = attributes.map(|a| codes(a, tags::REQUESTED_PROCEDURE_CODE_SEQUENCE)).unwrap_or_default();
+    let code = code.into_iter().chain(codes(image, tags::REQUESTED_PROCEDURE_CODE_SEQUENCE)).next();
+    let description = described(tags::REQUESTED_PROCEDURE_DESCRIPTION).unwrap_or_default();
+    Some(InMemDicomObject::from_element_iter([
+        element(tags::STUDY_INSTANCE_UID, VR::UI, study.as_str()),
+        sequence(tags::REFERENCED_STUDY_SEQUENCE, Vec::new()),
+        element(tags::ACCESSION_NUMBER, VR::SH, either(tags::ACCESSION_NUMBER).unwrap_or_default()),
+        element(
+            tags::PLACER_ORDER_NUMBER_IMAGING_SERVICE_REQUEST,
+            VR::LO,
+            named(tags::PLACER_ORDER_NUMBER_IMAGING_SERVICE_REQUEST),
+        ),
+        element(
+            tags::FILLER_ORDER_NUMBER_IMAGING_SERVICE_REQUEST,
+            VR::LO,
+            named(tags::FILLER_ORDER_NUMBER_IMAGING_SERVICE_REQUEST),
+        ),
+        element(tags::REQUESTED_PROCEDURE_ID, VR::SH, named(tags::REQUESTED_PROCEDURE_ID)),
+        element(tags::REQUESTED_PROCEDURE_DESCRIPTION, VR::LO, description),
+        sequence(tags::REQUESTED_PROCEDURE_CODE_SEQUENCE, code.iter().map(code_item).collect()),
+    ]))
+}
+
+/// Performed Procedure Code Sequence (0040,A372): what was done, as the image says it.
+pub(super) fn performed_procedure(image: &InMemDicomObject) -> InMemElement {
+    let codes = codes(image, tags::PROCEDURE_CODE_SEQUENCE);
+    sequence(tags::PERFORMED_PROCEDURE_CODE_SEQUENCE, codes.iter().map(code_item).collect())
+}
+
+/// The image's Timezone Offset From UTC (0008,0201) in seconds, `+HHMM` or `-HHMM`.
+pub(super) fn time_zone(image: &InMemDicomObject) -> Option<i32> {
+    let text = plain(image, tags::TIMEZONE_OFFSET_FROM_UTC, VR::SH)?;
+    let (sign, figures) = text.split_at_checked(1)?;
+    let (hours, minutes) = figures.split_at_checked(2)?;
+    let figures_only = figures.len() == 4 && figures.bytes().all(|figure| figure.is_ascii_digit());
+    let (hours, minutes): (i32, i32) = (hours.parse().ok()?, minutes.parse().ok()?);
+    let seconds = (hours * 60 + minutes) * 60;
+    match sign {
+        _ if !figures_only || hours > 14 || minutes > 59 => None,
+        "+" => Some(seconds),
+        "-" => Some(-seconds),
+        _ => None,
+    }
+}

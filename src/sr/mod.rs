@@ -1,0 +1,21 @@
+//! The report: a [`Finding`](crate::finding::Finding) as a DICOM Structured Report (PS3.3 A.35, PS3.16 TID 1500).
+//!
+//! Four storeys, each standing on the ones before it: [`codes`] (every code once), [`content`] (content items),
+//! [`template`] (the rows of the templates), [`document`] (modules around the tree, and the bytes). Beside them
+//! stand [`wording`] (what the reader reads), [`attribute`] and [`identity`] (whose report it is, copied octet
+//! for octet from the image) and [`device`] (who observes).
+
+mod attribute;
+mod codes;
+mod content;
+mod device;
+mod document;
+mod identity;
+mod template;
+#[cfg(test)]
+mod testimony;
+mod wording;
+
+pub use device::{Device, Installation};
+pub use document::{Report, Source, SrError, document};
+pub use wording::conclusion;
