@@ -8,5 +8,13 @@ pub mod ids;
 
 // Floor 1: values
 pub mod config;
+pub mod dimse;
 pub mod finding;
 pub mod instance;
+
+// Floor 2: crafts
+pub mod scu;
+pub mod spool;
+
+// Floor 3: stations
+pub mod scp;
