@@ -1,0 +1,145 @@
+//! Directories and files of the spool: private to their owner, synced with the directory they stand in.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use super::SpoolError;
+use crate::ids::{SopInstanceUid, StudyInstanceUid};
+
+/// Where everything lies.
+#[derive(Debug, Clone)]
+pub(super) struct Layout {
+    root: PathBuf,
+}
+
+impl Layout {
+    pub(super) fn new(root: &Path) -> Self {
+        Self { root: root.to_owned() }
+    }
+
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(super) fn incoming(&self) -> PathBuf {
+        self.root.join("incoming")
+    }
+
+    pub(super) fn part(&self, number: u64) -> PathBuf {
+        self.incoming().join(format!("{number}.part"))
+    }
+
+    pub(super) fn studies(&self) -> PathBuf {
+        self.root.join("studies")
+    }
+
+    pub(super) fn study(&self, study: &StudyInstanceUid) -> PathBuf {
+        self.studies().join(study.as_str())
+    }
+
+    pub(super) fn instance(&self, study: &StudyInstanceUid, instance: &SopInstanceUid) -> PathBuf {
+        self.study(study).join(format!("{instance}.dcm"))
+    }
+
+    pub(super) fn conflicts(&self, study: &StudyInstanceUid) -> PathBuf {
+        self.root.join("conflicts").join(study.as_str())
+    }
+
+    pub(super) fn failed(&self, study: &StudyInstanceUid) -> PathBuf {
+        self.root.join("failed").join(study.as_str())
+    }
+
+    pub(super) fn quarantine(&self) -> PathBuf {
+        self.root.join("quarantine")
+    }
+
+    pub(super) fn create(&self) -> Result<(), SpoolError> {
+        [self.incoming(), self.studies()].iter().try_for_each(|directory| make_directory(directory))
+    }
+
+    /// Holds off a second process for as long as the returned file is open.
+    pub(super) fn lock(&self) -> Result<File, SpoolError> {
+        let path = self.root.join("lock");
+        let mut options = OpenOptions::new();
+        let opened = options.write(true).create(true).truncate(false).mode(0o600).open(&path);
+        let file = opened.map_err(SpoolError::io("open", &path))?;
+        match file.try_lock() {
+            Ok(()) => Ok(file),
+            Err(TryLockError::WouldBlock) => Err(SpoolError::InUse { path }),
+            Err(TryLockError::Error(source)) => Err(SpoolError::Io { doing: "lock", path, source }),
+        }
+    }
+
+    /// Removes a study's directory if nothing is in it.
+    pub(super) fn remove_study_directory(&self, study: &StudyInstanceUid) -> Result<(), SpoolError> {
+        let path = self.study(study);
+        match fs::remove_dir(&path) {
+            Err(error) if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty) => {
+                Err(SpoolError::io("remove", &path)(error))
+            }
+            _ => sync_directory(&self.studies()),
+        }
+    }
+}
+
+/// Makes a directory and those above it, each synced into its parent.
+pub(super) fn make_directory(path: &Path) -> Result<(), SpoolError> {
+    if path.as_os_str().is_empty() || path.is_dir() {
+        return Ok(());
+    }
+    let parent = path.parent().unwrap_or(Path::new(""));
+    make_directory(parent)?;
+    match DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            return Err(SpoolError::io("create", path)(error));
+        }
+        _ => {}
+    }
+    sync_directory(parent)
+}
+
+/// Makes the entries of a directory durable.
+pub(super) fn sync_directory(path: &Path) -> Result<(), SpoolError> {
+    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+    File::open(path).and_then(|directory| directory.sync_all()).map_err(SpoolError::io("sync", path))
+}
+
+/// A new file that only its owner can read.
+pub(super) fn create_file(path: &Path) -> Result<File, SpoolError> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create_new(true).mode(0o600).open(path).map_err(SpoolError::io("create", path))
+}
+
+/// Removes a file; one that is not there is removed already.
+pub(super) fn remove(path: &Path) -> Result<(), SpoolError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(SpoolError::io("remove", path)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Moves a file into a directory under its own name, or the first free one after it.
+pub(super) fn move_into(path: &Path, directory: &Path) -> Result<PathBuf, SpoolError> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    for number in 0_u64.. {
+        let target = match number {
+            0 => directory.join(&*name),
+            _ => directory.join(format!("{name}.{number}")),
+        };
+        match fs::hard_link(path, &target) {
+            Ok(()) => return remove(path).map(|()| target),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(target),
+            Err(error) => return Err(SpoolError::io("move", path)(error)),
+        }
+    }
+    Ok(directory.join(&*name))
+}
+
+/// Space that an unprivileged process may still use.
+pub(super) fn free_mib(path: &Path) -> Result<u64, SpoolError> {
+    let state = rustix::fs::statvfs(path).map_err(|error| SpoolError::io("measure", path)(error.into()))?;
+    Ok(state.f_bavail.saturating_mul(state.f_frsize) / (1024 * 1024))
+}
