@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinSet;
 
 use crate::assemble::Assembler;
 use crate::config::Config;
@@ -97,12 +97,7 @@ impl Daemon {
             calling: config.scp.ae_title.clone(),
             state,
         })?;
-        let device = Device::new(
-            &config.report,
-            &config.scp.ae_title,
-            &Installation::of_this_machine(),
-            inference.algorithm(),
-        );
+        let device = Device::new(&config.report, &config.scp.ae_title, &Installation::of_this_machine());
         let pipeline = Pipeline {
             examiner: Examiner::new(config.select.clone(), inference),
             device: Arc::new(device),

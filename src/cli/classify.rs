@@ -54,12 +54,7 @@ impl Classify {
         let session = Session {
             examiner: Examiner::new(config.select.clone(), inference.clone()),
             bounds: Bounds { max_pixels: u64::from(config.select.max_megapixels) * 1_000_000 },
-            device: Device::new(
-                &config.report,
-                &config.scp.ae_title,
-                &Installation::of_this_machine(),
-                inference.algorithm(),
-            ),
+            device: Device::new(&config.report, &config.scp.ae_title, &Installation::of_this_machine()),
             form: if self.json { Form::Json } else { Form::Text },
             reports: self.sr,
         };

@@ -87,7 +87,7 @@ impl Courier {
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
             () = self.news.notified(), if listens => {}
-            _ = stop.wait_for(|stop| *stop) => {}
+            () = async { drop(stop.wait_for(|stop| *stop).await) } => {}
         }
     }
 

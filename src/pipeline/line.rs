@@ -43,7 +43,7 @@ impl Line {
                 Some(arrival) = arrived.recv() => self.assembler.add(arrival.instance, arrival.received),
                 () = until(due), if due.is_some() => self.complete.extend(self.assembler.take_complete(Instant::now())),
                 Some(ended) = self.running.join_next() => self.ended(ended.ok()).await,
-                _ = stop.wait_for(|stop| *stop) => break,
+                () = stopped(&mut stop) => break,
             }
         }
         while let Some(ended) = self.running.join_next().await {
@@ -73,12 +73,17 @@ impl Line {
             }
             Some((study, Err(error))) => {
                 tracing::error!(study = %study.uid, %error, "study set aside in failed/");
-                if let Err(error) = self.pipeline.spool.fail(&study) {
+                if let Err(error) = self.pipeline.spool.fail(&study).await {
                     tracing::error!(study = %study.uid, %error, "study could not be set aside; it is tried at the next start");
                 }
             }
         }
     }
+}
+
+/// Returns when `stop` turns true or its sender is gone.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
 }
 
 async fn until(due: Option<Instant>) {

@@ -214,7 +214,7 @@ impl Pipeline {
                 }
             }
         }
-        Ok(self.spool.finish(study)?)
+        Ok(self.spool.finish(study).await?)
     }
 
     async fn queue(&self, examination: Examination) -> Result<(), PipelineError> {
