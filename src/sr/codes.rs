@@ -43,7 +43,7 @@ const fn sct(value: &'static str, meaning: &'static str) -> Code {
 
 macro_rules! codes {
     ($($(#[$doc:meta])* $name:ident = $code:expr;)*) => {
-        $($(#[$doc])* pub(super) const $name: Code = $code;)*
+        $($(#[$doc])* pub(super) static $name: Code = $code;)*
     };
 }
 
@@ -121,11 +121,11 @@ codes! {
 }
 
 /// CID 29 (PS3.16), the acquisition modality of an image from its Modality (0008,0060).
-pub(super) fn modality(value: &str) -> Option<Code> {
-    MODALITIES.iter().find(|code| code.value.as_ref() == value.as_bytes()).cloned()
+pub(super) fn modality(value: &str) -> Option<&'static Code> {
+    MODALITIES.iter().find(|code| code.value.as_ref() == value.as_bytes())
 }
 
-const MODALITIES: &[Code] = &[
+static MODALITIES: [Code; 23] = [
     dcm("DX", "Digital Radiography"),
     dcm("CR", "Computed Radiography"),
     dcm("RG", "Radiographic imaging"),

@@ -100,8 +100,11 @@ pub fn document(
 /// The report's series and instance: the same as long as everything it says is the same.
 fn instance_uids(finding: &Finding, device: &Device) -> (SeriesInstanceUid, SopInstanceUid) {
     let uid = |reference: &SopReference| reference.sop_instance.as_str().to_owned();
-    let mut images: Vec<String> =
-        finding.images.iter().map(|image| format!("{}={}", uid(&image.image), outcome(finding, image.outcome))).collect();
+    let mut images: Vec<String> = finding
+        .images
+        .iter()
+        .map(|image| format!("{}={}", uid(&image.image), outcome(finding, image.outcome)))
+        .collect();
     images.sort_unstable();
     let mut evidence: Vec<String> = finding.evidence.iter().map(uid).collect();
     evidence.sort_unstable();

@@ -54,6 +54,9 @@ const OTHER_PATIENT_ID: &[(Tag, Rule)] = &[
     (tags::ISSUER_OF_PATIENT_ID_QUALIFIERS_SEQUENCE, Items(ISSUER_QUALIFIERS)),
 ];
 
+/// Ethnic Group, retired in favour of a code sequence, and still in every image.
+const ETHNIC_GROUP: Tag = Tag(0x0010, 0x2160);
+
 const TAKEN_OVER: &[(Tag, Rule)] = &[
     // SOP Common
     (tags::SPECIFIC_CHARACTER_SET, OptionalName(VR::CS)),
@@ -68,7 +71,7 @@ const TAKEN_OVER: &[(Tag, Rule)] = &[
     (tags::PATIENT_BIRTH_TIME, OptionalFact(VR::TM)),
     (tags::PATIENT_SEX, Fact(VR::CS)),
     (tags::OTHER_PATIENT_NAMES, OptionalFact(VR::PN)),
-    (tags::ETHNIC_GROUP, OptionalFact(VR::SH)),
+    (ETHNIC_GROUP, OptionalFact(VR::SH)),
     (tags::PATIENT_IDENTITY_REMOVED, OptionalFact(VR::CS)),
     (tags::DEIDENTIFICATION_METHOD, OptionalFact(VR::LO)),
     (tags::DEIDENTIFICATION_METHOD_CODE_SEQUENCE, Codes),

@@ -46,7 +46,7 @@ fn device_observer(device: &Device) -> [Content; 6] {
 fn procedure(sources: &[Source]) -> Code {
     let image = sources.first().map(|source| source.header.octets());
     let said = image.and_then(|image| coded(image, tags::PROCEDURE_CODE_SEQUENCE).into_iter().next());
-    said.filter(|code| !code.is_retired()).unwrap_or(codes::PLAIN_CHEST_XRAY)
+    said.filter(|code| !code.is_retired()).unwrap_or_else(|| codes::PLAIN_CHEST_XRAY.clone())
 }
 
 /// TID 1600 Image Library, with one TID 1601 entry for each image offered to the model.
@@ -63,15 +63,14 @@ fn image_descriptors(source: &Source) -> Vec<Content> {
     let (header, octets) = (&source.header, source.header.octets());
     let date = |concept, tag| plain(octets, tag, VR::DA).map(|date| Content::date(concept, &date));
     let time = |concept, tag| plain(octets, tag, VR::TM).map(|time| Content::time(concept, &time));
-    let pixels = |concept, tag| {
-        header.number(tag).map(|count| Content::num(concept, &count.to_string(), &codes::PIXELS))
-    };
+    let pixels =
+        |concept, tag| header.number(tag).map(|count| Content::num(concept, &count.to_string(), &codes::PIXELS));
     let [vertical, horizontal] = pixel_spacing(source);
     let millimetres =
         |concept, spacing: Option<String>| spacing.map(|mm| Content::num(concept, &mm, &codes::MILLIMETRES));
     let [row, column] = patient_orientation(source);
     let rows = [
-        modality(source).map(|modality| Content::code(&codes::MODALITY, &modality)),
+        modality(source).map(|modality| Content::code(&codes::MODALITY, modality)),
         date(&codes::STUDY_DATE, tags::STUDY_DATE),
         time(&codes::STUDY_TIME, tags::STUDY_TIME),
         date(&codes::ACQUISITION_DATE, tags::ACQUISITION_DATE),
@@ -87,7 +86,7 @@ fn image_descriptors(source: &Source) -> Vec<Content> {
     rows.into_iter().flatten().map(|row| row.related(HasAcqContext)).collect()
 }
 
-fn modality(source: &Source) -> Option<Code> {
+fn modality(source: &Source) -> Option<&'static Code> {
     codes::modality(&plain(source.header.octets(), tags::MODALITY, VR::CS)?)
 }
 
@@ -145,7 +144,7 @@ fn measurement_group(number: usize, image: &SopReference, score: Probability, fi
     let certainty = wording::score_number(score, point);
     rows.extend([
         Content::num(&codes::CERTAINTY_OF_FINDING, &certainty, &codes::PERCENT).related(Contains),
-        Content::code(&codes::PNEUMONIA, &presence_code(presence)).related(Contains),
+        Content::code(&codes::PNEUMONIA, presence_code(presence)).related(Contains),
         Content::image(&codes::SOURCE_OF_MEASUREMENT, image).related(Contains),
     ]);
     Content::container(&codes::MEASUREMENT_GROUP, rows).following("1501")
@@ -156,11 +155,11 @@ fn tracking_uid(image: &SopReference) -> Uid {
     Uid::derived(&[image.sop_instance.as_str(), "pneumonia"])
 }
 
-fn presence_code(presence: Presence) -> Code {
+fn presence_code(presence: Presence) -> &'static Code {
     match presence {
-        Presence::Present => codes::PRESENT,
-        Presence::Absent => codes::ABSENT,
-        Presence::Undetermined => codes::UNDETERMINED,
+        Presence::Present => &codes::PRESENT,
+        Presence::Absent => &codes::ABSENT,
+        Presence::Undetermined => &codes::UNDETERMINED,
     }
 }
 
@@ -183,18 +182,18 @@ fn algorithm_identification(algorithm: &Algorithm, point: &OperatingPoint) -> Ve
 
 /// Qualitative Evaluations of the study: the processing summary (CID 6047).
 fn qualitative_evaluations(finding: &Finding) -> Content {
-    let summary = Content::code(&codes::CAD_SUMMARY, &processing_summary(finding)).related(Contains);
+    let summary = Content::code(&codes::CAD_SUMMARY, processing_summary(finding)).related(Contains);
     Content::container(&codes::QUALITATIVE_EVALUATIONS, vec![summary])
 }
 
 /// Undetermined counts as a finding, so that a worklist sorted by this code shows it to somebody.
-fn processing_summary(finding: &Finding) -> Code {
+fn processing_summary(finding: &Finding) -> &'static Code {
     let complete = finding.declined().next().is_none();
     match finding.presence() {
-        None => codes::NONE_SUCCEEDED,
-        Some(Presence::Absent) if complete => codes::ALL_SUCCEEDED_WITHOUT_FINDINGS,
-        Some(Presence::Absent) => codes::SOME_SUCCEEDED_WITHOUT_FINDINGS,
-        Some(_) if complete => codes::ALL_SUCCEEDED_WITH_FINDINGS,
-        Some(_) => codes::SOME_SUCCEEDED_WITH_FINDINGS,
+        None => &codes::NONE_SUCCEEDED,
+        Some(Presence::Absent) if complete => &codes::ALL_SUCCEEDED_WITHOUT_FINDINGS,
+        Some(Presence::Absent) => &codes::SOME_SUCCEEDED_WITHOUT_FINDINGS,
+        Some(_) if complete => &codes::ALL_SUCCEEDED_WITH_FINDINGS,
+        Some(_) => &codes::SOME_SUCCEEDED_WITH_FINDINGS,
     }
 }

@@ -1,8 +1,6 @@
 //! Findings and images for the tests of this room.
 
-use crate::finding::{
-    Algorithm, Finding, ImageFinding, OperatingPoint, Outcome, Probability, Reason, SopReference,
-};
+use crate::finding::{Algorithm, Finding, ImageFinding, OperatingPoint, Outcome, Probability, Reason, SopReference};
 
 pub(super) fn p(value: f64) -> Probability {
     Probability::try_from(value).unwrap()

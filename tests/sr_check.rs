@@ -1,0 +1,173 @@
+//! Reports of real images before foreign judges: DCMTK's and dicom3tools' checkers where they are installed, and
+//! the project's acceptance check where `../shared` is there. `AUSCULT_SR_OUT=dir` keeps the reports.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use auscult::config::{Report as Settings, ReportSopClass};
+use auscult::finding::{Algorithm, Finding, ImageFinding, OperatingPoint, Outcome, Probability, Reason, SopReference};
+use auscult::instance::{Header, Instance};
+use auscult::sr::{Device, Installation, Report, Source, document};
+use chrono::{DateTime, FixedOffset};
+
+const SHARED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared");
+
+fn scored(score: f64) -> Outcome {
+    Outcome::Analysed(Probability::try_from(score).unwrap())
+}
+
+const fn declined(reason: Reason) -> Outcome {
+    Outcome::NotAnalysed(reason)
+}
+
+/// Images of one study with what became of them, and what the judge is to find in their report.
+struct Case {
+    name: String,
+    images: Vec<(PathBuf, Outcome)>,
+    sop_class: ReportSopClass,
+    expect: &'static str,
+}
+
+impl Case {
+    fn new(name: &str, images: &[(&str, Outcome)], expect: &'static str) -> Self {
+        let images = images.iter().map(|(path, outcome)| (Path::new(SHARED).join(path), *outcome)).collect();
+        Self { name: name.to_owned(), images, sop_class: ReportSopClass::Comprehensive, expect }
+    }
+
+    fn report(&self) -> Report {
+        let mut sources: Vec<(Source, Outcome)> =
+            self.images.iter().map(|(path, outcome)| (source(path), *outcome)).collect();
+        sources.sort_by(|(a, _), (b, _)| a.reference.sop_instance.cmp(&b.reference.sop_instance));
+        let images: Vec<_> = sources
+            .iter()
+            .map(|(source, outcome)| ImageFinding { image: source.reference.clone(), outcome: *outcome })
+            .collect();
+        let half = Probability::try_from(0.5).unwrap();
+        let lower = Probability::try_from(0.3).unwrap();
+        let finding = Finding {
+            study: Instance::open(&self.images[0].0).unwrap().study,
+            evidence: images.iter().map(|image| image.image.clone()).collect(),
+            images,
+            algorithm: Algorithm {
+                name: "cxr-pneumonia-reference".into(),
+                version: "1.0.0".into(),
+                weights_sha256: "0123456789abcdef".repeat(4),
+                parameters: vec!["input=224x224x3".into()],
+            },
+            operating_point: OperatingPoint::new(half, Some(lower)),
+        };
+        let settings = Settings { sop_class: self.sop_class, ..Settings::default() };
+        let device = Device::new(&settings, &"AUSCULT".parse().unwrap(), &Installation::of_this_machine());
+        let sources: Vec<Source> = sources.into_iter().map(|(source, _)| source).collect();
+        document(&finding, &sources, &device, now()).unwrap()
+    }
+}
+
+fn source(path: &Path) -> Source {
+    let instance = Instance::open(path).unwrap();
+    let reference =
+        SopReference { series: instance.series, sop_class: instance.sop_class, sop_instance: instance.sop_instance };
+    Source { reference, header: Header::open(path).unwrap() }
+}
+
+fn now() -> DateTime<FixedOffset> {
+    DateTime::parse_from_rfc3339("2026-03-01T10:15:00+01:00").unwrap()
+}
+
+fn cases() -> Vec<Case> {
+    const PA: &str = "samples/sr/dx_pa.dcm";
+    const LATERAL: &str = "samples/sr/dx_lat.dcm";
+    const CT: &str = "data/dicom/pydicom_test_files/CT_small.dcm";
+    let lateral = (LATERAL, declined(Reason::ViewNotSupported));
+    let mut cases = vec![
+        Case::new("positive", &[(PA, scored(0.931_187))], "positive"),
+        Case::new("negative", &[(PA, scored(0.0725))], "negative"),
+        Case::new("undetermined", &[(PA, scored(0.499_96))], "undetermined"),
+        Case::new("not-analysed", &[lateral], "failed"),
+        Case::new("not-analysed-ct", &[(CT, declined(Reason::NotARadiograph))], "failed"),
+        Case::new("partial", &[(PA, scored(0.0725)), lateral], "partial"),
+        Case::new("two-images", &[(PA, scored(0.0725)), (LATERAL, scored(0.8))], "positive"),
+    ];
+    for (name, sop_class) in
+        [("enhanced", ReportSopClass::Enhanced), ("comprehensive-3d", ReportSopClass::Comprehensive3d)]
+    {
+        cases.push(Case { sop_class, ..Case::new(name, &[(PA, scored(0.931_187))], "positive") });
+    }
+    for name in ["dx_utf8", "edge_cr", "edge_jp", "edge_tz"] {
+        cases.push(Case::new(name, &[(&format!("samples/sr/{name}.dcm"), scored(0.7))], "positive"));
+    }
+    for name in ["utf8-japanese", "gb18030", "implicit-le-12bit", "explicit-be-12bit", "deflated-12bit", "cr-no-view"] {
+        cases.push(Case::new(name, &[(&format!("data/dicom/derived/{name}.dcm"), scored(0.2))], "negative"));
+    }
+    cases
+}
+
+/// The reports as files: in `AUSCULT_SR_OUT`, else in `scratch`.
+fn written(scratch: &Path) -> Vec<(Case, PathBuf)> {
+    let directory = std::env::var_os("AUSCULT_SR_OUT").map_or(scratch.to_owned(), PathBuf::from);
+    let write = |case: Case| {
+        let path = directory.join(format!("{}.dcm", case.name));
+        std::fs::write(&path, case.report().bytes).unwrap();
+        (case, path)
+    };
+    cases().into_iter().map(write).collect()
+}
+
+fn has_shared() -> bool {
+    let there = Path::new(SHARED).is_dir();
+    if !there {
+        eprintln!("skipped: no ../shared with sample images");
+    }
+    there
+}
+
+/// Standard output and error of a program; `None`, said aloud, when it is not installed.
+fn said(program: impl AsRef<std::ffi::OsStr>, arguments: &[&std::ffi::OsStr]) -> Option<(bool, String)> {
+    let name = program.as_ref().to_owned();
+    let Ok(output) = Command::new(program).args(arguments).output() else {
+        eprintln!("skipped: {} is not installed", name.display());
+        return None;
+    };
+    let text = [output.stdout, output.stderr].map(|out| String::from_utf8_lossy(&out).into_owned()).concat();
+    Some((output.status.success(), text))
+}
+
+#[test]
+fn dicom3tools_and_dcmtk_find_no_fault() {
+    if !has_shared() {
+        return;
+    }
+    let scratch = tempfile::tempdir().unwrap();
+    for (case, path) in written(scratch.path()) {
+        if let Some((_, text)) = said("dciodvfy", &[path.as_os_str()]) {
+            let faults: Vec<_> = text
+                .lines()
+                .filter(|line| line.starts_with("Error") || line.starts_with("Warning"))
+                .filter(|line| !line.contains("needed to build DICOMDIR"))
+                .collect();
+            assert_eq!(faults, Vec::<&str>::new(), "{}", case.name);
+        }
+        // DCMTK's SR tools read no character set with code extensions.
+        if let Some((success, text)) = said("dsrdump", &[path.as_os_str()]).filter(|_| case.name != "edge_jp") {
+            assert!(success && !text.contains("E: "), "{}: {text}", case.name);
+        }
+    }
+}
+
+#[test]
+#[ignore = "minutes long: several foreign tools for each report"]
+fn the_acceptance_check_passes_every_report() {
+    if !has_shared() {
+        return;
+    }
+    let judge = Path::new(SHARED).join("tools/check_sr/check_sr");
+    let scratch = tempfile::tempdir().unwrap();
+    for (case, path) in written(scratch.path()) {
+        let mut arguments = vec![path.as_os_str()];
+        arguments.extend(case.images.iter().map(|(image, _)| image.as_os_str()));
+        arguments.extend(["--fast", "--expect", case.expect].map(std::ffi::OsStr::new));
+        let Some((success, text)) = said(&judge, &arguments) else { return };
+        let faults: Vec<_> = text.lines().filter(|line| line.starts_with("FAIL")).collect();
+        assert!(success && faults.is_empty(), "{}: {faults:#?}", case.name);
+    }
+}
