@@ -1,1 +1,134 @@
-//! Placeholder.
+//! The Storage and Verification SCP: admits associations, one task each, and answers no C-STORE with success
+//! before the object is durable in the spool.
+//!
+//! A fault of a peer ends its own association and nothing else.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::{Duration, Instant};
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::{JoinError, JoinSet};
+
+use crate::config;
+use crate::dimse::Priority;
+use crate::ids::AeTitle;
+use crate::instance::Instance;
+use crate::spool::Spool;
+
+mod association;
+mod lifecycle;
+mod negotiation;
+mod store;
+
+/// Connections that may wait for their association besides those that have one. They cost a descriptor each.
+const MAX_WAITING: usize = 512;
+/// Pause after the operating system refuses a connection, mostly for want of descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// An instance that has just become durable.
+#[derive(Debug, Clone)]
+pub struct Arrived {
+    /// The instance, in the spool.
+    pub instance: Instance,
+    /// Who sent it.
+    pub calling: AeTitle,
+    /// When its last byte came.
+    pub received: Instant,
+    /// Priority (0000,0700) of its C-STORE-RQ.
+    pub priority: Priority,
+}
+
+/// What the station has done since it started.
+#[derive(Debug, Default)]
+pub struct Stats {
+    /// Associations accepted.
+    pub associations_accepted: AtomicU64,
+    /// Associations rejected.
+    pub associations_rejected: AtomicU64,
+    /// Associations and connections that did not end in an orderly way.
+    pub associations_aborted: AtomicU64,
+    /// Instances answered with success.
+    pub instances_stored: AtomicU64,
+    /// Instances answered with a failure.
+    pub instances_refused: AtomicU64,
+    /// Bytes of data sets received, refused ones included.
+    pub data_set_bytes: AtomicU64,
+}
+
+/// What every association needs of its station.
+#[derive(Debug)]
+struct Station {
+    settings: config::Scp,
+    spool: Spool,
+    stored: mpsc::Sender<Arrived>,
+    stats: Arc<Stats>,
+    seats: Arc<Semaphore>,
+}
+
+impl Station {
+    fn silence(&self) -> Duration {
+        Duration::from_secs(self.settings.silence_seconds)
+    }
+}
+
+/// Serves until `stop` becomes true or its sender is dropped; then takes no further connection, lets every
+/// association finish the message it is in, aborts it, and returns when the last has ended.
+/// Dropping the future ends all associations at once: whoever drains sets the deadline.
+pub async fn serve(
+    listener: TcpListener,
+    settings: config::Scp,
+    spool: Spool,
+    stored: mpsc::Sender<Arrived>,
+    stats: Arc<Stats>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let seats = Arc::new(Semaphore::new(settings.max_associations));
+    let station = Arc::new(Station { settings, spool, stored, stats, seats });
+    let mut associations = JoinSet::new();
+    loop {
+        tokio::select! {
+            () = stopped(&mut stop) => break,
+            Some(ended) = associations.join_next() => note_panic(ended),
+            accepted = listener.accept() => match accepted {
+                Ok(connection) => admit(&station, &mut associations, connection, &stop),
+                Err(error) => {
+                    tracing::warn!(%error, "no connection can be accepted for now; raise LimitNOFILE if this goes on");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            },
+        }
+    }
+    drop(listener);
+    while let Some(ended) = associations.join_next().await {
+        note_panic(ended);
+    }
+}
+
+fn admit(
+    station: &Arc<Station>,
+    associations: &mut JoinSet<()>,
+    (stream, peer): (TcpStream, SocketAddr),
+    stop: &watch::Receiver<bool>,
+) {
+    if associations.len() >= station.settings.max_associations.saturating_add(MAX_WAITING) {
+        tracing::warn!(%peer, "connection closed: too many connections wait for an association");
+        return;
+    }
+    associations.spawn(lifecycle::run(station.clone(), stream, peer, stop.clone()));
+}
+
+/// Ready once the station is to stop.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+fn note_panic(ended: Result<(), JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        tracing::error!("an association ended in an internal error; please report it");
+    }
+}

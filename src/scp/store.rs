@@ -1,0 +1,137 @@
+//! C-STORE (PS3.7 9.1.1, PS3.4 B.2): the data set goes to the spool as it arrives, and the status tells the truth.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
+
+use tokio::time::timeout;
+
+use super::Arrived;
+use super::association::{Association, Fault};
+use super::negotiation::Context;
+use crate::dimse::command::StoreRq;
+use crate::dimse::{DataSet, Part, Status};
+use crate::instance::HeaderError;
+use crate::spool::{Arrival, Incoming, SpoolError, Stored};
+
+/// An object that is not taken, and why.
+#[derive(Debug)]
+struct Refused {
+    status: Status,
+    why: String,
+}
+
+impl Refused {
+    fn new(status: Status, why: &str) -> Self {
+        Self { status, why: why.to_owned() }
+    }
+}
+
+impl From<SpoolError> for Refused {
+    fn from(error: SpoolError) -> Self {
+        let status = match &error {
+            SpoolError::Mismatch { .. } => Status::MISMATCH,
+            SpoolError::Unreadable(HeaderError::NotDicom { .. } | HeaderError::Identity { .. }) => {
+                Status::CANNOT_UNDERSTAND
+            }
+            SpoolError::Panic { .. } => Status::PROCESSING_FAILURE,
+            SpoolError::Unreadable(HeaderError::Io { .. })
+            | SpoolError::Io { .. }
+            | SpoolError::OutOfSpace { .. }
+            | SpoolError::InUse { .. }
+            | SpoolError::TooManyConflicts { .. } => Status::OUT_OF_RESOURCES,
+        };
+        Self { status, why: error.to_string() }
+    }
+}
+
+impl Association {
+    /// Takes the data set of a C-STORE-RQ, whatever becomes of it, and says what did.
+    pub(super) async fn store(&mut self, context: &Context, request: &StoreRq) -> Result<Status, Fault> {
+        let outcome = match request.data_set {
+            DataSet::Absent => Err(Refused::new(Status::CANNOT_UNDERSTAND, "the C-STORE-RQ comes without a data set")),
+            DataSet::Follows => match self.receive(context, request).await? {
+                Ok(incoming) => self.keep(incoming, request).await,
+                Err(refused) => Err(refused),
+            },
+        };
+        let stats = &self.station.stats;
+        match outcome {
+            Ok(()) => {
+                self.tally.stored += 1;
+                stats.instances_stored.fetch_add(1, Relaxed);
+                Ok(Status::SUCCESS)
+            }
+            Err(Refused { status, why }) => {
+                self.tally.refused += 1;
+                stats.instances_refused.fetch_add(1, Relaxed);
+                let instance = request.sop_instance.as_ref().map_or("none", |uid| uid.as_str());
+                tracing::warn!(calling = %self.agreement.calling, instance, %status, why, "instance refused");
+                Ok(status)
+            }
+        }
+    }
+
+    /// Reads the data set to its end, also when nothing of it is kept: the association goes on behind it.
+    async fn receive(&mut self, context: &Context, request: &StoreRq) -> Result<Result<Incoming, Refused>, Fault> {
+        let mut sink = self.begin(context, request).await;
+        loop {
+            let value = self.next_fragment(context.id, Part::DataSet).await?;
+            let length = u64::try_from(value.fragment.len()).unwrap_or(u64::MAX);
+            self.station.stats.data_set_bytes.fetch_add(length, Relaxed);
+            if let Ok(incoming) = &mut sink
+                && let Err(error) = incoming.write(&value.fragment).await
+            {
+                sink = Err(error.into());
+            }
+            if value.last {
+                return Ok(sink);
+            }
+        }
+    }
+
+    async fn begin(&self, context: &Context, request: &StoreRq) -> Result<Incoming, Refused> {
+        let sop_class =
+            request.sop_class.clone().filter(|class| *class == context.abstract_syntax).ok_or_else(|| {
+                Refused::new(Status::SOP_CLASS_NOT_SUPPORTED, "its SOP class is not that of its presentation context")
+            })?;
+        let sop_instance = request.sop_instance.clone().ok_or_else(|| {
+            Refused::new(Status::INVALID_INSTANCE, "the C-STORE-RQ has no valid Affected SOP Instance UID")
+        })?;
+        if sop_class.as_str() == crate::dimse::sop_class::VERIFICATION {
+            return Err(Refused::new(Status::SOP_CLASS_NOT_SUPPORTED, "a C-STORE on the Verification context"));
+        }
+        let arrival = Arrival {
+            sop_class,
+            sop_instance,
+            transfer_syntax: context.transfer_syntax.clone(),
+            calling: self.agreement.calling.clone(),
+        };
+        Ok(self.station.spool.receive(arrival).await?)
+    }
+
+    /// Makes the object durable and passes it on. The place in the queue is taken first, so that nothing durable
+    /// is ever without one; a queue that is closed belongs to a service that stops and finds the object at its
+    /// next start.
+    async fn keep(&self, incoming: Incoming, request: &StoreRq) -> Result<(), Refused> {
+        let received = Instant::now();
+        let place = timeout(self.station.silence(), self.station.stored.reserve()).await.map_err(|_| {
+            Refused::new(Status::OUT_OF_RESOURCES, "the queue is full: studies arrive faster than they are analysed")
+        })?;
+        let calling = &self.agreement.calling;
+        match incoming.commit().await? {
+            Stored::New(instance) => {
+                if let Ok(place) = place {
+                    place.send(Arrived { instance, calling: calling.clone(), received, priority: request.priority });
+                }
+            }
+            Stored::Duplicate(instance) => {
+                tracing::debug!(%calling, instance = %instance.sop_instance, "the same object again");
+            }
+            Stored::Conflict(instance) => tracing::warn!(
+                %calling, instance = %instance.sop_instance, kept_as = %instance.path.display(),
+                "another object under a SOP Instance UID that is in use; the first one stays"
+            ),
+        }
+        Ok(())
+    }
+}
