@@ -13,8 +13,8 @@ use crate::config::Config;
 use crate::delivery::{self, Delivery, OutboxError};
 use crate::inference::Inference;
 use crate::model::{Model, ModelError};
-use crate::pipeline::{Examiner, Pipeline};
 use crate::pipeline::line::Line;
+use crate::pipeline::{Examiner, Pipeline};
 use crate::resource;
 use crate::scp;
 use crate::spool::{Spool, SpoolError};
@@ -112,7 +112,8 @@ impl Daemon {
         stations.spawn(named("line", line.run(arrived, stopped.clone())));
         let until = stopped.clone();
         stations.spawn(named("delivery", async move { delivery.run(until).await }));
-        stations.spawn(named("scp", scp::serve(listener, config.scp.clone(), spool, arrivals, Arc::default(), stopped)));
+        stations
+            .spawn(named("scp", scp::serve(listener, config.scp.clone(), spool, arrivals, Arc::default(), stopped)));
         tracing::info!(%address, ae_title = %config.scp.ae_title, destinations = config.destination.len(), "listening");
         Ok(Self { address, stop, stations })
     }
@@ -133,7 +134,9 @@ impl Daemon {
         });
         match drained.await {
             Ok(()) => tracing::info!("stopped; everything in hand was finished"),
-            Err(_) => tracing::warn!(seconds = DRAIN.as_secs(), "stopped at the deadline; the rest waits for the next start"),
+            Err(_) => {
+                tracing::warn!(seconds = DRAIN.as_secs(), "stopped at the deadline; the rest waits for the next start")
+            }
         }
     }
 }
@@ -150,4 +153,3 @@ async fn listen(config: &Config) -> Result<(TcpListener, SocketAddr), StartError
     let address = listener.local_addr().map_err(fail)?;
     Ok((listener, address))
 }
-

@@ -86,10 +86,14 @@ fn a_port_in_use() {
     let path = directory.path().join("auscult.toml");
     let state = directory.path().join("state");
     let port = listener.local_addr().unwrap().port();
-    fs::write(&path, format!("[state]\ndirectory = {state:?}\n[scp]\naddress = \"127.0.0.1\"\nport = {port}\n")).unwrap();
+    fs::write(&path, format!("[state]\ndirectory = {state:?}\n[scp]\naddress = \"127.0.0.1\"\nport = {port}\n"))
+        .unwrap();
     let (code, message) = fault(&["serve", "--config", text(&path)]);
     assert_eq!(code, 1);
-    assert!(message.contains(&format!("cannot listen on 127.0.0.1:{port}")) && message.contains("scp.port"), "{message}");
+    assert!(
+        message.contains(&format!("cannot listen on 127.0.0.1:{port}")) && message.contains("scp.port"),
+        "{message}"
+    );
     assert_eq!(message.lines().count(), 1, "{message}");
 }
 

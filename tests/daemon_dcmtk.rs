@@ -4,7 +4,9 @@ mod support;
 
 use std::path::{Path, PathBuf};
 
-use support::{AUSCULT, Peer, Service, checkout, files_below, free_port, installed, run, stderr, stdout, wait_for, wait_for_port};
+use support::{
+    AUSCULT, Peer, Service, checkout, files_below, free_port, installed, run, stderr, stdout, wait_for, wait_for_port,
+};
 
 /// DCMTK's storescp as a destination, writing to a directory.
 struct Pacs {
@@ -16,8 +18,15 @@ struct Pacs {
 impl Pacs {
     fn start() -> Self {
         let (port, directory) = (free_port(), tempfile::tempdir().unwrap());
-        let arguments =
-            ["--filename-extension", ".dcm", "-aet", "PACS", "-od", directory.path().to_str().unwrap(), &port.to_string()];
+        let arguments = [
+            "--filename-extension",
+            ".dcm",
+            "-aet",
+            "PACS",
+            "-od",
+            directory.path().to_str().unwrap(),
+            &port.to_string(),
+        ];
         let process = Peer::start("storescp", &arguments);
         wait_for_port(port);
         Self { port, directory, _process: process }
@@ -103,7 +112,8 @@ fn what_is_declined_says_why_in_log_and_report() {
     for (study, reason, value) in cases {
         let conclusion = format!("NOT ANALYSED. No AI result is available for this examination. Reason: {reason}");
         assert!(dumps.iter().any(|dump| dump.contains(&conclusion)), "{study}: {dumps:?}");
-        let explained = |line: &str| line.contains("image not analysed") && line.contains(reason) && line.contains(value);
+        let explained =
+            |line: &str| line.contains("image not analysed") && line.contains(reason) && line.contains(value);
         assert!(service.log().lines().any(explained), "{study}");
     }
 }

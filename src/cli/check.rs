@@ -36,7 +36,10 @@ impl Check {
             let name = format!("destination {}", destination.name());
             let reached = match destination {
                 Destination::Folder { path, .. } => directory(&name, &state.join(path))?,
-                Destination::Dicom { .. } => super::runtime()?.block_on(echo(&name, destination, &config))?,
+                Destination::Dicom { host, port, ae_title, .. } => {
+                    let peer = Peer::new(host, *port, ae_title.clone(), config.scp.ae_title.clone());
+                    super::runtime()?.block_on(echo(&name, &peer))?
+                }
             };
             faults += usize::from(!reached);
         }
@@ -65,9 +68,8 @@ fn directory(what: &str, path: &Path) -> io::Result<bool> {
 }
 
 /// Whether a destination answers a C-ECHO.
-async fn echo(what: &str, destination: &Destination, config: &Config) -> io::Result<bool> {
-    let Some(peer) = Peer::of_destination(destination, &config.scp.ae_title, &config.delivery) else { return Ok(true) };
-    match scu::echo(&peer).await {
+async fn echo(what: &str, peer: &Peer) -> io::Result<bool> {
+    match scu::echo(peer).await {
         Ok(status) if status.is_stored() => passed(what, &format!("{peer} answers C-ECHO: {status}")).map(|()| true),
         Ok(status) => failed(what, &format!("{peer} answers C-ECHO: {status}")).map(|()| false),
         Err(error) => failed(what, &error.to_string()).map(|()| false),

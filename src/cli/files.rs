@@ -1,5 +1,7 @@
 //! The files that a command's FILE and DIR arguments mean.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -17,6 +19,25 @@ impl Input {
     pub(super) fn path(&self) -> &Path {
         match self {
             Self::Named(path) | Self::Found(path) => path,
+        }
+    }
+
+    pub(super) fn into_path(self) -> PathBuf {
+        match self {
+            Self::Named(path) | Self::Found(path) => path,
+        }
+    }
+
+    /// Whether it is meant to be DICOM: what the user named always is, what a directory holds when its first bytes
+    /// say so (PS3.10 7.1).
+    pub(super) fn is_meant_as_dicom(&self) -> bool {
+        match self {
+            Self::Named(_) => true,
+            Self::Found(path) => {
+                let mut prefix = [0; 132];
+                let read = File::open(path).and_then(|mut file| file.read_exact(&mut prefix));
+                read.is_ok() && prefix.ends_with(b"DICM")
+            }
         }
     }
 }

@@ -14,8 +14,11 @@ pub(super) fn start(settings: &Log) {
     };
     let journal = std::env::var_os("JOURNAL_STREAM").is_some();
     let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    let builder =
-        tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).with_target(false).with_ansi(terminal);
+    let builder = tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .with_ansi(terminal);
     // A second start in one process (tests) keeps the first one's log.
     let _ = match settings.format {
         LogFormat::Json => builder.json().try_init(),

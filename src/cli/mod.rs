@@ -7,6 +7,7 @@ mod echo;
 mod files;
 mod import;
 mod log;
+mod node;
 mod send;
 mod serve;
 
@@ -78,8 +79,8 @@ pub fn main() -> ExitCode {
 }
 
 fn exit_code(error: &anyhow::Error) -> u8 {
-    let configuration = error.is::<ConfigError>()
-        || error.downcast_ref::<StartError>().is_some_and(StartError::is_configuration_fault);
+    let configuration =
+        error.is::<ConfigError>() || error.downcast_ref::<StartError>().is_some_and(StartError::is_configuration_fault);
     if configuration { CONFIGURATION } else { FAILURE }
 }
 

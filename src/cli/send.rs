@@ -1,3 +1,52 @@
-//! tmp
-#[derive(clap::Args)] pub(super) struct Send {}
-impl Send { pub(super) fn run(self)->anyhow::Result<()> {Ok(())} }
+//! `auscult send`: DICOM files to a node, each with its status in words.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+
+use super::Failed;
+use super::files::{self, Input};
+use super::node::Node;
+use crate::scu;
+
+/// Send DICOM files to a node (C-STORE), in the transfer syntax they are in.
+///
+/// Exits with 1 when a file was not stored.
+#[derive(clap::Args)]
+pub(super) struct Send {
+    #[command(flatten)]
+    node: Node,
+    /// DICOM Part 10 files, directories of them
+    #[arg(required = true, value_name = "FILE|DIR")]
+    files: Vec<PathBuf>,
+}
+
+impl Send {
+    pub(super) fn run(self) -> Result<()> {
+        let wanted = files::collect(&self.files)?.into_iter().filter(Input::is_meant_as_dicom);
+        let files: Vec<PathBuf> = wanted.map(Input::into_path).collect();
+        let peer = self.node.peer();
+        let (mut stored, mut printed) = (0, Ok(()));
+        let sending = scu::send_files(&peer, &files, |path, outcome| {
+            let said = match outcome {
+                Ok(status) => {
+                    stored += usize::from(status.is_stored());
+                    status.to_string()
+                }
+                Err(error) => error.to_string(),
+            };
+            if printed.is_ok() {
+                printed = writeln!(io::stdout(), "{}: {said}", path.display());
+            }
+        });
+        super::runtime()?.block_on(sending).with_context(|| peer.to_string())?;
+        printed?;
+        let failed = files.len() - stored;
+        if failed == 0 {
+            Ok(())
+        } else {
+            Err(Failed(format!("{failed} of {} files were not stored", files.len())).into())
+        }
+    }
+}

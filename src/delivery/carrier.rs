@@ -1,8 +1,149 @@
-//! tmp
-#![allow(missing_docs)]
-use super::Settings; use crate::config::Destination; use std::path::Path;
-pub(super) struct Carrier;
-pub enum TryError { Unreachable(String), NotNow(String), Refused(String) }
-impl Carrier { pub(super) fn new(_d:&Destination,_s:&Settings)->Self{Self}
- pub(super) async fn carry(&mut self,_p:&Path)->Result<String,TryError>{Err(TryError::Unreachable(String::new()))}
- pub(super) async fn close(&mut self){} }
+//! How a report reaches one destination: by C-STORE, or as a file in a folder.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::task::spawn_blocking;
+
+use super::Settings;
+use super::outbox;
+use crate::config::Destination;
+use crate::dimse::Status;
+use crate::scu::{Association, Object, Peer, Proposal, ScuError};
+
+/// Why a report did not arrive.
+#[derive(Debug)]
+pub(super) enum TryError {
+    /// The destination cannot be reached; the other reports would fare no better.
+    Unreachable(String),
+    /// The destination cannot take this report now.
+    NotNow(String),
+    /// The destination will never take this report.
+    Refused(String),
+}
+
+/// Carries reports to one destination, over one association as long as reports follow each other.
+pub(super) enum Carrier {
+    Dicom { peer: Peer, association: Option<Association> },
+    Folder(PathBuf),
+}
+
+impl Carrier {
+    pub(super) fn new(destination: &Destination, settings: &Settings) -> Self {
+        match destination {
+            Destination::Dicom { host, port, ae_title, .. } => {
+                let times = &settings.delivery;
+                let peer = Peer {
+                    connect: Duration::from_secs(times.connect_seconds),
+                    response: Duration::from_secs(times.response_seconds),
+                    ..Peer::new(host, *port, ae_title.clone(), settings.calling.clone())
+                };
+                Self::Dicom { peer, association: None }
+            }
+            Destination::Folder { path, .. } => Self::Folder(settings.state.join(path)),
+        }
+    }
+
+    /// Brings one report; what the destination said.
+    pub(super) async fn carry(&mut self, report: &Path) -> Result<String, TryError> {
+        match self {
+            Self::Dicom { peer, association } => send(peer, association, report).await,
+            Self::Folder(folder) => {
+                let (folder, report) = (folder.clone(), report.to_owned());
+                let put = spawn_blocking(move || put(&folder, &report)).await;
+                put.unwrap_or_else(|_| Err(TryError::NotNow("a fault of Auscult's own".into())))
+            }
+        }
+    }
+
+    /// Ends the association, if there is one.
+    pub(super) async fn close(&mut self) {
+        if let Self::Dicom { association, .. } = self
+            && let Some(association) = association.take()
+            && let Err(error) = association.release().await
+        {
+            tracing::debug!(%error, "release");
+        }
+    }
+}
+
+async fn send(peer: &Peer, slot: &mut Option<Association>, report: &Path) -> Result<String, TryError> {
+    let path = report.to_owned();
+    let object =
+        spawn_blocking(move || Object::open(&path)).await.map_err(|_| TryError::NotNow("unreadable".into()))?;
+    let object = object.map_err(|error| TryError::Refused(error.to_string()))?;
+    let mut association = match slot.take() {
+        Some(association) => association,
+        None => {
+            let mut proposals = Vec::new();
+            Proposal::extend(&mut proposals, &object);
+            Association::open(peer, &proposals).await.map_err(|error| TryError::Unreachable(error.to_string()))?
+        }
+    };
+    match association.store(&object).await {
+        Ok(status) => {
+            *slot = Some(association);
+            judge(status)
+        }
+        Err(error @ ScuError::NoContext { .. }) => {
+            *slot = Some(association);
+            Err(TryError::NotNow(error.to_string()))
+        }
+        // The association is gone; whether this report or the network ended it, the next one tells.
+        Err(error) => Err(TryError::NotNow(error.to_string())),
+    }
+}
+
+/// What a C-STORE status means for the queue (PS3.4 B.2.3): a duplicate is there already, a lack of resources
+/// passes, anything else is final.
+fn judge(status: Status) -> Result<String, TryError> {
+    const DUPLICATE: u16 = 0x0111;
+    match status.code() {
+        _ if status.is_stored() => Ok(status.to_string()),
+        DUPLICATE => Ok(status.to_string()),
+        0xA700..=0xA7FF | 0x0110 | 0x0124 | 0x0213 => Err(TryError::NotNow(status.to_string())),
+        _ => Err(TryError::Refused(status.to_string())),
+    }
+}
+
+fn put(folder: &Path, report: &Path) -> Result<String, TryError> {
+    let fail = |error: std::io::Error| TryError::Unreachable(format!("{}: {error}", folder.display()));
+    fs::create_dir_all(folder).map_err(fail)?;
+    let bytes = fs::read(report).map_err(|error| TryError::NotNow(error.to_string()))?;
+    let entry = report.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let name = entry.split_once('-').map_or(entry, |(_, name)| name);
+    outbox::write_durably(folder, name, &bytes).map_err(|error| TryError::Unreachable(error.to_string()))?;
+    Ok(format!("written to {}", folder.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(code: u16) -> &'static str {
+        match judge(Status::new(code)) {
+            Ok(_) => "delivered",
+            Err(TryError::NotNow(_)) => "later",
+            Err(TryError::Refused(_)) => "refused",
+            Err(TryError::Unreachable(_)) => "unreachable",
+        }
+    }
+
+    #[test]
+    fn warnings_and_duplicates_are_deliveries_and_only_resources_pass() {
+        assert_eq!([0x0000, 0xB000, 0xB007, 0x0111].map(of), ["delivered"; 4]);
+        assert_eq!([0xA700, 0x0110, 0x0124].map(of), ["later"; 3]);
+        assert_eq!([0xA900, 0xC000, 0x0122].map(of), ["refused"; 3]);
+    }
+
+    #[test]
+    fn a_folder_gets_the_report_under_its_uid() {
+        let directory = tempfile::tempdir().unwrap();
+        let entry = directory.path().join("1700000000000-2.25.7.dcm");
+        fs::write(&entry, b"report").unwrap();
+        let folder = directory.path().join("out/reports");
+        put(&folder, &entry).unwrap();
+        assert_eq!(fs::read(folder.join("2.25.7.dcm")).unwrap(), b"report");
+    }
+}

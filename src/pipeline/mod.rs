@@ -162,10 +162,7 @@ impl Examiner {
     }
 }
 
-fn prepare(
-    radiograph: &Result<pixels::Radiograph, PixelError>,
-    input: &Input,
-) -> Result<Tensor, (Reason, String)> {
+fn prepare(radiograph: &Result<pixels::Radiograph, PixelError>, input: &Input) -> Result<Tensor, (Reason, String)> {
     let radiograph = radiograph.as_ref().map_err(|error| (reason(error), error.to_string()))?;
     input.tensor(radiograph).map_err(|error| (Reason::InternalError, error.to_string()))
 }

@@ -11,6 +11,7 @@ mod content;
 mod device;
 mod document;
 mod identity;
+mod summary;
 mod template;
 #[cfg(test)]
 mod testimony;
@@ -18,4 +19,5 @@ mod wording;
 
 pub use device::{Device, Installation};
 pub use document::{Report, Source, SrError, document};
-pub use wording::conclusion;
+pub use summary::Summary;
+pub use wording::{conclusion, score_text, threshold_text};

@@ -66,7 +66,7 @@ pub(super) fn completion_description(finding: &Finding) -> Option<String> {
 }
 
 /// A score with one decimal, or as many as it takes not to cross the operating point.
-pub(super) fn score_text(score: Probability, point: &OperatingPoint) -> String {
+pub fn score_text(score: Probability, point: &OperatingPoint) -> String {
     faithful(score, point, 1)
 }
 
@@ -77,7 +77,7 @@ pub(super) fn score_number(score: Probability, point: &OperatingPoint) -> String
 }
 
 /// The threshold in percent for the reader: one decimal, up to four where it has them.
-pub(super) fn threshold_text(point: &OperatingPoint) -> String {
+pub fn threshold_text(point: &OperatingPoint) -> String {
     let text = format!("{:.4}", point.threshold().percent());
     with_a_decimal(without_trailing_zeros(&text))
 }

@@ -1,3 +1,0 @@
-//! tmp
-#[derive(clap::Args)] pub(super) struct Import {}
-impl Import { pub(super) fn run(self)->anyhow::Result<()> {Ok(())} }

@@ -1,0 +1,39 @@
+//! The report read back: what a worklist and a terminal show of it.
+
+use std::path::Path;
+
+use dicom::dictionary_std::tags;
+use dicom::object::InMemDicomObject;
+
+use crate::instance::{Header, HeaderError};
+
+/// What a reader sees first of a report.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Summary {
+    /// Series Description (0008,103E).
+    pub headline: String,
+    /// Conclusion (121077, DCM).
+    pub conclusion: String,
+}
+
+impl Summary {
+    /// Reads a report's file; texts that it lacks are empty.
+    pub fn read(path: &Path) -> Result<Self, HeaderError> {
+        let header = Header::open(path)?;
+        let conclusion = header.items(tags::CONTENT_SEQUENCE).iter().find(|item| is_conclusion(item));
+        Ok(Self {
+            headline: header.text(tags::SERIES_DESCRIPTION).unwrap_or_default(),
+            conclusion: conclusion.and_then(|item| text(item, tags::TEXT_VALUE)).unwrap_or_default(),
+        })
+    }
+}
+
+fn is_conclusion(item: &InMemDicomObject) -> bool {
+    let names = item.get(tags::CONCEPT_NAME_CODE_SEQUENCE).and_then(|names| names.items());
+    let code = names.and_then(<[_]>::first).and_then(|name| text(name, tags::CODE_VALUE));
+    code.as_deref() == Some("121077")
+}
+
+fn text(item: &InMemDicomObject, tag: dicom::core::Tag) -> Option<String> {
+    Some(item.get(tag)?.to_str().ok()?.trim_end_matches([' ', '\0']).to_owned())
+}
