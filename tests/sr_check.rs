@@ -77,7 +77,7 @@ fn now() -> DateTime<FixedOffset> {
 fn cases() -> Vec<Case> {
     const PA: &str = "samples/sr/dx_pa.dcm";
     const LATERAL: &str = "samples/sr/dx_lat.dcm";
-    const CT: &str = "data/dicom/pydicom_test_files/CT_small.dcm";
+    const CT: &str = "data/dicom/transfer_syntax_ct/d743aa96_CTImage.dcm";
     let lateral = (LATERAL, declined(Reason::ViewNotSupported));
     let mut cases = vec![
         Case::new("positive", &[(PA, scored(0.931_187))], "positive"),
@@ -106,7 +106,7 @@ fn cases() -> Vec<Case> {
 fn written(scratch: &Path) -> Vec<(Case, PathBuf)> {
     let directory = std::env::var_os("AUSCULT_SR_OUT").map_or(scratch.to_owned(), PathBuf::from);
     let write = |case: Case| {
-        let path = directory.join(format!("{}.dcm", case.name));
+        let path = directory.join(format!("sr_{}.dcm", case.name));
         std::fs::write(&path, case.report().bytes).unwrap();
         (case, path)
     };

@@ -9,8 +9,10 @@ use dicom::object::mem::InMemElement;
 
 use super::codes::Code;
 
-/// Longer values than this are no values of any attribute that the report takes over.
-const LONGEST: usize = 1024;
+/// The longest value of an attribute that the report takes over (VR LT).
+const LONGEST: usize = 10_240;
+
+const ESC: u8 = 0x1b;
 
 /// A data element of `value`, padded to even length.
 pub(super) fn element(tag: Tag, vr: VR, value: impl AsRef<[u8]>) -> InMemElement {
@@ -97,6 +99,7 @@ fn is_legal(value: &[u8], vr: VR) -> bool {
         VR::LO => is_line(value, 64),
         VR::PN => is_line(value, 3 * 64 + 2),
         VR::UT => is_line(value, LONGEST),
+        VR::LT => value.iter().all(|octet| is_printable(octet) || matches!(octet, b'\t' | b'\n' | b'\r' | 0x0c)),
         VR::CS => plain.len() <= 16 && plain.iter().all(|c| matches!(c, b'A'..=b'Z' | b'0'..=b'9' | b' ' | b'_')),
         VR::AS => matches!(plain, [a, b, c, b'D' | b'W' | b'M' | b'Y'] if [a, b, c].iter().all(|d| d.is_ascii_digit())),
         VR::DA => date(plain).is_some(),
@@ -109,11 +112,14 @@ fn is_legal(value: &[u8], vr: VR) -> bool {
 /// No control character but ESC, and in no value more characters than the VR allows: in character sets of several
 /// octets to a character the exact count is not known here.
 fn is_line(values: &[u8], longest: usize) -> bool {
-    const ESC: u8 = 0x1b;
     let octets = if values.is_ascii() && !values.contains(&ESC) { longest } else { 4 * longest };
-    let printable = |octet: &u8| *octet == ESC || (*octet >= 0x20 && *octet != 0x7f);
     values.split(|octet| *octet == b'\\').all(|value| value.trim_ascii().len() <= octets)
-        && values.iter().all(printable)
+        && values.iter().all(is_printable)
+}
+
+/// No control character but ESC, which switches between character sets.
+fn is_printable(octet: &u8) -> bool {
+    *octet == ESC || (*octet >= 0x20 && *octet != 0x7f)
 }
 
 /// A value of VR DS.

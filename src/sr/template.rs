@@ -197,3 +197,105 @@ fn processing_summary(finding: &Finding) -> &'static Code {
         Some(_) => &codes::SOME_SUCCEEDED_WITH_FINDINGS,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::finding::Reason;
+    use crate::sr::attribute::element;
+    use crate::sr::content::code_sequence;
+    use crate::sr::testimony::{failed, outline, reported, scored};
+
+    #[test]
+    fn a_positive_report_reads_like_the_template() {
+        let image = vec![
+            element(tags::MODALITY, VR::CS, "DX"),
+            element(tags::STUDY_DATE, VR::DA, "20260228"),
+            element(tags::PATIENT_ORIENTATION, VR::CS, "L\\F"),
+            element(tags::IMAGER_PIXEL_SPACING, VR::DS, "0.2\\0.1"),
+        ];
+        let lines = outline(&reported(scored(0.931_187), image), 0);
+        let known: Vec<&str> =
+            lines.iter().map(String::as_str).filter(|line| !line.contains("UID") && !line.contains("Serial")).collect();
+        let expected = "\
+Conclusion = Possible pneumonia. Score 93.1 % (threshold 50.0 %).
+Comment = Computer-generated result, not verified by a physician. Does not replace the interpretation of the images. \
+For research use only.
+Language of Content Item and Descendants = English (United States)
+Observer Type = Device
+Device Observer Name = AUSCULT
+Device Observer Manufacturer = Auscult
+Device Observer Model Name = Auscult
+Procedure reported = Plain chest X-ray
+Image Library
+  Image Library Group
+    Source
+      Modality = Digital Radiography
+      Study Date = 20260228
+      Patient Orientation Row = L
+      Patient Orientation Column = F
+      Horizontal Pixel Spacing = 0.1 mm
+      Vertical Pixel Spacing = 0.2 mm
+Imaging Measurements
+  Measurement Group
+    Tracking Identifier = CXR pneumonia 1
+    Tracking Unique Identifier = 2.25.106064834204024093637021837283459814003
+    Finding = Pneumonia
+    Finding Site = Lung
+    Algorithm Name = cxr-pneumonia-reference
+    Algorithm Version = 1.0.0+sha256:0123456789abcdef
+    Algorithm Parameters = threshold=50.0%
+    Algorithm Parameters = input=224x224x3
+    Algorithm Family = Artificial Intelligence
+    Certainty of Finding = 93.1187 Percent
+    Pneumonia = Present
+    Source of Measurement
+Qualitative Evaluations
+  CAD Processing and Findings Summary = All algorithms succeeded; with findings";
+        assert_eq!(known, expected.lines().filter(|line| !line.contains("UID")).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_negative_report_names_no_finding() {
+        let lines = outline(&reported(scored(0.0725), Vec::new()), 0);
+        assert!(!lines.iter().any(|line| line.trim().starts_with("Finding =")), "{lines:#?}");
+        assert!(lines.contains(&"    Pneumonia = Absent".to_owned()));
+        assert!(lines.contains(&"    Certainty of Finding = 7.25 Percent".to_owned()));
+        assert!(lines.last().unwrap().ends_with("All algorithms succeeded; without findings"));
+    }
+
+    #[test]
+    fn what_was_not_analysed_has_no_measurements() {
+        let lines = outline(&reported(failed(Reason::ViewNotSupported), Vec::new()), 0);
+        assert!(lines[0].ends_with("Reason: lateral view is not supported"), "{}", lines[0]);
+        assert!(!lines.iter().any(|line| line == "Imaging Measurements"));
+        assert!(lines.last().unwrap().ends_with("No algorithms succeeded; without findings"));
+    }
+
+    #[test]
+    fn a_view_in_a_retired_scheme_is_translated_and_what_is_malformed_left_out() {
+        let retired = Code {
+            value: b"R-10206".as_slice().into(),
+            scheme: b"SNM3".as_slice().into(),
+            version: None,
+            meaning: b"antero-posterior".as_slice().into(),
+        };
+        let lines = outline(
+            &reported(
+                scored(0.1),
+                vec![
+                    code_sequence(tags::VIEW_CODE_SEQUENCE, &retired),
+                    code_sequence(tags::PROCEDURE_CODE_SEQUENCE, &retired),
+                    element(tags::MODALITY, VR::CS, "??"),
+                    element(tags::STUDY_TIME, VR::TM, "10:11:12"),
+                    element(tags::PIXEL_SPACING, VR::DS, "0.1"),
+                    element(tags::PATIENT_ORIENTATION, VR::CS, "L"),
+                ],
+            ),
+            0,
+        );
+        let library: Vec<_> = lines.iter().filter(|line| line.starts_with("      ")).map(|line| line.trim()).collect();
+        assert_eq!(library, ["Image View = antero-posterior"]);
+        assert!(lines.contains(&"Procedure reported = Plain chest X-ray".to_owned()));
+    }
+}
