@@ -77,7 +77,7 @@ fn now() -> DateTime<FixedOffset> {
 fn cases() -> Vec<Case> {
     const PA: &str = "samples/sr/dx_pa.dcm";
     const LATERAL: &str = "samples/sr/dx_lat.dcm";
-    const CT: &str = "data/dicom/transfer_syntax_ct/d743aa96_CTImage.dcm";
+    const CT: &str = "data/dicom/pydicom_test_files/J2K_pixelrep_mismatch.dcm";
     let lateral = (LATERAL, declined(Reason::ViewNotSupported));
     let mut cases = vec![
         Case::new("positive", &[(PA, scored(0.931_187))], "positive"),
