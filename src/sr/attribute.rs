@@ -40,8 +40,20 @@ pub(super) fn verbatim(octets: &InMemDicomObject, tag: Tag) -> Option<Vec<u8>> {
     let PrimitiveValue::U8(value) = found.value().primitive()? else { return None };
     let end = value.iter().rposition(|octet| *octet != 0)? + 1;
     let value = value.get(..end)?;
-    let blank = value.iter().all(|octet| matches!(octet, 0 | b' '));
-    (is_text(found.header().vr) && !blank && value.len() <= LONGEST).then(|| value.to_vec())
+    (is_text(found.header().vr) && !all_padding(value) && value.len() <= LONGEST).then(|| value.to_vec())
+}
+
+/// Is the attribute there without a value?
+pub(super) fn is_blank(octets: &InMemDicomObject, tag: Tag) -> bool {
+    match octets.get(tag).and_then(|element| element.value().primitive()) {
+        Some(PrimitiveValue::Empty) => true,
+        Some(PrimitiveValue::U8(value)) => all_padding(value),
+        _ => false,
+    }
+}
+
+fn all_padding(value: &[u8]) -> bool {
+    value.iter().all(|octet| matches!(octet, 0 | b' '))
 }
 
 /// The octets of an attribute if they are legal for `vr`, without padding.

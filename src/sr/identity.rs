@@ -10,7 +10,7 @@ use dicom::dictionary_std::tags;
 use dicom::object::InMemDicomObject;
 use dicom::object::mem::InMemElement;
 
-use super::attribute::{codes, element, items, legal, plain, verbatim};
+use super::attribute::{codes, element, is_blank, items, legal, plain, verbatim};
 use super::codes::Code;
 use super::content::{code_item, sequence};
 use crate::ids::StudyInstanceUid;
@@ -19,11 +19,11 @@ use crate::ids::StudyInstanceUid;
 enum Rule {
     /// Names patient, study or order; type 2.
     Name(VR),
-    /// Names patient, study or order; type 3.
+    /// Names patient, study or order; type 3, which may be empty.
     OptionalName(VR),
     /// Describes; type 2.
     Fact(VR),
-    /// Describes; type 3.
+    /// Describes; type 3, which may be empty.
     OptionalFact(VR),
     /// A sequence of coded entries; type 3.
     Codes,
@@ -58,9 +58,6 @@ const OTHER_PATIENT_ID: &[(Tag, Rule)] = &[
 const ETHNIC_GROUP: Tag = Tag(0x0010, 0x2160);
 
 const TAKEN_OVER: &[(Tag, Rule)] = &[
-    // SOP Common
-    (tags::SPECIFIC_CHARACTER_SET, OptionalName(VR::CS)),
-    (tags::TIMEZONE_OFFSET_FROM_UTC, OptionalFact(VR::SH)),
     // Patient
     (tags::PATIENT_NAME, Name(VR::PN)),
     (tags::PATIENT_ID, Name(VR::LO)),
@@ -100,15 +97,25 @@ const TAKEN_OVER: &[(Tag, Rule)] = &[
 
 /// The attributes that report and image share.
 pub(super) fn taken_over(image: &InMemDicomObject) -> Vec<InMemElement> {
-    TAKEN_OVER.iter().filter_map(|(tag, rule)| take_over(image, *tag, rule)).collect()
+    let shared = TAKEN_OVER.iter().filter_map(|(tag, rule)| take_over(image, *tag, rule));
+    shared.chain(how_to_read(image)).collect()
+}
+
+/// What every text and every time of the report is read by (SOP Common, C.12.1): never empty, never invented.
+fn how_to_read(image: &InMemDicomObject) -> impl Iterator<Item = InMemElement> {
+    let character_set = verbatim(image, tags::SPECIFIC_CHARACTER_SET);
+    let zone = plain(image, tags::TIMEZONE_OFFSET_FROM_UTC, VR::SH).filter(|_| time_zone(image).is_some());
+    let character_set = character_set.map(|value| element(tags::SPECIFIC_CHARACTER_SET, VR::CS, value));
+    character_set.into_iter().chain(zone.map(|value| element(tags::TIMEZONE_OFFSET_FROM_UTC, VR::SH, value)))
 }
 
 fn take_over(image: &InMemDicomObject, tag: Tag, rule: &Rule) -> Option<InMemElement> {
+    let blank = || is_blank(image, tag).then(Vec::new);
     match rule {
         Name(vr) => Some(element(tag, *vr, verbatim(image, tag).unwrap_or_default())),
-        OptionalName(vr) => Some(element(tag, *vr, verbatim(image, tag)?)),
+        OptionalName(vr) => Some(element(tag, *vr, verbatim(image, tag).or_else(blank)?)),
         Fact(vr) => Some(element(tag, *vr, legal(image, tag, *vr).unwrap_or_default())),
-        OptionalFact(vr) => Some(element(tag, *vr, legal(image, tag, *vr)?)),
+        OptionalFact(vr) => Some(element(tag, *vr, legal(image, tag, *vr).or_else(blank)?)),
         Codes => coded(tag, codes(image, tag)),
         Items(rules) => {
             let items: Vec<_> = items(image, tag).iter().filter_map(|item| take_over_item(item, rules)).collect();

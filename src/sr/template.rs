@@ -62,7 +62,7 @@ fn image_library(sources: &[Source]) -> Content {
 fn image_descriptors(source: &Source) -> Vec<Content> {
     let (header, octets) = (&source.header, source.header.octets());
     let date = |concept, tag| plain(octets, tag, VR::DA).map(|date| Content::date(concept, &date));
-    let time = |concept, tag| plain(octets, tag, VR::TM).map(|time| Content::time(concept, &time));
+    let time = |concept, tag| plain(octets, tag, VR::TM).map(|time| Content::time(concept, whole_seconds(&time)));
     let pixels =
         |concept, tag| header.number(tag).map(|count| Content::num(concept, &count.to_string(), &codes::PIXELS));
     let [vertical, horizontal] = pixel_spacing(source);
@@ -84,6 +84,11 @@ fn image_descriptors(source: &Source) -> Vec<Content> {
         millimetres(&codes::VERTICAL_PIXEL_SPACING, vertical),
     ];
     rows.into_iter().flatten().map(|row| row.related(HasAcqContext)).collect()
+}
+
+/// A time without the fraction of a second that some readers of content items lose.
+fn whole_seconds(time: &str) -> &str {
+    time.split_once('.').map_or(time, |(whole, _)| whole)
 }
 
 fn modality(source: &Source) -> Option<&'static Code> {
@@ -211,6 +216,7 @@ mod tests {
         let image = vec![
             element(tags::MODALITY, VR::CS, "DX"),
             element(tags::STUDY_DATE, VR::DA, "20260228"),
+            element(tags::STUDY_TIME, VR::TM, "093431.70"),
             element(tags::PATIENT_ORIENTATION, VR::CS, "L\\F"),
             element(tags::IMAGER_PIXEL_SPACING, VR::DS, "0.2\\0.1"),
         ];
@@ -232,6 +238,7 @@ Image Library
     Source
       Modality = Digital Radiography
       Study Date = 20260228
+      Study Time = 093431
       Patient Orientation Row = L
       Patient Orientation Column = F
       Horizontal Pixel Spacing = 0.1 mm
