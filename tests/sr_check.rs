@@ -23,7 +23,8 @@ const fn declined(reason: Reason) -> Outcome {
 }
 
 /// What the judges say of an image's own values, which its report repeats.
-const OF_THE_IMAGE: [&str; 3] = ["needed to build DICOMDIR", "<Patient's Weight>", "Character Set: GB18030"];
+const OF_THE_IMAGE: [&str; 4] =
+    ["needed to build DICOMDIR", "<Patient's Weight>", "Retired Person Name form", "Character Set: GB18030"];
 
 fn is_ours(line: &&str) -> bool {
     !OF_THE_IMAGE.iter().any(|known| line.contains(known))
