@@ -9,8 +9,10 @@ use dicom::object::mem::InMemElement;
 
 use super::codes::Code;
 
-/// Longer values than this are no values of any attribute that the report takes over.
-const LONGEST: usize = 1024;
+/// The longest value of an attribute that the report takes over (VR LT).
+const LONGEST: usize = 10_240;
+
+const ESC: u8 = 0x1b;
 
 /// A data element of `value`, padded to even length.
 pub(super) fn element(tag: Tag, vr: VR, value: impl AsRef<[u8]>) -> InMemElement {
@@ -38,8 +40,20 @@ pub(super) fn verbatim(octets: &InMemDicomObject, tag: Tag) -> Option<Vec<u8>> {
     let PrimitiveValue::U8(value) = found.value().primitive()? else { return None };
     let end = value.iter().rposition(|octet| *octet != 0)? + 1;
     let value = value.get(..end)?;
-    let blank = value.iter().all(|octet| matches!(octet, 0 | b' '));
-    (is_text(found.header().vr) && !blank && value.len() <= LONGEST).then(|| value.to_vec())
+    (is_text(found.header().vr) && !all_padding(value) && value.len() <= LONGEST).then(|| value.to_vec())
+}
+
+/// Is the attribute there without a value?
+pub(super) fn is_blank(octets: &InMemDicomObject, tag: Tag) -> bool {
+    match octets.get(tag).and_then(|element| element.value().primitive()) {
+        Some(PrimitiveValue::Empty) => true,
+        Some(PrimitiveValue::U8(value)) => all_padding(value),
+        _ => false,
+    }
+}
+
+fn all_padding(value: &[u8]) -> bool {
+    value.iter().all(|octet| matches!(octet, 0 | b' '))
 }
 
 /// The octets of an attribute if they are legal for `vr`, without padding.
@@ -97,6 +111,7 @@ fn is_legal(value: &[u8], vr: VR) -> bool {
         VR::LO => is_line(value, 64),
         VR::PN => is_line(value, 3 * 64 + 2),
         VR::UT => is_line(value, LONGEST),
+        VR::LT => value.iter().all(|octet| is_printable(octet) || matches!(octet, b'\t' | b'\n' | b'\r' | 0x0c)),
         VR::CS => plain.len() <= 16 && plain.iter().all(|c| matches!(c, b'A'..=b'Z' | b'0'..=b'9' | b' ' | b'_')),
         VR::AS => matches!(plain, [a, b, c, b'D' | b'W' | b'M' | b'Y'] if [a, b, c].iter().all(|d| d.is_ascii_digit())),
         VR::DA => date(plain).is_some(),
@@ -109,11 +124,14 @@ fn is_legal(value: &[u8], vr: VR) -> bool {
 /// No control character but ESC, and in no value more characters than the VR allows: in character sets of several
 /// octets to a character the exact count is not known here.
 fn is_line(values: &[u8], longest: usize) -> bool {
-    const ESC: u8 = 0x1b;
     let octets = if values.is_ascii() && !values.contains(&ESC) { longest } else { 4 * longest };
-    let printable = |octet: &u8| *octet == ESC || (*octet >= 0x20 && *octet != 0x7f);
     values.split(|octet| *octet == b'\\').all(|value| value.trim_ascii().len() <= octets)
-        && values.iter().all(printable)
+        && values.iter().all(is_printable)
+}
+
+/// No control character but ESC, which switches between character sets.
+fn is_printable(octet: &u8) -> bool {
+    *octet == ESC || (*octet >= 0x20 && *octet != 0x7f)
 }
 
 /// A value of VR DS.

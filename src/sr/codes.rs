@@ -120,36 +120,13 @@ codes! {
     NONE_SUCCEEDED = dcm("111245", "No algorithms succeeded; without findings");
 }
 
-/// CID 29 (PS3.16), the acquisition modality of an image from its Modality (0008,0060).
+/// The projection radiographs of CID 29 (PS3.16), from Modality (0008,0060). An image of another modality is not
+/// described by it: its SOP Class stands in the reference.
 pub(super) fn modality(value: &str) -> Option<&'static Code> {
+    static MODALITIES: [Code; 3] =
+        [dcm("DX", "Digital Radiography"), dcm("CR", "Computed Radiography"), dcm("RG", "Radiographic imaging")];
     MODALITIES.iter().find(|code| code.value.as_ref() == value.as_bytes())
 }
-
-static MODALITIES: [Code; 23] = [
-    dcm("DX", "Digital Radiography"),
-    dcm("CR", "Computed Radiography"),
-    dcm("RG", "Radiographic imaging"),
-    dcm("CT", "Computed Tomography"),
-    dcm("MR", "Magnetic Resonance"),
-    dcm("MG", "Mammography"),
-    dcm("US", "Ultrasound"),
-    dcm("XA", "X-Ray Angiography"),
-    dcm("RF", "Radiofluoroscopy"),
-    dcm("NM", "Nuclear Medicine"),
-    dcm("PT", "Positron emission tomography"),
-    dcm("IO", "Intra-oral Radiography"),
-    dcm("PX", "Panoramic X-Ray"),
-    dcm("XC", "External-camera Photography"),
-    dcm("GM", "General Microscopy"),
-    dcm("SM", "Slide Microscopy"),
-    dcm("ES", "Endoscopy"),
-    dcm("OP", "Ophthalmic Photography"),
-    dcm("OPT", "Ophthalmic Tomography"),
-    dcm("IVUS", "Intravascular Ultrasound"),
-    dcm("IVOCT", "Intravascular Optical Coherence Tomography"),
-    dcm("BMD", "Bone Mineral Densitometry"),
-    dcm("RTIMAGE", "RT Image"),
-];
 
 /// The views of a chest examination (CID 4010) that older equipment codes in a retired scheme.
 pub(super) fn current_view(retired: &Code) -> Option<Code> {

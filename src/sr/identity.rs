@@ -10,7 +10,7 @@ use dicom::dictionary_std::tags;
 use dicom::object::InMemDicomObject;
 use dicom::object::mem::InMemElement;
 
-use super::attribute::{codes, element, items, legal, plain, verbatim};
+use super::attribute::{codes, element, is_blank, items, legal, plain, verbatim};
 use super::codes::Code;
 use super::content::{code_item, sequence};
 use crate::ids::StudyInstanceUid;
@@ -19,11 +19,11 @@ use crate::ids::StudyInstanceUid;
 enum Rule {
     /// Names patient, study or order; type 2.
     Name(VR),
-    /// Names patient, study or order; type 3.
+    /// Names patient, study or order; type 3, which may be empty.
     OptionalName(VR),
     /// Describes; type 2.
     Fact(VR),
-    /// Describes; type 3.
+    /// Describes; type 3, which may be empty.
     OptionalFact(VR),
     /// A sequence of coded entries; type 3.
     Codes,
@@ -58,9 +58,6 @@ const OTHER_PATIENT_ID: &[(Tag, Rule)] = &[
 const ETHNIC_GROUP: Tag = Tag(0x0010, 0x2160);
 
 const TAKEN_OVER: &[(Tag, Rule)] = &[
-    // SOP Common
-    (tags::SPECIFIC_CHARACTER_SET, OptionalName(VR::CS)),
-    (tags::TIMEZONE_OFFSET_FROM_UTC, OptionalFact(VR::SH)),
     // Patient
     (tags::PATIENT_NAME, Name(VR::PN)),
     (tags::PATIENT_ID, Name(VR::LO)),
@@ -72,6 +69,7 @@ const TAKEN_OVER: &[(Tag, Rule)] = &[
     (tags::PATIENT_SEX, Fact(VR::CS)),
     (tags::OTHER_PATIENT_NAMES, OptionalFact(VR::PN)),
     (ETHNIC_GROUP, OptionalFact(VR::SH)),
+    (tags::PATIENT_COMMENTS, OptionalFact(VR::LT)),
     (tags::PATIENT_IDENTITY_REMOVED, OptionalFact(VR::CS)),
     (tags::DEIDENTIFICATION_METHOD, OptionalFact(VR::LO)),
     (tags::DEIDENTIFICATION_METHOD_CODE_SEQUENCE, Codes),
@@ -85,25 +83,39 @@ const TAKEN_OVER: &[(Tag, Rule)] = &[
     (tags::STUDY_DESCRIPTION, OptionalFact(VR::LO)),
     (tags::PROCEDURE_CODE_SEQUENCE, Codes),
     (tags::PHYSICIANS_OF_RECORD, OptionalFact(VR::PN)),
+    (tags::NAME_OF_PHYSICIANS_READING_STUDY, OptionalFact(VR::PN)),
     (tags::REQUESTING_SERVICE, OptionalFact(VR::LO)),
     // Patient Study
     (tags::PATIENT_AGE, OptionalFact(VR::AS)),
     (tags::PATIENT_SIZE, OptionalFact(VR::DS)),
     (tags::PATIENT_WEIGHT, OptionalFact(VR::DS)),
+    (tags::ADMITTING_DIAGNOSES_DESCRIPTION, OptionalFact(VR::LO)),
+    (tags::OCCUPATION, OptionalFact(VR::SH)),
+    (tags::ADDITIONAL_PATIENT_HISTORY, OptionalFact(VR::LT)),
     (tags::ADMISSION_ID, OptionalName(VR::LO)),
 ];
 
 /// The attributes that report and image share.
 pub(super) fn taken_over(image: &InMemDicomObject) -> Vec<InMemElement> {
-    TAKEN_OVER.iter().filter_map(|(tag, rule)| take_over(image, *tag, rule)).collect()
+    let shared = TAKEN_OVER.iter().filter_map(|(tag, rule)| take_over(image, *tag, rule));
+    shared.chain(how_to_read(image)).collect()
+}
+
+/// What every text and every time of the report is read by (SOP Common, C.12.1): never empty, never invented.
+fn how_to_read(image: &InMemDicomObject) -> impl Iterator<Item = InMemElement> {
+    let character_set = verbatim(image, tags::SPECIFIC_CHARACTER_SET);
+    let zone = plain(image, tags::TIMEZONE_OFFSET_FROM_UTC, VR::SH).filter(|_| time_zone(image).is_some());
+    let character_set = character_set.map(|value| element(tags::SPECIFIC_CHARACTER_SET, VR::CS, value));
+    character_set.into_iter().chain(zone.map(|value| element(tags::TIMEZONE_OFFSET_FROM_UTC, VR::SH, value)))
 }
 
 fn take_over(image: &InMemDicomObject, tag: Tag, rule: &Rule) -> Option<InMemElement> {
+    let blank = || is_blank(image, tag).then(Vec::new);
     match rule {
         Name(vr) => Some(element(tag, *vr, verbatim(image, tag).unwrap_or_default())),
-        OptionalName(vr) => Some(element(tag, *vr, verbatim(image, tag)?)),
+        OptionalName(vr) => Some(element(tag, *vr, verbatim(image, tag).or_else(blank)?)),
         Fact(vr) => Some(element(tag, *vr, legal(image, tag, *vr).unwrap_or_default())),
-        OptionalFact(vr) => Some(element(tag, *vr, legal(image, tag, *vr)?)),
+        OptionalFact(vr) => Some(element(tag, *vr, legal(image, tag, *vr).or_else(blank)?)),
         Codes => coded(tag, codes(image, tag)),
         Items(rules) => {
             let items: Vec<_> = items(image, tag).iter().filter_map(|item| take_over_item(item, rules)).collect();
@@ -173,5 +185,121 @@ pub(super) fn time_zone(image: &InMemDicomObject) -> Option<i32> {
         "+" => Some(seconds),
         "-" => Some(-seconds),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dicom::object::OpenFileOptions;
+    use dicom::parser::stateful::decode::CharacterSetOverride;
+
+    use super::*;
+    use crate::sr::document;
+    use crate::sr::testimony::{device, finding, reported, scored, source, text};
+
+    /// The octets that a report carries for `tag`, when its image has these for its name and its character set.
+    fn name_octets(charset: &str, name: &[u8]) -> Vec<u8> {
+        let mut image = vec![element(tags::PATIENT_NAME, VR::PN, name)];
+        if !charset.is_empty() {
+            image.push(element(tags::SPECIFIC_CHARACTER_SET, VR::CS, charset));
+        }
+        let now = chrono::DateTime::parse_from_rfc3339("2026-03-01T10:15:00Z").unwrap();
+        let bytes = document(&finding(vec![scored(0.7)]), &[source(image)], &device(), now).unwrap().bytes;
+        let header = [0x10, 0, 0x10, 0, b'P', b'N'];
+        let at = bytes.windows(header.len()).position(|window| window == header).unwrap() + header.len();
+        let length = usize::from(u16::from_le_bytes([bytes[at], bytes[at + 1]]));
+        let read = OpenFileOptions::new().charset_override(CharacterSetOverride::None).from_reader(bytes.as_slice());
+        assert_eq!(read.unwrap().get(tags::SPECIFIC_CHARACTER_SET).is_some(), !charset.is_empty());
+        bytes[at + 2..at + 2 + length].to_vec()
+    }
+
+    #[test]
+    fn a_name_goes_over_octet_for_octet_whatever_its_character_set() {
+        let kanji = b"Yamada^Tarou=\x1b$B;3ED\x1b(B^\x1b$BB@O:\x1b(B";
+        for (charset, name) in [
+            ("ISO_IR 100", b"M\xfcller^J\xf6rg ".as_slice()),
+            ("", b"M\xfcller^J\xf6rg "),
+            ("ISO_IR 192", "Yamada^Tarou=\u{5c71}\u{7530}^\u{592a}\u{90ce}".as_bytes()),
+            ("ISO_IR 192", b"M\xfcller^J\xf6rg "),
+            ("\\ISO 2022 IR 87", kanji),
+            ("ISO 2022 IR 87", b"\x1b$B;3ED\x1b(J^x"),
+            ("GB18030", b"Wang^XiaoDong=\xcd\xf5^\xd0\xa1\xb6\xab"),
+            ("ISO_IR 148", b"\xddnce^\xdeule"),
+            ("ISO_IR 999", b"A\xe4\xe4^B"),
+        ] {
+            let mut padded = name.to_vec();
+            padded.resize(name.len().next_multiple_of(2), b' ');
+            assert_eq!(name_octets(charset, name), padded, "{charset}");
+        }
+    }
+
+    #[test]
+    fn what_the_image_lacks_is_empty_or_absent() {
+        let report = reported(scored(0.7), Vec::new());
+        for tag in [tags::PATIENT_NAME, tags::PATIENT_ID, tags::PATIENT_SEX, tags::STUDY_ID, tags::ACCESSION_NUMBER] {
+            assert_eq!(text(&report, tag), "");
+        }
+        for tag in [tags::STUDY_DESCRIPTION, tags::TIMEZONE_OFFSET_FROM_UTC, tags::REFERENCED_REQUEST_SEQUENCE] {
+            assert!(report.get(tag).is_none(), "{tag}");
+        }
+    }
+
+    #[test]
+    fn what_is_malformed_stays_out_but_for_names() {
+        let long = "X".repeat(70);
+        let report = reported(
+            scored(0.7),
+            vec![
+                element(tags::PATIENT_ID, VR::LO, &long),
+                element(tags::STUDY_DESCRIPTION, VR::LO, &long),
+                element(tags::PATIENT_BIRTH_DATE, VR::DA, "1960-02-29"),
+                element(tags::PATIENT_AGE, VR::AS, "63"),
+                element(tags::PATIENT_WEIGHT, VR::DS, "heavy"),
+                element(tags::TIMEZONE_OFFSET_FROM_UTC, VR::SH, "+0900"),
+            ],
+        );
+        assert_eq!(text(&report, tags::PATIENT_ID), long);
+        assert_eq!(text(&report, tags::PATIENT_BIRTH_DATE), "");
+        assert_eq!(text(&report, tags::CONTENT_TIME), "181500");
+        for tag in [tags::STUDY_DESCRIPTION, tags::PATIENT_AGE, tags::PATIENT_WEIGHT] {
+            assert!(report.get(tag).is_none(), "{tag}");
+        }
+    }
+
+    #[test]
+    fn only_what_belongs_into_a_coded_entry_goes_over() {
+        let item = InMemDicomObject::from_element_iter([
+            element(tags::CODE_VALUE, VR::SH, "RPID1"),
+            element(tags::CODING_SCHEME_DESIGNATOR, VR::SH, "99LOCAL"),
+            element(tags::CODE_MEANING, VR::LO, "Thorax"),
+            element(Tag(0x0009, 0x0010), VR::LO, "VENDOR"),
+            sequence(Tag(0x0009, 0x1001), Vec::new()),
+        ]);
+        let incomplete = InMemDicomObject::from_element_iter([element(tags::CODE_VALUE, VR::SH, "X")]);
+        let report = reported(scored(0.7), vec![sequence(tags::PROCEDURE_CODE_SEQUENCE, vec![incomplete, item])]);
+        let codes = report.element(tags::PROCEDURE_CODE_SEQUENCE).unwrap().items().unwrap();
+        assert_eq!(codes.len(), 1);
+        assert_eq!(codes[0].iter().count(), 3);
+        assert_eq!(text(&codes[0], tags::CODE_MEANING), "Thorax");
+    }
+
+    #[test]
+    fn the_order_is_named_once() {
+        let attributes = InMemDicomObject::from_element_iter([
+            element(tags::REQUESTED_PROCEDURE_ID, VR::SH, "RP1"),
+            element(tags::ACCESSION_NUMBER, VR::SH, "OTHER"),
+        ]);
+        let report = reported(
+            scored(0.7),
+            vec![
+                element(tags::ACCESSION_NUMBER, VR::SH, "ACC1"),
+                sequence(tags::REQUEST_ATTRIBUTES_SEQUENCE, vec![attributes]),
+            ],
+        );
+        let requests = report.element(tags::REFERENCED_REQUEST_SEQUENCE).unwrap().items().unwrap();
+        assert_eq!(requests.len(), 1);
+        assert_eq!(text(&requests[0], tags::ACCESSION_NUMBER), "ACC1");
+        assert_eq!(text(&requests[0], tags::REQUESTED_PROCEDURE_ID), "RP1");
+        assert_eq!(text(&requests[0], tags::FILLER_ORDER_NUMBER_IMAGING_SERVICE_REQUEST), "");
     }
 }

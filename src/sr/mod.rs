@@ -4,6 +4,8 @@
 //! [`template`] (the rows of the templates), [`document`] (modules around the tree, and the bytes). Beside them
 //! stand [`wording`] (what the reader reads), [`attribute`] and [`identity`] (whose report it is, copied octet
 //! for octet from the image) and [`device`] (who observes).
+//!
+//! A further language is a further [`wording`], a further form of the report further rows of [`template`].
 
 mod attribute;
 mod codes;

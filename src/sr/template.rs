@@ -62,7 +62,7 @@ fn image_library(sources: &[Source]) -> Content {
 fn image_descriptors(source: &Source) -> Vec<Content> {
     let (header, octets) = (&source.header, source.header.octets());
     let date = |concept, tag| plain(octets, tag, VR::DA).map(|date| Content::date(concept, &date));
-    let time = |concept, tag| plain(octets, tag, VR::TM).map(|time| Content::time(concept, &time));
+    let time = |concept, tag| plain(octets, tag, VR::TM).map(|time| Content::time(concept, whole_seconds(&time)));
     let pixels =
         |concept, tag| header.number(tag).map(|count| Content::num(concept, &count.to_string(), &codes::PIXELS));
     let [vertical, horizontal] = pixel_spacing(source);
@@ -84,6 +84,11 @@ fn image_descriptors(source: &Source) -> Vec<Content> {
         millimetres(&codes::VERTICAL_PIXEL_SPACING, vertical),
     ];
     rows.into_iter().flatten().map(|row| row.related(HasAcqContext)).collect()
+}
+
+/// A time without the fraction of a second that some readers of content items lose.
+fn whole_seconds(time: &str) -> &str {
+    time.split_once('.').map_or(time, |(whole, _)| whole)
 }
 
 fn modality(source: &Source) -> Option<&'static Code> {
@@ -195,5 +200,109 @@ fn processing_summary(finding: &Finding) -> &'static Code {
         Some(Presence::Absent) => &codes::SOME_SUCCEEDED_WITHOUT_FINDINGS,
         Some(_) if complete => &codes::ALL_SUCCEEDED_WITH_FINDINGS,
         Some(_) => &codes::SOME_SUCCEEDED_WITH_FINDINGS,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::finding::Reason;
+    use crate::sr::attribute::element;
+    use crate::sr::content::code_sequence;
+    use crate::sr::testimony::{failed, outline, reported, scored};
+
+    #[test]
+    fn a_positive_report_reads_like_the_template() {
+        let image = vec![
+            element(tags::MODALITY, VR::CS, "DX"),
+            element(tags::STUDY_DATE, VR::DA, "20260228"),
+            element(tags::STUDY_TIME, VR::TM, "093431.70"),
+            element(tags::PATIENT_ORIENTATION, VR::CS, "L\\F"),
+            element(tags::IMAGER_PIXEL_SPACING, VR::DS, "0.2\\0.1"),
+        ];
+        let lines = outline(&reported(scored(0.931_187), image), 0);
+        let known: Vec<&str> =
+            lines.iter().map(String::as_str).filter(|line| !line.contains("UID") && !line.contains("Serial")).collect();
+        let expected = "\
+Conclusion = Possible pneumonia. Score 93.1 % (threshold 50.0 %).
+Comment = Computer-generated result, not verified by a physician. Does not replace the interpretation of the images. \
+For research use only.
+Language of Content Item and Descendants = English (United States)
+Observer Type = Device
+Device Observer Name = AUSCULT
+Device Observer Manufacturer = Auscult
+Device Observer Model Name = Auscult
+Procedure reported = Plain chest X-ray
+Image Library
+  Image Library Group
+    Source
+      Modality = Digital Radiography
+      Study Date = 20260228
+      Study Time = 093431
+      Patient Orientation Row = L
+      Patient Orientation Column = F
+      Horizontal Pixel Spacing = 0.1 mm
+      Vertical Pixel Spacing = 0.2 mm
+Imaging Measurements
+  Measurement Group
+    Tracking Identifier = CXR pneumonia 1
+    Tracking Unique Identifier = 2.25.38617522478511366380740933602807112241
+    Finding = Pneumonia
+    Finding Site = Lung
+    Algorithm Name = cxr-pneumonia-reference
+    Algorithm Version = 1.0.0+sha256:0123456789abcdef
+    Algorithm Parameters = threshold=50.0%
+    Algorithm Parameters = input=224x224x3
+    Algorithm Family = Artificial Intelligence
+    Certainty of Finding = 93.1187 Percent
+    Pneumonia = Present
+    Source of Measurement
+Qualitative Evaluations
+  CAD Processing and Findings Summary = All algorithms succeeded; with findings";
+        assert_eq!(known, expected.lines().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_negative_report_names_no_finding() {
+        let lines = outline(&reported(scored(0.0725), Vec::new()), 0);
+        assert!(!lines.iter().any(|line| line.trim().starts_with("Finding =")), "{lines:#?}");
+        assert!(lines.contains(&"    Pneumonia = Absent".to_owned()));
+        assert!(lines.contains(&"    Certainty of Finding = 7.25 Percent".to_owned()));
+        assert!(lines.last().unwrap().ends_with("All algorithms succeeded; without findings"));
+    }
+
+    #[test]
+    fn what_was_not_analysed_has_no_measurements() {
+        let lines = outline(&reported(failed(Reason::ViewNotSupported), Vec::new()), 0);
+        assert!(lines[0].ends_with("Reason: lateral view is not supported"), "{}", lines[0]);
+        assert!(!lines.iter().any(|line| line == "Imaging Measurements"));
+        assert!(lines.last().unwrap().ends_with("No algorithms succeeded; without findings"));
+    }
+
+    #[test]
+    fn a_view_in_a_retired_scheme_is_translated_and_what_is_malformed_left_out() {
+        let retired = Code {
+            value: b"R-10206".as_slice().into(),
+            scheme: b"SNM3".as_slice().into(),
+            version: None,
+            meaning: b"antero-posterior".as_slice().into(),
+        };
+        let lines = outline(
+            &reported(
+                scored(0.1),
+                vec![
+                    code_sequence(tags::VIEW_CODE_SEQUENCE, &retired),
+                    code_sequence(tags::PROCEDURE_CODE_SEQUENCE, &retired),
+                    element(tags::MODALITY, VR::CS, "??"),
+                    element(tags::STUDY_TIME, VR::TM, "10:11:12"),
+                    element(tags::PIXEL_SPACING, VR::DS, "0.1"),
+                    element(tags::PATIENT_ORIENTATION, VR::CS, "L"),
+                ],
+            ),
+            0,
+        );
+        let library: Vec<_> = lines.iter().filter(|line| line.starts_with("      ")).map(|line| line.trim()).collect();
+        assert_eq!(library, ["Image View = antero-posterior"]);
+        assert!(lines.contains(&"Procedure reported = Plain chest X-ray".to_owned()));
     }
 }
