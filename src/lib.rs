@@ -16,6 +16,7 @@ pub mod resource;
 
 // Floor 2: crafts
 pub mod assemble;
+pub mod import;
 pub mod model;
 pub mod scu;
 pub mod select;
