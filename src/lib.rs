@@ -10,3 +10,6 @@ pub mod ids;
 pub mod config;
 pub mod finding;
 pub mod instance;
+
+// Floor 2: crafts
+pub mod import;
