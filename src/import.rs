@@ -53,10 +53,10 @@ pub enum ImportError {
     },
     /// The object could not be encoded.
     #[error("cannot encode the DICOM object: {0}")]
-    Encode(#[from] dicom::object::WriteError),
+    Encode(#[source] Box<dicom::object::WriteError>),
     /// The file meta information could not be made.
     #[error("cannot make the file meta information: {0}")]
-    Meta(#[from] WithMetaError),
+    Meta(#[source] Box<WithMetaError>),
 }
 
 /// Which kind of object a radiograph becomes.
@@ -175,7 +175,8 @@ fn seal(
     use dicom::dictionary_std::tags;
 
     let mut octets = Vec::new();
-    dataset.write_dataset_with_ts(&mut octets, &dicom::transfer_syntax::entries::EXPLICIT_VR_LITTLE_ENDIAN.erased())?;
+    let plain = dicom::transfer_syntax::entries::EXPLICIT_VR_LITTLE_ENDIAN.erased();
+    dataset.write_dataset_with_ts(&mut octets, &plain).map_err(|error| ImportError::Encode(Box::new(error)))?;
     let digest: String = Sha256::digest(&octets).iter().map(|octet| format!("{octet:02x}")).collect();
     let uid = SopInstanceUid::derived(&["import instance", &digest]);
     dataset.put(DataElement::new(tags::SOP_INSTANCE_UID, VR::UI, uid.as_str()));
@@ -183,5 +184,5 @@ fn seal(
         .transfer_syntax(transfer_syntax)
         .implementation_class_uid(IMPLEMENTATION_CLASS_UID)
         .implementation_version_name(IMPLEMENTATION_VERSION_NAME);
-    Ok(dataset.with_meta(meta)?)
+    dataset.with_meta(meta).map_err(|error| ImportError::Meta(Box::new(error)))
 }
