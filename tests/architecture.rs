@@ -48,7 +48,7 @@ fn room(path: &Path) -> String {
     first.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// Faults of one file of the library; `path` is relative to `src/`.
+/// Faults of one file of the crate; `path` is relative to `src/`.
 fn faults(path: &str, text: &str, rooms: &BTreeMap<String, u32>) -> Vec<String> {
     let source = Source::new(text);
     let mut faults = general_faults(path, text, &source);
@@ -57,7 +57,7 @@ fn faults(path: &str, text: &str, rooms: &BTreeMap<String, u32>) -> Vec<String> 
         faults.push(format!("src/{path}: room {here} is not declared in src/lib.rs"));
         return faults;
     };
-    for (line, other) in source.rooms_used(Paths::InLibrary { depth: Path::new(path) }) {
+    for (line, other) in source.rooms_used(Paths::InCrate { depth: Path::new(path) }) {
         match rooms.get(&other) {
             _ if other == here => {}
             Some(&theirs) if theirs < floor => {}

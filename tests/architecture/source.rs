@@ -11,7 +11,7 @@ pub struct Source {
 #[derive(Clone, Copy)]
 pub enum Paths<'a> {
     /// `crate::room`, or enough `super::` for a file at this path below `src/`.
-    InLibrary { depth: &'a Path },
+    InCrate { depth: &'a Path },
     /// `auscult::room`
     InDoor,
 }
@@ -64,12 +64,12 @@ impl Source {
         let mut blocks = Vec::new();
         for at in 0..tokens.len() {
             match word(&tokens, at) {
-                Some("crate") if matches!(paths, Paths::InLibrary { .. }) && !is_after_dollar(&tokens, at) => {
+                Some("crate") if matches!(paths, Paths::InCrate { .. }) && !is_after_dollar(&tokens, at) => {
                     rooms.extend(first_segments(&tokens, at + 1));
                 }
                 Some("auscult") if matches!(paths, Paths::InDoor) => rooms.extend(first_segments(&tokens, at + 1)),
                 Some("super") if !is_path_separator(&tokens, at.wrapping_sub(1)) => {
-                    let Paths::InLibrary { depth } = paths else { continue };
+                    let Paths::InCrate { depth } = paths else { continue };
                     let modules = module_depth(depth) + blocks.iter().filter(|is_module| **is_module).count();
                     let (climbed, end) = climb(&tokens, at);
                     if climbed == modules {
