@@ -1,5 +1,7 @@
 //! The SCP against peers that do not keep to the protocol: raw octets on a socket.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
+
 use std::time::Duration;
 
 use auscult::dimse::command::Request;

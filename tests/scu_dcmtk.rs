@@ -1,5 +1,7 @@
 //! The SCU against DCMTK's `storescp`, against Auscult's own SCP, and against peers that are not there.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
+
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};

@@ -133,13 +133,14 @@ impl Association {
     async fn response(&mut self, message_id: u16, doing: &'static str) -> Result<Status, ScuError> {
         let mut command = Vec::new();
         loop {
-            let mut values = match self.wire.read().await {
+            let values = match self.wire.read().await {
                 Ok(Pdu::Data(values)) => values,
                 Ok(Pdu::Abort(abort)) => return Err(ScuError::Aborted(abort)),
                 Ok(_) => return Err(ScuError::Protocol(format!("unexpected PDU while {doing}"))),
                 Err(error) => return Err(ScuError::from_wire(error, doing)),
             };
-            while let Some(value) = values.next()? {
+            for value in values {
+                let value = value?;
                 if value.part != Part::Command {
                     return Err(ScuError::Protocol(format!("a data set while {doing}")));
                 }

@@ -65,7 +65,7 @@ async fn what_is_stored_is_found_after_a_restart_until_it_is_finished() {
 
     drop(spool);
     let (spool, left) = open(dir.path());
-    assert_eq!(left, [instance.clone()]);
+    assert_eq!(left, std::slice::from_ref(&instance));
     let study = Study { uid: instance.study.clone(), instances: left };
     spool.finish(&study).await.unwrap();
     spool.finish(&study).await.unwrap();

@@ -1,6 +1,11 @@
 //! A running SCP for the tests, DICOM files to send to it, and whether DCMTK is here.
 
-#![allow(dead_code, missing_docs, reason = "shared by several test programs, each of which uses a part")]
+#![allow(
+    dead_code,
+    missing_docs,
+    clippy::unwrap_used,
+    reason = "shared by several test programs, each of which uses a part"
+)]
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
