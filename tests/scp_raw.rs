@@ -206,6 +206,44 @@ async fn every_refusal_has_its_status_and_the_association_goes_on() {
 }
 
 #[tokio::test]
+async fn a_full_queue_refuses_for_now_and_a_closed_one_leaves_the_object_for_the_next_start() {
+    let mut station = Station::with_queue(1, |scp| scp.silence_seconds = 1, 0).await;
+    let mut peer = Peer::associate(&station).await;
+    let [first, second] = ["1.2.3.4.1", "1.2.3.4.2"].map(radiograph);
+    assert_eq!(peer.store("1.2.3.4.1", &first).await.status, Status::SUCCESS);
+    assert_eq!(peer.store("1.2.3.4.2", &second).await.status, Status::OUT_OF_RESOURCES);
+    assert_eq!(station.files("studies/1.2.3").len(), 1);
+    assert_eq!(station.arrived().len(), 1);
+    assert_eq!(peer.store("1.2.3.4.2", &second).await.status, Status::SUCCESS);
+    station.close_queue();
+    assert_eq!(peer.store("1.2.3.4.3", &radiograph("1.2.3.4.3")).await.status, Status::SUCCESS);
+    assert_eq!(station.files("studies/1.2.3").len(), 3);
+}
+
+#[tokio::test]
+async fn eight_associations_store_the_same_and_different_objects_at_once() {
+    let mut station = Station::start().await;
+    let mut senders = Vec::new();
+    for sender in 0..8 {
+        let mut peer = Peer::associate(&station).await;
+        senders.push(tokio::spawn(async move {
+            for number in 1..=10 {
+                let uid =
+                    if number % 2 == 0 { format!("1.2.3.4.{number}") } else { format!("1.2.3.5.{sender}.{number}") };
+                assert_eq!(peer.store(&uid, &radiograph(&uid)).await.status, Status::SUCCESS);
+            }
+        }));
+    }
+    for sender in senders {
+        sender.await.unwrap();
+    }
+    assert_eq!(station.arrived().len(), 8 * 5 + 5);
+    assert_eq!(station.files("studies/1.2.3").len(), 8 * 5 + 5);
+    assert!(station.files("conflicts/1.2.3").is_empty());
+    until(|| station.files("incoming").is_empty()).await;
+}
+
+#[tokio::test]
 async fn half_a_data_set_leaves_nothing() {
     let mut station = Station::start().await;
     let mut peer = Peer::associate(&station).await;
