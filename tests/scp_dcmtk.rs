@@ -1,5 +1,7 @@
 //! The SCP as DCMTK's `echoscu` and `storescu` see it.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
+
 use std::process::Output;
 
 mod scp_station;

@@ -139,21 +139,31 @@ pub struct Pdv {
 pub struct Pdvs(Bytes);
 
 impl Pdvs {
-    /// Cuts off the next value.
-    pub fn next(&mut self) -> Result<Option<Pdv>, PduError> {
-        if self.0.is_empty() {
-            return Ok(None);
-        }
-        let malformed = |cause: &str| PduError::Malformed { kind: 4, cause: cause.into() };
+    fn cut(&mut self) -> Result<Pdv, &'static str> {
         let [l0, l1, l2, l3, context, control] =
-            *self.0.first_chunk::<PDV_HEADER_BYTES>().ok_or_else(|| malformed("bytes after the last value"))?;
+            *self.0.first_chunk::<PDV_HEADER_BYTES>().ok_or("bytes after the last value")?;
         let length = usize::try_from(u32::from_be_bytes([l0, l1, l2, l3])).unwrap_or(usize::MAX);
         if length < 2 || length > self.0.len() - 4 {
-            return Err(malformed("the length of a value is wrong"));
+            return Err("the length of a value is wrong");
         }
         self.0.advance(PDV_HEADER_BYTES);
         let part = if control & 1 == 1 { Part::Command } else { Part::DataSet };
-        Ok(Some(Pdv { context, part, last: control & 2 == 2, fragment: self.0.split_to(length - 2) }))
+        Ok(Pdv { context, part, last: control & 2 == 2, fragment: self.0.split_to(length - 2) })
+    }
+}
+
+impl Iterator for Pdvs {
+    type Item = Result<Pdv, PduError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let cut = self.cut();
+        if cut.is_err() {
+            self.0.clear();
+        }
+        Some(cut.map_err(|cause| PduError::Malformed { kind: 4, cause: cause.into() }))
     }
 }
 

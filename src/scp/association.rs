@@ -170,7 +170,7 @@ impl Association {
     /// The next value or release. Dropping the future loses nothing.
     async fn next_event(&mut self) -> Result<Event, Fault> {
         loop {
-            if let Some(value) = self.values.next()? {
+            if let Some(value) = self.values.next().transpose()? {
                 return Ok(Event::Value(value));
             }
             match self.wire.read().await? {

@@ -4,7 +4,7 @@
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::PoisonError;
 
 use super::{Arrival, Opened, SpoolError, Stored, disk, file_meta};
@@ -67,7 +67,7 @@ fn link_into_study(
 ) -> Result<Linked, SpoolError> {
     let mut tries = 0;
     loop {
-        study_directory(opened, study)?;
+        durable_directory(opened, &opened.layout.study(study))?;
         match fs::hard_link(part, target) {
             Ok(()) => return Ok(Linked::Here),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(Linked::Taken),
@@ -77,18 +77,16 @@ fn link_into_study(
     }
 }
 
-/// A study's directory, durable when this returns: whoever finds it made has waited for its maker's sync.
-fn study_directory(opened: &Opened, study: &StudyInstanceUid) -> Result<PathBuf, SpoolError> {
-    let path = opened.layout.study(study);
+/// Makes a directory that is durable when this returns: whoever finds it made has waited for its maker's sync.
+fn durable_directory(opened: &Opened, path: &Path) -> Result<(), SpoolError> {
     let _one_at_a_time = opened.making_directories.lock().unwrap_or_else(PoisonError::into_inner);
-    disk::make_directory(&path)?;
-    Ok(path)
+    disk::make_directory(path)
 }
 
 /// Keeps an object whose name is taken by another content, once.
 fn keep_apart(opened: &Opened, part: &Path, mut instance: Instance) -> Result<Instance, SpoolError> {
     let directory = opened.layout.conflicts(&instance.study);
-    disk::make_directory(&directory)?;
+    durable_directory(opened, &directory)?;
     for number in 1..=MAX_CONFLICTS {
         instance.path = directory.join(format!("{}.{number}.dcm", instance.sop_instance));
         match fs::hard_link(part, &instance.path) {

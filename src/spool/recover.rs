@@ -10,7 +10,7 @@ use crate::instance::Instance;
 
 /// Brings the directory into the state that the running spool keeps it in.
 pub(super) fn recover(layout: &Layout) -> Result<Vec<Instance>, SpoolError> {
-    for part in entries(&layout.incoming())? {
+    for part in files(&layout.incoming())? {
         disk::remove(&part)?;
     }
     let mut left = Vec::new();
@@ -19,7 +19,7 @@ pub(super) fn recover(layout: &Layout) -> Result<Vec<Instance>, SpoolError> {
             set_aside(layout, &study, "it lies outside a study's directory")?;
             continue;
         }
-        for path in entries(&study)? {
+        for path in files(&study)? {
             left.extend(adopt(layout, path)?);
         }
         if fs::remove_dir(&study).is_err() {
@@ -49,6 +49,15 @@ fn set_aside(layout: &Layout, path: &Path, why: &str) -> Result<(), SpoolError> 
         "a file in the spool cannot be used and was set aside; send its study again if it has no report"
     );
     Ok(())
+}
+
+/// The files of a directory. What else is in it was not put there by Auscult and stays.
+fn files(directory: &Path) -> Result<Vec<PathBuf>, SpoolError> {
+    let (files, others) = entries(directory)?.into_iter().partition::<Vec<_>, _>(|path| path.is_file());
+    for other in others {
+        tracing::warn!(path = %other.display(), "this has no place in the spool; remove it");
+    }
+    Ok(files)
 }
 
 fn entries(directory: &Path) -> Result<Vec<PathBuf>, SpoolError> {

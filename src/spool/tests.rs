@@ -65,7 +65,7 @@ async fn what_is_stored_is_found_after_a_restart_until_it_is_finished() {
 
     drop(spool);
     let (spool, left) = open(dir.path());
-    assert_eq!(left, [instance.clone()]);
+    assert_eq!(left, std::slice::from_ref(&instance));
     let study = Study { uid: instance.study.clone(), instances: left };
     spool.finish(&study).await.unwrap();
     spool.finish(&study).await.unwrap();
@@ -118,11 +118,13 @@ async fn failed_studies_and_unreadable_files_are_kept() {
     assert!(dir.path().join("failed/1.2.3/1.2.3.4.5.dcm").is_file());
     drop(spool);
 
+    std::fs::create_dir_all(dir.path().join("studies/9.8/stray")).unwrap();
     std::fs::create_dir(dir.path().join("studies/9.9")).unwrap();
     std::fs::write(dir.path().join("studies/9.9/9.9.1.dcm"), "scrap").unwrap();
     std::fs::write(dir.path().join("incoming/4.part"), "scrap").unwrap();
     let (_, left) = open(dir.path());
     assert!(left.is_empty());
     assert!(dir.path().join("quarantine/9.9.1.dcm").is_file());
-    assert_eq!(files(&dir.path().join("studies")) + files(&dir.path().join("incoming")), 0);
+    assert!(dir.path().join("studies/9.8/stray").is_dir());
+    assert_eq!((files(&dir.path().join("studies")), files(&dir.path().join("incoming"))), (1, 0));
 }

@@ -1,6 +1,11 @@
 //! A running SCP for the tests, DICOM files to send to it, and whether DCMTK is here.
 
-#![allow(dead_code, missing_docs, reason = "shared by several test programs, each of which uses a part")]
+#![allow(
+    dead_code,
+    missing_docs,
+    clippy::unwrap_used,
+    reason = "shared by several test programs, each of which uses a part"
+)]
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -35,6 +40,10 @@ impl Station {
     }
 
     pub async fn with(change: impl FnOnce(&mut config::Scp), min_free_mib: u64) -> Self {
+        Self::with_queue(1000, change, min_free_mib).await
+    }
+
+    pub async fn with_queue(places: usize, change: impl FnOnce(&mut config::Scp), min_free_mib: u64) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let (spool, left) = Spool::open(directory.path(), &config::Spool { min_free_mib }).unwrap();
         assert!(left.is_empty());
@@ -42,7 +51,7 @@ impl Station {
         let port = listener.local_addr().unwrap().port();
         let mut settings = config::Scp::default();
         change(&mut settings);
-        let (announce, stored) = mpsc::channel(1000);
+        let (announce, stored) = mpsc::channel(places);
         let (stop, stopped) = watch::channel(false);
         let stats = Arc::new(Stats::default());
         let running = tokio::spawn(scp::serve(listener, settings, spool, announce, stats.clone(), stopped));
@@ -56,6 +65,11 @@ impl Station {
     /// What was announced since the last call.
     pub fn arrived(&mut self) -> Vec<Arrived> {
         std::iter::from_fn(|| self.stored.try_recv().ok()).collect()
+    }
+
+    /// As when the rest of the service has stopped already.
+    pub fn close_queue(&mut self) {
+        self.stored.close();
     }
 
     pub fn files(&self, directory: &str) -> Vec<PathBuf> {
