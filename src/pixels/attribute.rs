@@ -1,6 +1,5 @@
 //! Single values of a data set, also where a sender lost their VR and wrote UN (PS3.5 section 6.2.2).
 
-use dicom::core::header::Header as _;
 use dicom::core::{PrimitiveValue, Tag, VR};
 use dicom::object::InMemDicomObject;
 
