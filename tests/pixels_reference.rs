@@ -1,5 +1,6 @@
 //! Luminance against references made with other decoders: `../shared/data/dicom/reference.csv` (pydicom with GDCM
 //! and pylibjpeg) and `../shared/models/*/reference.json`. Skipped, with a line that says so, where they are missing.
+#![allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
 
 use std::path::{Path, PathBuf};
 
