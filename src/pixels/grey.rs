@@ -7,7 +7,7 @@ use dicom::dictionary_std::tags;
 use dicom::object::InMemDicomObject;
 
 use super::PixelError;
-use super::header::{decimal, text};
+use super::attribute::{decimal, integer, text};
 use super::lut::{Input, Lut};
 use super::samples::Samples;
 
@@ -177,7 +177,7 @@ fn ramp(value: f64, centre: f64, width: f64) -> f64 {
 /// Pixel Padding Value, up to Pixel Padding Range Limit where there is one (PS3.3 C.7.5.1.1.2).
 fn padding(dataset: &InMemDicomObject, stored: Input) -> Option<RangeInclusive<i32>> {
     let number = |tag: Tag| {
-        let number = dataset.get(tag)?.to_int::<i32>().ok()?;
+        let number = integer(dataset, tag)??;
         Some(if stored == Input::Signed { i32::from(number as i16) } else { number })
     };
     let value = number(tags::PIXEL_PADDING_VALUE)?;

@@ -1,10 +1,10 @@
 //! What a header says of its pixels (Image Pixel module, PS3.3 C.7.6.3), held against itself.
 
 use dicom::core::Tag;
-use dicom::core::header::HasLength;
 use dicom::dictionary_std::tags;
 use dicom::object::InMemDicomObject;
 
+use super::attribute::{integer, text};
 use super::{Bounds, PixelError};
 
 /// The form of one frame's stored values.
@@ -105,20 +105,10 @@ fn required(dataset: &InMemDicomObject, tag: Tag, name: &'static str) -> Result<
 
 /// A whole number that may be absent or empty, but not anything else.
 fn optional(dataset: &InMemDicomObject, tag: Tag, name: &'static str) -> Result<Option<u32>, PixelError> {
-    let Some(element) = dataset.get(tag).filter(|element| !element.is_empty()) else { return Ok(None) };
-    let number = element.to_int::<u32>();
-    number.map(Some).map_err(|_| PixelError::Contradictory(format!("{name} is not a whole number")))
-}
-
-/// The first value of a text attribute without its padding; `None` when absent or empty.
-pub(super) fn text(dataset: &InMemDicomObject, tag: Tag) -> Option<String> {
-    let values = dataset.get(tag)?.to_multi_str().ok()?;
-    values.first().map(|value| value.trim_matches([' ', '\0']).to_owned()).filter(|value| !value.is_empty())
-}
-
-/// The first value of a decimal attribute; `None` when it is absent or no finite number.
-pub(super) fn decimal(dataset: &InMemDicomObject, tag: Tag) -> Option<f64> {
-    text(dataset, tag)?.parse().ok().filter(|number: &f64| number.is_finite())
+    let number = |value: Option<i32>| value.and_then(|value| u32::try_from(value).ok());
+    integer(dataset, tag)
+        .map(|value| number(value).ok_or_else(|| PixelError::Contradictory(format!("{name} is not a whole number"))))
+        .transpose()
 }
 
 fn missing(name: &'static str) -> PixelError {

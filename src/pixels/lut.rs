@@ -20,7 +20,8 @@ pub(super) struct Lut {
 impl Lut {
     /// The first item of a sequence of tables; `input` tells how its first mapped value is meant.
     pub fn first_of(dataset: &InMemDicomObject, sequence: Tag, input: Input) -> Result<Option<Self>, PixelError> {
-        let items = dataset.get(sequence).and_then(|element| element.items()).unwrap_or_default();
+        let Some(element) = dataset.get(sequence) else { return Ok(None) };
+        let items = element.items().ok_or(bad("a look-up table's sequence"))?;
         items.first().map(|item| Self::of_item(item, input)).transpose()
     }
 

@@ -4,6 +4,7 @@
 //! `samples`, `grey` maps stored values to luminance (PS3.3 C.7.6.3, C.11.1, C.11.2); `picture` reads JPEG and
 //! PNG. `docs/decoders.md` lists which decoder serves which transfer syntax.
 
+mod attribute;
 mod codec;
 mod error;
 mod grey;

@@ -1,11 +1,11 @@
 //! Opens a DICOM Part 10 file; a deflated data set is inflated by us, with a bound.
 
 use std::fs::File;
-use std::io::{BufReader, Error, Read, Seek, SeekFrom};
+use std::io::{BufRead, BufReader, Error, ErrorKind, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use dicom::encoding::TransferSyntaxIndex;
-use dicom::object::{FileMetaTable, InMemDicomObject};
+use dicom::object::InMemDicomObject;
 use dicom::transfer_syntax::TransferSyntaxRegistry;
 
 use super::{Bounds, PixelError};
@@ -28,11 +28,9 @@ pub(super) struct Object {
 
 /// Reads the whole file.
 pub(super) fn read(path: &Path, bounds: &Bounds) -> Result<Object, PixelError> {
-    let io = |source| PixelError::Io { path: path.to_owned(), source };
-    let mut file = BufReader::with_capacity(1 << 16, File::open(path).map_err(io)?);
-    file.seek(SeekFrom::Start(PREAMBLE)).map_err(io)?;
-    let meta = FileMetaTable::from_reader(&mut file).map_err(|error| unreadable(&error))?;
-    let transfer_syntax = meta.transfer_syntax().to_owned();
+    let file = File::open(path).map_err(|source| PixelError::Io { path: path.to_owned(), source })?;
+    let mut file = BufReader::with_capacity(1 << 16, file);
+    let transfer_syntax = transfer_syntax(&mut file).map_err(|error| unreadable(&error))?;
     let dataset = if transfer_syntax == DEFLATED {
         let left = bounds.max_pixels.saturating_mul(2).saturating_add(HEADER_ALLOWANCE);
         parse(Bounded { data: flate2::read::DeflateDecoder::new(file), left }, &transfer_syntax)?
@@ -40,6 +38,38 @@ pub(super) fn read(path: &Path, bounds: &Bounds) -> Result<Object, PixelError> {
         parse(file, &transfer_syntax)?
     };
     Ok(Object { transfer_syntax, dataset })
+}
+
+/// Reads the file meta information (PS3.10 section 7.1), leaves the reader at the data set, and gives what
+/// (0002,0010) says. Nothing else there matters here, so nothing else there can fail.
+fn transfer_syntax(file: &mut (impl BufRead + Seek)) -> std::io::Result<String> {
+    let malformed = |what| Error::new(ErrorKind::InvalidData, what);
+    file.seek(SeekFrom::Start(PREAMBLE))?;
+    if take::<4>(file)? != *b"DICM" {
+        return Err(malformed("no DICM after the preamble"));
+    }
+    let mut transfer_syntax = None;
+    while matches!(file.fill_buf()?, [0x02, 0x00, ..]) {
+        let [_, _, e0, e1, vr @ .., l0, l1] = take::<8>(file)?;
+        let length = match &vr {
+            b"OB" | b"UN" => u32::from_le_bytes(take(file)?),
+            _ => u16::from_le_bytes([l0, l1]).into(),
+        };
+        if [e0, e1] == [0x10, 0x00] {
+            let mut value = String::new();
+            file.take(length.into()).read_to_string(&mut value)?;
+            transfer_syntax = Some(value.trim_end_matches([' ', '\0']).to_owned());
+        } else {
+            file.seek_relative(length.into())?;
+        }
+    }
+    transfer_syntax.ok_or(malformed("no transfer syntax in the file meta information"))
+}
+
+fn take<const N: usize>(file: &mut impl Read) -> std::io::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    file.read_exact(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Parses a data set whose compression, if it had one, is undone (PS3.5 annex A).

@@ -55,3 +55,44 @@ fn luma([red, green, blue]: [u32; 3]) -> u32 {
     // At most 65535 * 65536 + 32768, which 32 bits hold.
     (red * 19_595 + green * 38_470 + blue * 7_471 + 0x8000) >> 16
 }
+
+#[cfg(test)]
+mod tests {
+    use image::{ImageBuffer, Luma, Rgb};
+
+    use super::*;
+
+    const BOUNDS: Bounds = Bounds { max_pixels: 6 };
+
+    #[test]
+    fn colour_becomes_rec_601_luma() {
+        // Pillow 11: Image.new("RGB", (1, 1), colour).convert("L")
+        let colours = [([255, 0, 0], 76), ([0, 255, 0], 150), ([0, 0, 255], 29), ([255; 3], 255), ([10, 20, 30], 18)];
+        for (colour, grey) in colours {
+            assert_eq!(luma(colour), grey);
+        }
+        assert_eq!(luma([65_535; 3]), 65_535);
+    }
+
+    #[test]
+    fn both_depths_are_fractions_of_their_white() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("deep.png");
+        ImageBuffer::from_fn(3, 2, |x, y| Luma([(x * 257 + y * 65_278) as u16])).save(&path).unwrap();
+        let image = picture(&path, &BOUNDS).unwrap();
+        assert_eq!((image.rows, image.columns, image.luminance.len()), (2, 3, 6));
+        assert_eq!(image.luminance[1], 257.0 / 65_535.0);
+        ImageBuffer::from_pixel(3, 2, Rgb([255_u8, 0, 0])).save(&path).unwrap();
+        assert_eq!(picture(&path, &BOUNDS).unwrap().luminance, [76.0 / 255.0; 6]);
+        assert!(matches!(picture(&path, &Bounds { max_pixels: 5 }), Err(PixelError::TooLarge { .. })));
+    }
+
+    #[test]
+    fn other_files_are_declined() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.png");
+        assert!(matches!(picture(&path, &BOUNDS), Err(PixelError::Io { .. })));
+        std::fs::write(&path, "no picture").unwrap();
+        assert!(matches!(picture(&path, &BOUNDS), Err(PixelError::NotDecodable(_))));
+    }
+}

@@ -7,6 +7,8 @@ mod jpeg_ls;
 mod markers;
 mod native;
 mod rle;
+#[cfg(test)]
+mod tests;
 
 use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -49,3 +49,33 @@ fn unpack(mut packed: &[u8], length: usize) -> Result<Vec<u8>, Broken> {
     bytes.truncate(length);
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packbits_are_literals_and_runs() {
+        // PS3.5 G.3.1: 2 literals, a run of 3, the no-operation 128, a run cut at the end.
+        let packed = [1, 7, 8, 254, 9, 128, 129, 5];
+        assert_eq!(unpack(&packed, 6), Ok(vec![7, 8, 9, 9, 9, 5]));
+        assert!(unpack(&packed, 134).is_err());
+        assert!(unpack(&[5, 1, 2], 6).is_err());
+    }
+
+    #[test]
+    fn words_come_as_high_and_low_segments() {
+        let mut stream = vec![0; HEADER];
+        for (slot, value) in stream.chunks_exact_mut(4).zip([2_u32, 64, 67]) {
+            slot.copy_from_slice(&value.to_le_bytes());
+        }
+        stream.extend([1, 0x12, 0x34, 1, 0x56, 0x78]);
+        let (bits_allocated, bits_stored) = (16, 16);
+        let header =
+            Header { rows: 1, columns: 2, pixels: 2, bits_allocated, bits_stored, high_bit: 15, signed: false };
+        assert_eq!(decode(&stream, &header), Ok(Cells::Words(vec![0x1256, 0x3478])));
+        // One segment is too few for cells of two bytes.
+        stream.splice(..4, 1_u32.to_le_bytes());
+        assert!(decode(&stream, &header).is_err());
+    }
+}
