@@ -16,6 +16,7 @@ use crate::ids::{AeTitle, SopClassUid, TransferSyntaxUid};
 mod association;
 mod connect;
 mod object;
+mod peer;
 
 pub use association::Association;
 pub use object::Object;
