@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use dicom::core::Tag;
-use dicom::object::{FileDicomObject, InMemDicomObject, OpenFileOptions};
+use dicom::dictionary_std::tags;
+use dicom::object::InMemDicomObject;
 
 use crate::ids::{IdError, SeriesInstanceUid, SopClassUid, SopInstanceUid, StudyInstanceUid, TransferSyntaxUid};
-
-mod octets;
+use crate::part10::{self, Extent, Object, ReadError, Values, attribute};
 
 /// A header that cannot be used. The message names no patient and no value of the file.
 #[derive(Debug, thiserror::Error)]
@@ -75,64 +75,61 @@ pub struct Study {
     pub instances: Vec<Instance>,
 }
 
+/// Largest deflated header, inflated, in bytes.
+const LARGEST_INFLATED_HEADER: u64 = 64 << 20;
+
 /// A data set without its pixel data.
 #[derive(Debug, Clone)]
 pub struct Header {
-    object: FileDicomObject<InMemDicomObject>,
+    decoded: Object,
     octets: InMemDicomObject,
 }
 
 impl Header {
     /// Reads a DICOM Part 10 file up to its pixel data.
     pub fn open(path: &Path) -> Result<Self, HeaderError> {
-        std::fs::File::open(path).map_err(|source| HeaderError::Io { path: path.to_owned(), source })?;
-        OpenFileOptions::new()
-            .read_until(dicom::dictionary_std::tags::PIXEL_DATA)
-            .open_file(path)
-            .map(|object| Self { object, octets: octets::read(path) })
-            .map_err(|error| HeaderError::NotDicom { path: path.to_owned(), cause: root_cause(&error) })
+        let read = |values| part10::read(path, Extent::Header, values, LARGEST_INFLATED_HEADER);
+        let fail = |error| match error {
+            ReadError::Io(source) => HeaderError::Io { path: path.to_owned(), source },
+            ReadError::NotDicom(cause) => HeaderError::NotDicom { path: path.to_owned(), cause },
+        };
+        let decoded = read(Values::Decoded).map_err(fail)?;
+        let octets = read(Values::Octets).map_err(fail)?.data_set;
+        Ok(Self { decoded, octets })
     }
 
-    /// The data set, decoded.
-    pub fn dataset(&self) -> &InMemDicomObject {
-        &self.object
-    }
-
-    /// The standard attributes with every value as the file's bytes, for those who copy from it.
+    /// The attributes with every value as the file's bytes, for those who copy from it.
     pub fn octets(&self) -> &InMemDicomObject {
         &self.octets
     }
 
     /// Transfer syntax that the file meta information names.
     pub fn transfer_syntax(&self) -> &str {
-        self.object.meta().transfer_syntax().trim_end_matches(['\0', ' '])
+        &self.decoded.transfer_syntax
     }
 
     /// The first value of an attribute as trimmed text; `None` when it is absent, empty or not text.
     pub fn text(&self, tag: Tag) -> Option<String> {
-        self.texts(tag).into_iter().next().filter(|t| !t.is_empty())
+        attribute::text(&self.decoded.data_set, tag)
     }
 
     /// All values of an attribute as trimmed texts, empty ones included.
     pub fn texts(&self, tag: Tag) -> Vec<String> {
-        let Some(element) = self.object.get(tag) else { return Vec::new() };
-        let Ok(values) = element.to_multi_str() else { return Vec::new() };
-        values.iter().map(|v| v.trim_matches(['\0', ' ']).to_owned()).collect()
+        attribute::texts(&self.decoded.data_set, tag)
     }
 
     /// The first value of an attribute as a non-negative whole number.
     pub fn number(&self, tag: Tag) -> Option<u32> {
-        self.object.get(tag)?.to_int::<u32>().ok()
+        attribute::integer(&self.decoded.data_set, tag)??.try_into().ok()
     }
 
     /// The items of a sequence attribute; none when it is absent or no sequence.
     pub fn items(&self, tag: Tag) -> &[InMemDicomObject] {
-        self.object.get(tag).and_then(|element| element.items()).unwrap_or_default()
+        self.decoded.data_set.get(tag).and_then(|element| element.items()).unwrap_or_default()
     }
 
     /// Who this is: the UIDs that a composite object must carry (PS3.3 C.7.2, C.7.3, C.12.1).
     pub fn identity(&self, path: &Path) -> Result<Instance, HeaderError> {
-        use dicom::dictionary_std::tags;
         Ok(Instance {
             study: self.uid(path, tags::STUDY_INSTANCE_UID, "Study Instance UID")?,
             series: self.uid(path, tags::SERIES_INSTANCE_UID, "Series Instance UID")?,
@@ -158,15 +155,6 @@ impl Header {
         let text = self.text(tag).ok_or_else(|| fail("missing".into()))?;
         text.parse().map_err(|cause: IdError| fail(cause.to_string()))
     }
-}
-
-/// The innermost cause of an error, in one line.
-fn root_cause(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    cause.to_string().replace(['\n', '\r'], " ")
 }
 
 #[cfg(test)]

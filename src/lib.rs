@@ -5,6 +5,7 @@
 
 // Floor 0: words
 pub mod ids;
+pub mod part10;
 
 // Floor 1: values
 pub mod config;

@@ -72,14 +72,14 @@ fn every_optional_key_has_an_example_that_is_accepted() {
 
 #[test]
 fn the_list_of_optional_keys_is_complete() {
-    let source = include_str!("../src/config.rs");
+    let source = include_str!("../src/config/mod.rs");
     let optional: Vec<&str> = source
         .lines()
         .filter(|line| line.contains(": Option<"))
         .filter_map(|line| line.trim().strip_prefix("pub ")?.split_once(':'))
         .map(|(key, _)| key)
         .collect();
-    assert_eq!(optional, OPTIONAL.map(|(_, key)| key), "left: src/config.rs, right: this test");
+    assert_eq!(optional, OPTIONAL.map(|(_, key)| key), "left: src/config/mod.rs, right: this test");
 }
 
 #[test]

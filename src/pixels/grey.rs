@@ -7,9 +7,9 @@ use dicom::dictionary_std::tags;
 use dicom::object::InMemDicomObject;
 
 use super::PixelError;
-use super::attribute::{decimal, integer, text};
 use super::lut::{Input, Lut};
 use super::samples::Samples;
+use crate::part10::attribute::{decimal, integer, text};
 
 /// The grey scale transformations of one image.
 #[derive(Debug, Clone, PartialEq)]

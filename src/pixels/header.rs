@@ -4,8 +4,8 @@ use dicom::core::Tag;
 use dicom::dictionary_std::tags;
 use dicom::object::InMemDicomObject;
 
-use super::attribute::{integer, text};
 use super::{Bounds, PixelError};
+use crate::part10::attribute::{integer, text};
 
 /// The form of one frame's stored values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

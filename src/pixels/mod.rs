@@ -1,16 +1,14 @@
 //! From a DICOM file or a picture to luminance: what a radiologist sees, as numbers.
 //!
-//! `part10` opens the file, `header` holds what it says of its pixels, `codec` turns the code stream into
+//! `header` holds what it says of its pixels, `codec` turns the code stream into
 //! `samples`, `grey` maps stored values to luminance (PS3.3 C.7.6.3, C.11.1, C.11.2); `picture` reads JPEG and
 //! PNG. `docs/decoders.md` lists which decoder serves which transfer syntax.
 
-mod attribute;
 mod codec;
 mod error;
 mod grey;
 mod header;
 mod lut;
-mod part10;
 mod picture;
 mod samples;
 
@@ -19,6 +17,8 @@ use std::path::Path;
 pub use codec::DECODABLE;
 pub use error::PixelError;
 pub use picture::picture;
+
+use crate::part10::{self, Extent, ReadError, Values};
 
 /// One image as a radiologist sees it.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,7 +39,15 @@ pub struct Bounds {
     pub max_pixels: u64,
 }
 
+/// What a deflated data set may hold besides two bytes a pixel: header, look-up tables, overlays; in bytes.
+const HEADER_ALLOWANCE: u64 = 16 << 20;
+
 impl Bounds {
+    /// Bytes that a deflated data set may inflate to.
+    fn inflated(&self) -> u64 {
+        self.max_pixels.saturating_mul(2).saturating_add(HEADER_ALLOWANCE)
+    }
+
     /// The number of pixels of an image that is not empty and within the bounds.
     fn admit(&self, rows: u64, columns: u64) -> Result<usize, PixelError> {
         if rows == 0 || columns == 0 {
@@ -60,9 +68,13 @@ impl Bounds {
 /// # Errors
 /// Every variant of [`PixelError`].
 pub fn decode(path: &Path, bounds: &Bounds) -> Result<Radiograph, PixelError> {
-    let mut object = part10::read(path, bounds)?;
-    let header = header::Header::of(&object.dataset, bounds)?;
-    let grey = grey::Grey::of(&object.dataset, header.signed)?;
+    let mut object =
+        part10::read(path, Extent::PixelData, Values::Decoded, bounds.inflated()).map_err(|error| match error {
+            ReadError::Io(source) => PixelError::Io { path: path.to_owned(), source },
+            ReadError::NotDicom(_) => PixelError::NotDecodable(error.to_string()),
+        })?;
+    let header = header::Header::of(&object.data_set, bounds)?;
+    let grey = grey::Grey::of(&object.data_set, header.signed)?;
     let samples = codec::samples(&mut object, &header)?;
     Ok(Radiograph { rows: header.rows, columns: header.columns, luminance: grey.luminance(&samples) })
 }

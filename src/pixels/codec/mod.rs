@@ -18,8 +18,8 @@ use dicom::dictionary_std::tags;
 
 use super::PixelError;
 use super::header::Header;
-use super::part10::{DEFLATED, EXPLICIT_BIG_ENDIAN, EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN, Object};
 use super::samples::{Cells, Samples};
+use crate::part10::{DEFLATED, EXPLICIT_BIG_ENDIAN, EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN, Object};
 
 /// Transfer syntax UIDs that [`decode`](super::decode) reads, those that need no decoder first.
 pub const DECODABLE: &[&str] = &[
@@ -92,7 +92,7 @@ struct Broken(&'static str);
 pub(super) fn samples(object: &mut Object, header: &Header) -> Result<Samples, PixelError> {
     let codec = Codec::of(&object.transfer_syntax)
         .ok_or_else(|| PixelError::NotDecodable("its transfer syntax has no decoder here".into()))?;
-    let pixel_data = object.dataset.take_element(tags::PIXEL_DATA).map_err(|_| PixelError::NoPixelData)?;
+    let pixel_data = object.data_set.take_element(tags::PIXEL_DATA).map_err(|_| PixelError::NoPixelData)?;
     let broken = |Broken(cause)| PixelError::NotDecodable(format!("{}: {cause}", codec.name()));
     let samples = match pixel_data.into_value() {
         Value::Primitive(value) if codec == Codec::Native => {

@@ -31,7 +31,7 @@ fn values(samples: &Samples) -> Vec<f32> {
 fn object(transfer_syntax: &str, fragments: Vec<Vec<u8>>, offsets: Vec<u32>) -> Object {
     let sequence = PixelFragmentSequence::new(offsets, fragments);
     let pixel_data = DataElement::new(tags::PIXEL_DATA, VR::OB, sequence);
-    Object { transfer_syntax: transfer_syntax.into(), dataset: InMemDicomObject::from_element_iter([pixel_data]) }
+    Object { transfer_syntax: transfer_syntax.into(), data_set: InMemDicomObject::from_element_iter([pixel_data]) }
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn form_and_transfer_syntax_must_fit() {
     let encapsulated = samples(&mut object("1.2.840.10008.1.2.1", vec![RLE.to_vec()], vec![]), &HEADER);
     assert!(matches!(encapsulated, Err(PixelError::NotDecodable(_))));
     let mut native = object("1.2.840.10008.1.2.5", vec![], vec![]);
-    native.dataset.put(DataElement::new(tags::PIXEL_DATA, VR::OB, PrimitiveValue::U8(RLE.into())));
+    native.data_set.put(DataElement::new(tags::PIXEL_DATA, VR::OB, PrimitiveValue::U8(RLE.into())));
     assert!(matches!(samples(&mut native, &HEADER), Err(PixelError::NotDecodable(_))));
     assert!(samples(&mut object("1.2.840.10008.1.2.5", vec![], vec![]), &HEADER).is_err());
 }

@@ -4,24 +4,30 @@ use dicom::core::{PrimitiveValue, Tag, VR};
 use dicom::object::InMemDicomObject;
 
 /// The first value as text without its padding; `None` when absent, empty or no text.
-pub(super) fn text(dataset: &InMemDicomObject, tag: Tag) -> Option<String> {
-    let element = dataset.get(tag)?;
-    let values = match (element.vr(), element.value().primitive()?) {
-        (VR::UN, PrimitiveValue::U8(bytes)) => std::str::from_utf8(bytes).ok()?.to_owned(),
-        (_, value) => value.to_multi_str().first()?.clone(),
+pub fn text(dataset: &InMemDicomObject, tag: Tag) -> Option<String> {
+    texts(dataset, tag).into_iter().next().filter(|first| !first.is_empty())
+}
+
+/// All values as texts without their padding, empty ones included; none when absent or no text.
+pub fn texts(dataset: &InMemDicomObject, tag: Tag) -> Vec<String> {
+    let Some(element) = dataset.get(tag) else { return Vec::new() };
+    let values = match (element.vr(), element.value().primitive()) {
+        (VR::UN, Some(PrimitiveValue::U8(bytes))) => vec![String::from_utf8_lossy(bytes).into_owned()],
+        (_, Some(value)) => value.to_multi_str().into_owned(),
+        (_, None) => return Vec::new(),
     };
-    let first = values.split('\\').next()?.trim_matches([' ', '\0']);
-    (!first.is_empty()).then(|| first.to_owned())
+    let trimmed = |value: &str| value.trim_matches([' ', '\0']).to_owned();
+    values.iter().flat_map(|value| value.split('\\')).map(trimmed).collect()
 }
 
 /// The first value of a decimal attribute; `None` when it is absent or no finite number.
-pub(super) fn decimal(dataset: &InMemDicomObject, tag: Tag) -> Option<f64> {
+pub fn decimal(dataset: &InMemDicomObject, tag: Tag) -> Option<f64> {
     text(dataset, tag)?.parse().ok().filter(|number: &f64| number.is_finite())
 }
 
 /// The first value of an integer attribute, binary or text; `None` when it is absent, `Some(None)` when it is
 /// present but no integer.
-pub(super) fn integer(dataset: &InMemDicomObject, tag: Tag) -> Option<Option<i32>> {
+pub fn integer(dataset: &InMemDicomObject, tag: Tag) -> Option<Option<i32>> {
     let element = dataset.get(tag)?;
     let Some(value) = element.value().primitive() else { return Some(None) };
     match (element.vr(), value) {

@@ -1,0 +1,197 @@
+//! DICOM files (PS3.10): what a file says of itself, and its data set, read with bounds on depth, lengths and
+//! inflated size, whatever the file claims.
+
+pub mod attribute;
+mod data_set;
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Error, ErrorKind, Read, Seek, SeekFrom};
+use std::path::Path;
+
+use dicom::object::InMemDicomObject;
+
+/// Implicit VR Little Endian, the default transfer syntax (PS3.5 A.1).
+pub const IMPLICIT_LITTLE_ENDIAN: &str = "1.2.840.10008.1.2";
+/// Explicit VR Little Endian (PS3.5 A.2).
+pub const EXPLICIT_LITTLE_ENDIAN: &str = "1.2.840.10008.1.2.1";
+/// Explicit VR Big Endian, retired.
+pub const EXPLICIT_BIG_ENDIAN: &str = "1.2.840.10008.1.2.2";
+/// Deflated Explicit VR Little Endian (PS3.5 A.5).
+pub const DEFLATED: &str = "1.2.840.10008.1.2.1.99";
+
+/// Length of the preamble before `DICM` (PS3.10 section 7.1).
+const PREAMBLE: u64 = 128;
+
+/// A file that cannot be read as DICOM.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The file is not there, or the disk fails.
+    #[error("{0}")]
+    Io(Error),
+    /// No DICOM file, or a broken one; the text says where.
+    #[error("not a readable DICOM file: {0}")]
+    NotDicom(String),
+}
+
+/// How far a file is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// Up to Pixel Data (7FE0,0010).
+    Header,
+    /// Up to Pixel Data, and that.
+    PixelData,
+}
+
+/// How values are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Values {
+    /// Texts by their character set, numbers by their byte order.
+    Decoded,
+    /// As the bytes of the file.
+    Octets,
+}
+
+/// A data set with the transfer syntax that its file meta information names.
+#[derive(Debug, Clone)]
+pub struct Object {
+    /// Transfer Syntax UID (0002,0010), without padding.
+    pub transfer_syntax: String,
+    /// The data set.
+    pub data_set: InMemDicomObject,
+}
+
+/// Reads a file. A deflated data set may inflate to `largest_inflated` bytes.
+pub fn read(path: &Path, extent: Extent, values: Values, largest_inflated: u64) -> Result<Object, ReadError> {
+    let file = File::open(path).map_err(ReadError::Io)?;
+    let size = file.metadata().map_err(ReadError::Io)?.len();
+    let mut file = BufReader::with_capacity(1 << 16, file);
+    let transfer_syntax = transfer_syntax(&mut file).map_err(|error| not_dicom(&error))?;
+    let data_set = if transfer_syntax == DEFLATED {
+        let data = Bounded { data: flate2::read::DeflateDecoder::new(file), left: largest_inflated };
+        data_set::read(data, &transfer_syntax, extent, values, largest_inflated)?
+    } else {
+        data_set::read(file, &transfer_syntax, extent, values, size)?
+    };
+    Ok(Object { transfer_syntax, data_set })
+}
+
+/// Reads the file meta information (PS3.10 section 7.1), leaves the reader at the data set, and gives what
+/// (0002,0010) says. Nothing else there matters here, so nothing else there can fail.
+fn transfer_syntax(file: &mut (impl BufRead + Seek)) -> std::io::Result<String> {
+    let malformed = |what| Error::new(ErrorKind::InvalidData, what);
+    file.seek(SeekFrom::Start(PREAMBLE))?;
+    if take::<4>(file).ok() != Some(*b"DICM") {
+        return Err(malformed("no DICM after the preamble"));
+    }
+    let mut transfer_syntax = None;
+    while matches!(file.fill_buf()?, [0x02, 0x00, ..]) {
+        let [_, _, e0, e1, vr @ .., l0, l1] = take::<8>(file)?;
+        let length = match &vr {
+            b"OB" | b"UN" => u32::from_le_bytes(take(file)?),
+            _ => u16::from_le_bytes([l0, l1]).into(),
+        };
+        if [e0, e1] == [0x10, 0x00] {
+            let mut value = String::new();
+            file.take(length.into()).read_to_string(&mut value)?;
+            transfer_syntax = Some(value.trim_end_matches([' ', '\0']).to_owned());
+        } else {
+            file.seek_relative(length.into())?;
+        }
+    }
+    transfer_syntax.ok_or(malformed("no transfer syntax in the file meta information"))
+}
+
+fn take<const N: usize>(file: &mut impl Read) -> std::io::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    file.read_exact(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// What is wrong with a file, in the words of the innermost cause, in one line.
+fn not_dicom(error: &dyn std::error::Error) -> ReadError {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    ReadError::NotDicom(cause.to_string().replace(['\n', '\r'], " "))
+}
+
+/// A reader that fails, instead of ending, once it has given `left` bytes.
+struct Bounded<R> {
+    data: R,
+    left: u64,
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.data.read(buffer)?;
+        self.left = (self.left)
+            .checked_sub(read as u64)
+            .ok_or_else(|| Error::other("the deflated data set is larger than the bound allows"))?;
+        Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dicom::dictionary_std::tags;
+
+    use super::*;
+
+    /// An Explicit VR Little Endian file: preamble, the meta information given, the data set given.
+    fn file(meta: &[u8], data_set: &[u8]) -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let bytes = [&[0; 128], b"DICM".as_slice(), meta, data_set].concat();
+        std::fs::write(file.path(), bytes).unwrap();
+        file
+    }
+
+    const EXPLICIT: &[u8] = b"\x02\x00\x10\x00UI\x14\x001.2.840.10008.1.2.1\0";
+
+    fn header(file: &tempfile::NamedTempFile) -> Result<Object, ReadError> {
+        read(file.path(), Extent::Header, Values::Decoded, 1 << 20)
+    }
+
+    #[test]
+    fn a_bounded_reader_fails_beyond_its_bound() {
+        let mut all = Vec::new();
+        assert!(Bounded { data: &[1_u8, 2, 3][..], left: 3 }.read_to_end(&mut all).is_ok());
+        assert!(Bounded { data: &[1_u8, 2, 3][..], left: 2 }.read_to_end(&mut all).is_err());
+    }
+
+    #[test]
+    fn what_is_not_dicom_is_told_in_one_line() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "hello").unwrap();
+        let message = header(&file).unwrap_err().to_string();
+        assert_eq!(message, "not a readable DICOM file: no DICM after the preamble");
+        assert!(matches!(read(Path::new("/nowhere"), Extent::Header, Values::Octets, 0), Err(ReadError::Io(_))));
+    }
+
+    #[test]
+    fn a_meta_information_that_breaks_the_rules_is_no_obstacle() {
+        // An AE title of 18 characters, as some toolkits write it.
+        let meta = [b"\x02\x00\x16\x00AE\x12\x00AN_AE_TITLE_OF_18_", EXPLICIT].concat();
+        let object = header(&file(&meta, b"\x08\x00\x60\x00CS\x02\x00CT")).unwrap();
+        assert_eq!(object.transfer_syntax, EXPLICIT_LITTLE_ENDIAN);
+        assert_eq!(attribute::text(&object.data_set, tags::MODALITY).as_deref(), Some("CT"));
+    }
+
+    #[test]
+    fn a_length_beyond_the_file_is_an_error_and_no_allocation() {
+        let message = header(&file(EXPLICIT, b"\x08\x00\x60\x00OB\0\0\xfe\xff\xff\xffCT")).unwrap_err().to_string();
+        assert!(message.contains("longer than the file"), "{message}");
+    }
+
+    #[test]
+    fn ten_thousand_nested_sequences_are_an_error_and_no_stack_overflow() {
+        let nested = b"\x40\x00\x30\xa7SQ\0\0\xff\xff\xff\xff\xfe\xff\x00\xe0\xff\xff\xff\xff".repeat(10_000);
+        let message = header(&file(EXPLICIT, &nested)).unwrap_err().to_string();
+        assert!(message.contains("nested deeper than"), "{message}");
+    }
+
+    #[test]
+    fn a_data_set_that_ends_within_a_value_is_an_error() {
+        assert!(header(&file(EXPLICIT, b"\x08\x00\x60\x00CS\x04\x00CT")).is_err());
+    }
+}
