@@ -135,9 +135,9 @@ fn images() -> Result<Vec<Image>> {
     let normal_cr_pixels = Radiograph("NORMAL2-IM-1442-0001.jpeg", AsIs);
     let pneumonia_dx_pixels = Radiograph("person1946_bacteria_4874.jpeg", AsIs);
     let pneumonia_cr_pixels = Radiograph("person1950_bacteria_4881.jpeg", Uncompressed);
-    let frontal_pixels = Radiograph("person1954_bacteria_4886.jpeg", AsIs);
-    let second_view_pixels = Radiograph("NORMAL2-IM-1437-0001.jpeg", AsIs);
-    let lateral_pixels = Radiograph("NORMAL2-IM-1438-0001.jpeg", AsIs);
+    let frontal_pixels = Radiograph("person1954_bacteria_4886.jpeg", Uncompressed);
+    let second_view_pixels = Radiograph("NORMAL2-IM-1437-0001.jpeg", Uncompressed);
+    let lateral_pixels = Radiograph("NORMAL2-IM-1438-0001.jpeg", Uncompressed);
     Ok(vec![
         Image::new("normal-dx/dx-pa.dcm", normal_dx_pixels, Dx, View::Pa, &normal_dx),
         Image::new("normal-cr-jpeg/cr-ap-jpeg.dcm", normal_cr_pixels, Cr, View::Ap, &normal_cr),
@@ -146,10 +146,10 @@ fn images() -> Result<Vec<Image>> {
             character_set: CharacterSet::Latin1,
             ..Image::new("pneumonia-cr/cr-pa.dcm", pneumonia_cr_pixels, Cr, View::Pa, &pneumonia_cr)
         },
-        Image::new("pneumonia-pa-and-lateral/dx-pa-jpeg.dcm", frontal_pixels, Dx, View::Pa, &two_views),
-        Image::new("pneumonia-pa-and-lateral/dx-ll-jpeg.dcm", second_view_pixels, Dx, View::Ll, &two_views)
+        Image::new("pneumonia-pa-and-lateral/dx-pa.dcm", frontal_pixels, Dx, View::Pa, &two_views),
+        Image::new("pneumonia-pa-and-lateral/dx-ll.dcm", second_view_pixels, Dx, View::Ll, &two_views)
             .second("Chest lateral"),
-        Image::new("lateral-only/dx-ll-jpeg.dcm", lateral_pixels, Dx, View::Ll, &lateral),
+        Image::new("lateral-only/dx-ll.dcm", lateral_pixels, Dx, View::Ll, &lateral),
         Image::new("hand/dx-hand-phantom.dcm", Source::Hand, Dx, View::Pa, &hand),
     ])
 }

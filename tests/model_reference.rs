@@ -1,5 +1,7 @@
 //! The probabilities equal those of PyTorch on the same inputs.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test that cannot go on fails")]
+
 mod support;
 
 use std::collections::HashMap;

@@ -89,7 +89,7 @@ fn cases() -> Vec<Case> {
     const LATERAL: &str = "samples/sr/dx_lat.dcm";
     const MR: &str = "data/dicom/pydicom_test_files/MR_small.dcm";
     const CT: &str = "data/dicom/pydicom_test_files/CT_small.dcm";
-    let lateral = (LATERAL, declined(Reason::ViewNotSupported));
+    let lateral = (LATERAL, declined(Reason::LateralView));
     let mut cases = vec![
         Case::new("positive", &[(PA, scored(0.931_187))], "positive"),
         Case::new("negative", &[(PA, scored(0.0725))], "negative"),
@@ -167,9 +167,9 @@ fn dicom3tools_and_dcmtk_find_no_fault() {
 }
 
 #[test]
-#[ignore = "minutes long: several foreign tools for each report"]
 fn the_acceptance_check_passes_every_report() {
-    if !has_shared() {
+    if std::env::var_os("AUSCULT_ACCEPTANCE").is_none() || !has_shared() {
+        eprintln!("skipped: minutes long, several foreign tools for each report; AUSCULT_ACCEPTANCE=1 runs it");
         return;
     }
     let judge = Path::new(SHARED).join("tools/check_sr/check_sr");

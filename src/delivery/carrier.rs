@@ -25,7 +25,7 @@ pub(super) enum TryError {
 
 /// Carries reports to one destination, over one association as long as reports follow each other.
 pub(super) enum Carrier {
-    Dicom { peer: Peer, association: Option<Association> },
+    Dicom { peer: Box<Peer>, association: Option<Association> },
     Folder(PathBuf),
 }
 
@@ -39,7 +39,7 @@ impl Carrier {
                     response: Duration::from_secs(times.response_seconds),
                     ..Peer::new(host, *port, ae_title.clone(), settings.calling.clone())
                 };
-                Self::Dicom { peer, association: None }
+                Self::Dicom { peer: Box::new(peer), association: None }
             }
             Destination::Folder { path, .. } => Self::Folder(settings.state.join(path)),
         }

@@ -273,7 +273,7 @@ Qualitative Evaluations
 
     #[test]
     fn what_was_not_analysed_has_no_measurements() {
-        let lines = outline(&reported(failed(Reason::ViewNotSupported), Vec::new()), 0);
+        let lines = outline(&reported(failed(Reason::LateralView), Vec::new()), 0);
         assert!(lines[0].ends_with("Reason: lateral view is not supported"), "{}", lines[0]);
         assert!(!lines.iter().any(|line| line == "Imaging Measurements"));
         assert!(lines.last().unwrap().ends_with("No algorithms succeeded; without findings"));

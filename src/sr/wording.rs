@@ -157,8 +157,8 @@ mod tests {
         let partial = finding(vec![
             failed(Reason::ForProcessing),
             scored(0.1),
-            failed(Reason::ViewNotSupported),
-            failed(Reason::ViewNotSupported),
+            failed(Reason::LateralView),
+            failed(Reason::LateralView),
         ]);
         assert_eq!(
             conclusion(&partial),
