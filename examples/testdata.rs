@@ -123,13 +123,13 @@ fn images() -> Result<Vec<Image>> {
     use Modality::{Cr, Dx};
     use Source::Radiograph;
 
-    let normal_dx = subject(1, "Demo^Normal One", Sex::Female, 4, "Chest PA")?;
-    let normal_cr = subject(2, "Demo^J\u{f6}rg Normal Two", Sex::Male, 2, "Chest AP")?;
-    let pneumonia_dx = subject(3, "Demo^Pneumonia One", Sex::Female, 3, "Chest PA")?;
-    let pneumonia_cr = subject(4, "Dem\u{f6}^Pneumonia Two", Sex::Male, 5, "Thorax pa")?;
-    let two_views = subject(5, "Demo^Two Views", Sex::Female, 3, "Chest PA and lateral")?;
-    let lateral = subject(6, "Demo^Lateral Only", Sex::Male, 4, "Chest lateral")?;
-    let hand = Subject { body_part: "HAND", ..subject(7, "Demo^Hand", Sex::Female, 5, "Hand PA, phantom")? };
+    let normal_dx = subject(1, "Demo^Anna", Sex::Female, 4, "Chest PA")?;
+    let normal_cr = subject(2, "Demo^J\u{f6}rg", Sex::Male, 2, "Chest AP")?;
+    let pneumonia_dx = subject(3, "Demo^Carla", Sex::Female, 3, "Chest PA")?;
+    let pneumonia_cr = subject(4, "Dem\u{f6}^David", Sex::Male, 5, "Thorax pa")?;
+    let two_views = subject(5, "Demo^Emma", Sex::Female, 3, "Chest PA and lateral")?;
+    let lateral = subject(6, "Demo^Felix", Sex::Male, 4, "Chest lateral")?;
+    let hand = Subject { body_part: "HAND", ..subject(7, "Demo^Greta", Sex::Female, 5, "Hand PA, phantom")? };
 
     let normal_dx_pixels = Radiograph("NORMAL2-IM-1430-0001.jpeg", Uncompressed);
     let normal_cr_pixels = Radiograph("NORMAL2-IM-1442-0001.jpeg", AsIs);

@@ -1,6 +1,7 @@
 //! Received DICOM instances, the study they make up, and the part of their header that others ask for.
 
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use dicom::core::Tag;
 use dicom::dictionary_std::tags;
@@ -60,10 +61,43 @@ pub struct Instance {
 }
 
 impl Instance {
-    /// Reads a file's identity.
+    /// Reads a file's identity: the UIDs that a composite object must carry (PS3.3 C.7.2, C.7.3, C.12.1).
     pub fn open(path: &Path) -> Result<Self, HeaderError> {
-        Header::open(path)?.identity(path)
+        let Object { transfer_syntax, data_set } = read(path, Values::Decoded)?;
+        let fault = |tag, name| move |cause| HeaderError::Identity { path: path.to_owned(), tag, name, cause };
+        Ok(Self {
+            study: uid(&data_set, tags::STUDY_INSTANCE_UID)
+                .map_err(fault(tags::STUDY_INSTANCE_UID, "Study Instance UID"))?,
+            series: uid(&data_set, tags::SERIES_INSTANCE_UID)
+                .map_err(fault(tags::SERIES_INSTANCE_UID, "Series Instance UID"))?,
+            sop_class: uid(&data_set, tags::SOP_CLASS_UID).map_err(fault(tags::SOP_CLASS_UID, "SOP Class UID"))?,
+            sop_instance: uid(&data_set, tags::SOP_INSTANCE_UID)
+                .map_err(fault(tags::SOP_INSTANCE_UID, "SOP Instance UID"))?,
+            transfer_syntax: parsed(&transfer_syntax)
+                .map_err(fault(tags::TRANSFER_SYNTAX_UID, "Transfer Syntax UID"))?,
+            path: path.to_owned(),
+        })
     }
+}
+
+/// The only value of a UID attribute, or what is wrong with it.
+fn uid<T: FromStr<Err = IdError>>(data_set: &InMemDicomObject, tag: Tag) -> Result<T, String> {
+    match attribute::texts(data_set, tag).as_slice() {
+        [] => Err("missing".into()),
+        [value] => parsed(value),
+        _ => Err("more than one value".into()),
+    }
+}
+
+fn parsed<T: FromStr<Err = IdError>>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|error: IdError| error.to_string())
+}
+
+fn read(path: &Path, values: Values) -> Result<Object, HeaderError> {
+    part10::read(path, Extent::Header, values, LARGEST_INFLATED_HEADER).map_err(|error| match error {
+        ReadError::Io(source) => HeaderError::Io { path: path.to_owned(), source },
+        ReadError::NotDicom(cause) => HeaderError::NotDicom { path: path.to_owned(), cause },
+    })
 }
 
 /// The instances of one study that belong together in one report, ordered by SOP Instance UID, each once.
@@ -88,13 +122,8 @@ pub struct Header {
 impl Header {
     /// Reads a DICOM Part 10 file up to its pixel data.
     pub fn open(path: &Path) -> Result<Self, HeaderError> {
-        let read = |values| part10::read(path, Extent::Header, values, LARGEST_INFLATED_HEADER);
-        let fail = |error| match error {
-            ReadError::Io(source) => HeaderError::Io { path: path.to_owned(), source },
-            ReadError::NotDicom(cause) => HeaderError::NotDicom { path: path.to_owned(), cause },
-        };
-        let decoded = read(Values::Decoded).map_err(fail)?;
-        let octets = read(Values::Octets).map_err(fail)?.data_set;
+        let decoded = read(path, Values::Decoded)?;
+        let octets = read(path, Values::Octets)?.data_set;
         Ok(Self { decoded, octets })
     }
 
@@ -126,34 +155,6 @@ impl Header {
     /// The items of a sequence attribute; none when it is absent or no sequence.
     pub fn items(&self, tag: Tag) -> &[InMemDicomObject] {
         self.decoded.data_set.get(tag).and_then(|element| element.items()).unwrap_or_default()
-    }
-
-    /// Who this is: the UIDs that a composite object must carry (PS3.3 C.7.2, C.7.3, C.12.1).
-    pub fn identity(&self, path: &Path) -> Result<Instance, HeaderError> {
-        Ok(Instance {
-            study: self.uid(path, tags::STUDY_INSTANCE_UID, "Study Instance UID")?,
-            series: self.uid(path, tags::SERIES_INSTANCE_UID, "Series Instance UID")?,
-            sop_class: self.uid(path, tags::SOP_CLASS_UID, "SOP Class UID")?,
-            sop_instance: self.uid(path, tags::SOP_INSTANCE_UID, "SOP Instance UID")?,
-            transfer_syntax: self.transfer_syntax().parse().map_err(|cause: IdError| HeaderError::Identity {
-                path: path.to_owned(),
-                tag: tags::TRANSFER_SYNTAX_UID,
-                name: "Transfer Syntax UID",
-                cause: cause.to_string(),
-            })?,
-            path: path.to_owned(),
-        })
-    }
-
-    fn uid<T: std::str::FromStr<Err = IdError>>(
-        &self,
-        path: &Path,
-        tag: Tag,
-        name: &'static str,
-    ) -> Result<T, HeaderError> {
-        let fail = |cause: String| HeaderError::Identity { path: path.to_owned(), tag, name, cause };
-        let text = self.text(tag).ok_or_else(|| fail("missing".into()))?;
-        text.parse().map_err(|cause: IdError| fail(cause.to_string()))
     }
 }
 

@@ -48,7 +48,7 @@ const TEXTS: [(Tag, VR, &str); 44] = [
     (tags::REFERRING_PHYSICIAN_NAME, VR::PN, ""),
     (tags::STUDY_DESCRIPTION, VR::LO, "CT chest, phantom"),
     (tags::SERIES_DESCRIPTION, VR::LO, "Axial"),
-    (tags::PATIENT_NAME, VR::PN, "Demo^Computed Tomography"),
+    (tags::PATIENT_NAME, VR::PN, "Demo^Hans"),
     (tags::PATIENT_ID, VR::LO, "DEMO-008"),
     (tags::PATIENT_BIRTH_DATE, VR::DA, ""),
     (tags::PATIENT_SEX, VR::CS, "O"),

@@ -193,26 +193,18 @@ fn progress(studies: usize) -> ProgressBar {
 fn print(cases: &Cases, reports: &Path) -> io::Result<()> {
     let mut out = io::stdout().lock();
     let width = cases.values().map(|case| case.name.len()).max().unwrap_or_default();
-    let mut in_order: Vec<&Case> = cases.values().collect();
-    in_order.sort_by(|a, b| a.name.cmp(&b.name));
-    for case in in_order {
-        let name = &case.name;
-        match &case.report {
-            Some(answer) => {
-                let seconds = answer.after.as_secs_f64();
-                writeln!(
-                    out,
-                    "{name:<width$}  {:<22}  {}  [{seconds:.1} s]",
-                    answer.summary.headline, answer.summary.conclusion
-                )?;
+    let mut by_name: Vec<&Case> = cases.values().collect();
+    by_name.sort_by(|a, b| a.name.cmp(&b.name));
+    writeln!(out, "{:<width$}  report after  what the radiologist reads", "study")?;
+    for Case { name, report, .. } in by_name {
+        match report {
+            Some(Answer { summary, after }) => {
+                writeln!(out, "{name:<width$}  {:>10.1} s  {}", after.as_secs_f64(), summary.conclusion)?;
             }
-            None => writeln!(out, "{name:<width$}  NO REPORT")?,
+            None => writeln!(out, "{name:<width$}  {:>12}  no report came back", "-")?,
         }
     }
     writeln!(out)?;
-    writeln!(
-        out,
-        "[s]: from the last image to the report; {QUIET_SECONDS} s of it wait for further images of the study."
-    )?;
-    writeln!(out, "The reports, DICOM Structured Reports as the PACS received them: {}", reports.display())
+    writeln!(out, "Time from the last image; {QUIET_SECONDS} s of it wait for further images of the study.")?;
+    writeln!(out, "Reports, as the PACS received them: {}", reports.display())
 }

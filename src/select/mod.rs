@@ -66,25 +66,26 @@ const MOST_LISTED: usize = 32;
 /// Reads every header of a study and judges its images. A study without any image (reports, key objects,
 /// presentation states) has an empty selection.
 pub fn frontal_chest(study: &Study, settings: &Select) -> Result<Selection, HeaderError> {
-    let mut candidates = Vec::new();
+    let (mut radiographs, mut others, mut unlisted) = (Vec::new(), Vec::new(), Vec::new());
     for instance in &study.instances {
         let header = Header::open(&instance.path)?;
-        if is_image(&header) {
-            let verdict = judge(&header, settings);
-            candidates.push(Candidate { instance: instance.clone(), header, verdict });
+        if !is_image(&header) {
+            continue;
         }
-    }
-    let radiographs = candidates.iter().any(|candidate| is_radiograph(&candidate.header));
-    let mut selection = Selection::default();
-    for candidate in candidates {
-        let listed = if radiographs { is_radiograph(&candidate.header) } else { selection.offered.len() < MOST_LISTED };
-        if listed {
-            selection.offered.push(candidate);
+        let (instance, verdict) = (instance.clone(), judge(&header, settings));
+        if is_radiograph(&header) {
+            radiographs.push(Candidate { instance, header, verdict });
+        } else if others.len() < MOST_LISTED {
+            others.push(Candidate { instance, header, verdict });
         } else {
-            selection.others.push((candidate.instance, candidate.verdict));
+            unlisted.push((instance, verdict));
         }
     }
-    Ok(selection)
+    if radiographs.is_empty() {
+        return Ok(Selection { offered: others, others: unlisted });
+    }
+    unlisted.extend(others.into_iter().map(|candidate| (candidate.instance, candidate.verdict)));
+    Ok(Selection { offered: radiographs, others: unlisted })
 }
 
 /// Judges one header.
