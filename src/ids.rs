@@ -22,7 +22,7 @@ pub const IMPLEMENTATION_VERSION_NAME: &str = concat!("AUSCULT_", env!("CARGO_PK
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum IdError {
     /// Not a UID by PS3.5 section 9.1.
-    #[error("not a DICOM UID (1 to 64 characters, digits and dots, no component with a leading zero)")]
+    #[error("not a DICOM UID (1 to 64 characters, digits and dots, no empty component)")]
     Uid,
     /// Not an AE title by PS3.5 table 6.2-1 (VR AE).
     #[error("not an AE title (1 to 16 printable ASCII characters, no backslash, not only spaces)")]
@@ -172,7 +172,8 @@ mod tests {
     fn uids_lose_their_padding_and_nothing_else() {
         let uid: SopInstanceUid = "1.2.840.10008.1.2\0".parse().unwrap();
         assert_eq!(uid.as_str(), "1.2.840.10008.1.2");
-        for bad in ["", "1..2", ".1", "1.", "1.02", "1.2a", "../etc/passwd", "1.2\n3", &"1".repeat(65)] {
+        assert_eq!("999.01.2".parse::<SopInstanceUid>().unwrap().as_str(), "999.01.2");
+        for bad in ["", "1..2", ".1", "1.", "1.2a", "../etc/passwd", "1.2\n3", &"1".repeat(65)] {
             assert_eq!(bad.parse::<SopInstanceUid>(), Err(IdError::Uid), "{bad:?}");
         }
     }
