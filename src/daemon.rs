@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, spawn_blocking};
 
 use crate::assemble::Assembler;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::delivery::{self, Delivery, OutboxError};
 use crate::inference::Inference;
 use crate::model::{Model, ModelError};
@@ -78,49 +78,57 @@ pub fn load_model(config: &Config) -> Result<Model, StartError> {
 /// A running service.
 pub struct Daemon {
     address: SocketAddr,
+    config: Config,
+    spool: Spool,
+    pipeline: watch::Sender<Pipeline>,
+    scp: watch::Sender<config::Scp>,
+    delivery: mpsc::UnboundedSender<Delivery>,
     stop: watch::Sender<bool>,
     stations: JoinSet<&'static str>,
 }
 
 impl Daemon {
-    /// Starts every station: state directory, listener, model, spool, outbox, in this order, so that the first
-    /// thing that fails is the first that an operator has to mend.
+    /// Starts every station: listener, model, spool, outbox, in this order, so that the first thing that fails is
+    /// the first that an operator has to mend.
     pub async fn start(config: &Config) -> Result<Self, StartError> {
-        let state = config.state.resolved();
         let (listener, address) = listen(config).await?;
-        let model = load_model(config)?;
-        let inference = Inference::start(model, config.model.queue)?;
-        let (spool, recovered) = Spool::open(&state, &config.spool)?;
-        let delivery = Delivery::open(delivery::Settings {
-            destinations: config.destination.clone(),
-            delivery: config.delivery.clone(),
-            calling: config.scp.ae_title.clone(),
-            state,
-        })?;
-        let device = Device::new(&config.report, &config.scp.ae_title, &Installation::of_this_machine());
-        let pipeline = Pipeline {
-            examiner: Examiner::new(config.select.clone(), inference),
-            device: Arc::new(device),
-            not_analysed: config.report.not_analysed,
-            spool: spool.clone(),
-            delivery: delivery.clone(),
-        };
+        let inference = start_model(config).await?;
+        let (spool, recovered) = Spool::open(&config.state.resolved(), &config.spool)?;
+        let delivery = open_delivery(config)?;
+        let (pipeline, pipelines) = watch::channel(assemble_pipeline(config, inference, &spool, &delivery));
+        let (scp, scp_settings) = watch::channel(config.scp.clone());
         let (stop, stopped) = watch::channel(false);
         let (arrivals, arrived) = mpsc::channel(ARRIVALS);
+        let (deliveries, next_delivery) = mpsc::unbounded_channel();
+        let line = Line::new(pipelines, Assembler::new(&config.study), recovered);
+        let serve = scp::serve(listener, scp_settings, spool.clone(), arrivals, Arc::default(), stopped.clone());
         let mut stations = JoinSet::new();
-        let line = Line::new(pipeline, Assembler::new(&config.study), recovered);
         stations.spawn(named("line", line.run(arrived, stopped.clone())));
-        let until = stopped.clone();
-        stations.spawn(named("delivery", async move { delivery.run(until).await }));
-        stations
-            .spawn(named("scp", scp::serve(listener, config.scp.clone(), spool, arrivals, Arc::default(), stopped)));
+        stations.spawn(named("delivery", deliver(delivery, next_delivery, stopped)));
+        stations.spawn(named("scp", serve));
         tracing::info!(%address, ae_title = %config.scp.ae_title, destinations = config.destination.len(), "listening");
-        Ok(Self { address, stop, stations })
+        Ok(Self { address, config: config.clone(), spool, pipeline, scp, delivery: deliveries, stop, stations })
     }
 
     /// Where it listens; with `scp.port` 0 in a test, the port that it was given.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Goes on with another configuration and its model package, without dropping an association or a study. On an
+    /// error everything stays as it was. What is fixed at start is named in the log and needs a restart.
+    pub async fn reload(&mut self, config: &Config) -> Result<(), StartError> {
+        let inference = start_model(config).await?;
+        let delivery = open_delivery(&Config { state: self.config.state.clone(), ..config.clone() })?;
+        self.pipeline.send_replace(assemble_pipeline(config, inference, &self.spool, &delivery));
+        self.scp.send_replace(config.scp.clone());
+        // It is only closed when the service stops, and then nobody reloads.
+        let _ = self.delivery.send(delivery);
+        for key in fixed_at_start(&self.config, config) {
+            tracing::warn!(key, "changed, but in force only after a restart");
+        }
+        tracing::info!(destinations = config.destination.len(), "configuration and model package reloaded");
+        Ok(())
     }
 
     /// Stops accepting, lets associations, studies in hand and reports on their way finish, and says which ending
@@ -135,10 +143,76 @@ impl Daemon {
         match drained.await {
             Ok(()) => tracing::info!("stopped; everything in hand was finished"),
             Err(_) => {
-                tracing::warn!(seconds = DRAIN.as_secs(), "stopped at the deadline; the rest waits for the next start")
+                tracing::warn!(seconds = DRAIN.as_secs(), "stopped at the deadline; the rest waits for the next start");
             }
         }
     }
+}
+
+async fn start_model(config: &Config) -> Result<Inference, StartError> {
+    let settings = config.clone();
+    let load = spawn_blocking(move || Ok(Inference::start(load_model(&settings)?, settings.model.queue)?));
+    load.await.unwrap_or_else(|_| Err(std::io::Error::other("the model's loader panicked").into()))
+}
+
+fn open_delivery(config: &Config) -> Result<Delivery, OutboxError> {
+    Delivery::open(delivery::Settings {
+        destinations: config.destination.clone(),
+        delivery: config.delivery.clone(),
+        calling: config.scp.ae_title.clone(),
+        state: config.state.resolved(),
+    })
+}
+
+fn assemble_pipeline(config: &Config, inference: Inference, spool: &Spool, delivery: &Delivery) -> Pipeline {
+    Pipeline {
+        examiner: Examiner::new(config.select.clone(), inference),
+        device: Arc::new(Device::new(&config.report, &config.scp.ae_title, &Installation::of_this_machine())),
+        not_analysed: config.report.not_analysed,
+        spool: spool.clone(),
+        delivery: delivery.clone(),
+    }
+}
+
+/// Delivers until `stop` turns true. Each further delivery takes over from the one before, once that one's couriers
+/// have put down what they carry: no two couriers ever share a queue.
+async fn deliver(first: Delivery, mut next: mpsc::UnboundedReceiver<Delivery>, mut stop: watch::Receiver<bool>) {
+    let mut delivery = first;
+    loop {
+        let (leave, left) = watch::channel(false);
+        let couriers = tokio::spawn(async move { delivery.run(left).await });
+        let successor = tokio::select! {
+            successor = next.recv() => successor,
+            () = stopped(&mut stop) => None,
+        };
+        let _ = leave.send(true);
+        if couriers.await.is_err() {
+            tracing::error!("delivery ended in an internal error; please report it");
+        }
+        match successor {
+            Some(successor) => delivery = successor,
+            None => return,
+        }
+    }
+}
+
+/// Returns when `stop` turns true or its sender is gone.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+/// The keys that differ between two configurations and are read at start only.
+fn fixed_at_start(old: &Config, new: &Config) -> Vec<&'static str> {
+    let fixed = [
+        ("state.directory", old.state != new.state),
+        ("scp.address", old.scp.address != new.scp.address),
+        ("scp.port", old.scp.port != new.scp.port),
+        ("scp.max_associations", old.scp.max_associations != new.scp.max_associations),
+        ("spool", old.spool != new.spool),
+        ("study", old.study != new.study),
+        ("log", old.log != new.log),
+    ];
+    fixed.into_iter().filter_map(|(key, differs)| differs.then_some(key)).collect()
 }
 
 async fn named(name: &'static str, station: impl Future<Output = ()>) -> &'static str {

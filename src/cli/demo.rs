@@ -130,7 +130,7 @@ async fn pacs(directory: &Path, stop: watch::Receiver<bool>) -> Result<(SocketAd
     let (spool, _) = Spool::open(directory, &config::Spool { min_free_mib: 0 })?;
     let settings = config::Scp { ae_title: ae_title("DEMO_PACS")?, ..config::Scp::default() };
     let (stored, arrivals) = mpsc::channel(64);
-    tokio::spawn(scp::serve(listener, settings, spool, stored, Arc::default(), stop));
+    tokio::spawn(scp::serve(listener, watch::Sender::new(settings).subscribe(), spool, stored, Arc::default(), stop));
     Ok((address, arrivals))
 }
 

@@ -1,6 +1,6 @@
 //! `auscult serve`: the service.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use sd_notify::NotifyState;
@@ -26,29 +26,42 @@ impl Serve {
             tracing::warn!(name, "environment variable ignored; overrides have two underscores: AUSCULT__SECTION__KEY");
         }
         let runtime = super::runtime()?;
-        let result = runtime.block_on(serve(&config));
+        let result = runtime.block_on(serve(&config, self.config.as_deref()));
         runtime.shutdown_background();
         result
     }
 }
 
-async fn serve(config: &Config) -> Result<()> {
+async fn serve(config: &Config, file: Option<&Path>) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
-    let daemon = Daemon::start(config).await?;
+    let mut daemon = Daemon::start(config).await?;
     notify(&[NotifyState::Ready]);
     loop {
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
-            _ = hangup.recv() => tracing::info!("SIGHUP: the configuration is read at start only; restart to apply it"),
+            _ = hangup.recv() => reload(&mut daemon, file).await,
         }
     }
     notify(&[NotifyState::Stopping]);
     tracing::info!("stopping");
     daemon.stop().await;
     Ok(())
+}
+
+/// Reads the configuration again; one that cannot be used changes nothing.
+async fn reload(daemon: &mut Daemon, file: Option<&Path>) {
+    notify(&[NotifyState::Reloading]);
+    let refused = match Config::load(file) {
+        Ok(config) => daemon.reload(&config).await.err().map(|error| error.to_string()),
+        Err(error) => Some(error.to_string()),
+    };
+    if let Some(error) = refused {
+        tracing::error!(%error, "reload refused; the service goes on as it was");
+    }
+    notify(&[NotifyState::Ready]);
 }
 
 /// Tells systemd, where it listens.

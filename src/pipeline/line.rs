@@ -20,7 +20,8 @@ const RETRY: Duration = Duration::from_secs(30);
 
 /// The line's state; [`Line::run`] owns it.
 pub struct Line {
-    pipeline: Pipeline,
+    /// The pipeline in force; a reload replaces it for the studies that follow.
+    pipeline: watch::Receiver<Pipeline>,
     assembler: Assembler,
     complete: VecDeque<Study>,
     running: JoinSet<(Study, Result<(), PipelineError>)>,
@@ -28,7 +29,7 @@ pub struct Line {
 
 impl Line {
     /// A line that starts with what an earlier run left in the spool.
-    pub fn new(pipeline: Pipeline, mut assembler: Assembler, recovered: Vec<Instance>) -> Self {
+    pub fn new(pipeline: watch::Receiver<Pipeline>, mut assembler: Assembler, recovered: Vec<Instance>) -> Self {
         let now = Instant::now();
         recovered.into_iter().for_each(|instance| assembler.add(instance, now));
         Self { pipeline, assembler, complete: VecDeque::new(), running: JoinSet::new() }
@@ -55,7 +56,7 @@ impl Line {
         while self.running.len() < STUDIES_AT_ONCE
             && let Some(study) = self.complete.pop_front()
         {
-            let (pipeline, inner) = (self.pipeline.clone(), study.clone());
+            let (pipeline, inner) = (self.pipeline.borrow().clone(), study.clone());
             self.running.spawn(async move {
                 let processed = tokio::spawn(async move { pipeline.process(&inner).await }).await;
                 (study, processed.unwrap_or(Err(PipelineError::Panic("a study"))))
@@ -73,7 +74,8 @@ impl Line {
             }
             Some((study, Err(error))) => {
                 tracing::error!(study = %study.uid, %error, "study set aside in failed/");
-                if let Err(error) = self.pipeline.spool.fail(&study).await {
+                let spool = self.pipeline.borrow().spool.clone();
+                if let Err(error) = spool.fail(&study).await {
                     tracing::error!(study = %study.uid, %error, "study could not be set aside; it is tried at the next start");
                 }
             }

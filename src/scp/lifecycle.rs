@@ -18,8 +18,9 @@ type TcpWire = Wire<TcpStream>;
 
 /// Serves one connection to its end.
 pub(super) async fn run(station: Arc<Station>, stream: TcpStream, peer: SocketAddr, mut stop: watch::Receiver<bool>) {
-    let patience = Duration::from_secs(station.settings.negotiation_seconds);
-    let mut wire = Wire::over_tcp(stream, station.settings.max_pdu_bytes, patience);
+    let settings = station.settings();
+    let patience = Duration::from_secs(settings.negotiation_seconds);
+    let mut wire = Wire::over_tcp(stream, settings.max_pdu_bytes, patience);
     let first = tokio::select! {
         () = stopped(&mut stop) => return wire.abort(Abort::BY_USER).await,
         first = wire.read() => first,
@@ -46,7 +47,7 @@ async fn establish(
     request: &AssociationRQ,
     stop: watch::Receiver<bool>,
 ) {
-    let refusal = match seat(&station).and_then(|seat| Ok((seat, negotiate(request, &station.settings)?))) {
+    let refusal = match seat(&station).and_then(|seat| Ok((seat, negotiate(request, &station.settings())?))) {
         Ok((seat, (agreement, answer))) => {
             station.stats.associations_accepted.fetch_add(1, Relaxed);
             match wire.send(&Pdu::AssociateAc(answer)).await {
@@ -68,7 +69,7 @@ async fn establish(
 }
 
 fn seat(station: &Station) -> Result<OwnedSemaphorePermit, Refusal> {
-    station.seats.clone().try_acquire_owned().map_err(|_| Refusal::Busy(station.settings.max_associations))
+    station.seats.clone().try_acquire_owned().map_err(|_| Refusal::Busy(station.settings().max_associations))
 }
 
 async fn serve(

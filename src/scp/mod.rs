@@ -61,7 +61,7 @@ pub struct Stats {
 /// What every association needs of its station.
 #[derive(Debug)]
 struct Station {
-    settings: config::Scp,
+    settings: watch::Receiver<config::Scp>,
     spool: Spool,
     stored: mpsc::Sender<Arrived>,
     stats: Arc<Stats>,
@@ -69,24 +69,31 @@ struct Station {
 }
 
 impl Station {
+    /// What the administrator asks for now; an association keeps what it began with.
+    fn settings(&self) -> config::Scp {
+        self.settings.borrow().clone()
+    }
+
     fn silence(&self) -> Duration {
-        Duration::from_secs(self.settings.silence_seconds)
+        Duration::from_secs(self.settings.borrow().silence_seconds)
     }
 }
 
+/// `settings` may change; connections that follow obey, but the number of associations is that of the start.
+///
 /// Serves until `stop` becomes true or its sender is dropped; then takes no further connection, lets every
 /// association finish the message it is in, aborts it, and returns when the last has ended.
 /// Dropping the future ends all associations at once: whoever drains sets the deadline.
 pub async fn serve(
     listener: TcpListener,
-    settings: config::Scp,
+    settings: watch::Receiver<config::Scp>,
     spool: Spool,
     stored: mpsc::Sender<Arrived>,
     stats: Arc<Stats>,
     mut stop: watch::Receiver<bool>,
 ) {
-    let seats = Arc::new(Semaphore::new(settings.max_associations));
-    let station = Arc::new(Station { settings, spool, stored, stats, seats });
+    let most = settings.borrow().max_associations;
+    let station = Arc::new(Station { settings, spool, stored, stats, seats: Arc::new(Semaphore::new(most)) });
     let mut associations = JoinSet::new();
     loop {
         tokio::select! {
@@ -113,7 +120,7 @@ fn admit(
     (stream, peer): (TcpStream, SocketAddr),
     stop: &watch::Receiver<bool>,
 ) {
-    if associations.len() >= station.settings.max_associations.saturating_add(MAX_WAITING) {
+    if associations.len() >= station.settings.borrow().max_associations.saturating_add(MAX_WAITING) {
         tracing::warn!(%peer, "connection closed: too many connections wait for an association");
         return;
     }

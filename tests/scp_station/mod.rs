@@ -54,7 +54,14 @@ impl Station {
         let (announce, stored) = mpsc::channel(places);
         let (stop, stopped) = watch::channel(false);
         let stats = Arc::new(Stats::default());
-        let running = tokio::spawn(scp::serve(listener, settings, spool, announce, stats.clone(), stopped));
+        let running = tokio::spawn(scp::serve(
+            listener,
+            watch::Sender::new(settings).subscribe(),
+            spool,
+            announce,
+            stats.clone(),
+            stopped,
+        ));
         Self { directory, stats, stop, running, port, stored }
     }
 
