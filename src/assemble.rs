@@ -6,7 +6,11 @@ use std::time::{Duration, Instant};
 
 use crate::config;
 use crate::ids::StudyInstanceUid;
-use crate::instance::{Instance, Study};
+use crate::instance::{Instance, PatientKey, Study};
+
+/// What one report is about. Two patients under one Study Instance UID are two reports: a fault of the sender's must
+/// not put one patient's result into the other's record.
+type Key = (StudyInstanceUid, PatientKey);
 
 /// A study that is still arriving.
 struct Arriving {
@@ -19,7 +23,7 @@ struct Arriving {
 pub struct Assembler {
     quiet: Duration,
     max_wait: Duration,
-    arriving: HashMap<StudyInstanceUid, Arriving>,
+    arriving: HashMap<Key, Arriving>,
 }
 
 impl Assembler {
@@ -34,7 +38,7 @@ impl Assembler {
 
     /// Takes an instance that arrived at `now`. One that is there already counts as news but not twice.
     pub fn add(&mut self, instance: Instance, now: Instant) {
-        let study = self.arriving.entry(instance.study.clone()).or_insert_with(|| Arriving {
+        let study = self.arriving.entry((instance.study.clone(), instance.patient)).or_insert_with(|| Arriving {
             instances: Vec::new(),
             first: now,
             last: now,
@@ -48,10 +52,15 @@ impl Assembler {
     /// The studies that are complete at `now`, the longest waiting first.
     pub fn take_complete(&mut self, now: Instant) -> Vec<Study> {
         let (quiet, max_wait) = (self.quiet, self.max_wait);
-        let mut complete: Vec<(StudyInstanceUid, Arriving)> =
+        let mut complete: Vec<(Key, Arriving)> =
             self.arriving.extract_if(|_, study| study.due(quiet, max_wait) <= now).collect();
         complete.sort_by_key(|(_, study)| study.first);
-        complete.into_iter().map(|(uid, study)| study.assembled(uid)).collect()
+        complete.into_iter().map(|((uid, _), study)| study.assembled(uid)).collect()
+    }
+
+    /// Whether images of another patient are arriving under the same Study Instance UID.
+    pub fn mixes_patients(&self, instance: &Instance) -> bool {
+        self.arriving.keys().any(|(study, patient)| *study == instance.study && *patient != instance.patient)
     }
 
     /// When the next study will be complete if nothing more arrives.
@@ -86,11 +95,17 @@ mod tests {
     use super::*;
 
     fn instance(study: &str, sop: &str) -> Instance {
+        of_patient("P1", study, sop)
+    }
+
+    fn of_patient(id: &str, study: &str, sop: &str) -> Instance {
+        let patient = PatientKey::new(Some(id), None);
         Instance {
             study: study.parse().unwrap(),
             series: "1.2".parse().unwrap(),
             sop_class: "1.2.840.10008.5.1.4.1.1.1".parse().unwrap(),
             sop_instance: sop.parse().unwrap(),
+            patient,
             transfer_syntax: "1.2.840.10008.1.2".parse().unwrap(),
             path: format!("/spool/{study}/{sop}.dcm").into(),
         }
@@ -123,6 +138,16 @@ mod tests {
             assembler.add(instance("1.1", &format!("2.{}", second + 1)), at(second));
         }
         assert_eq!(assembler.take_complete(at(25))[0].instances.len(), 5);
+    }
+
+    #[test]
+    fn two_patients_under_one_study_uid_are_two_studies() {
+        let (mut assembler, at) = assembler();
+        assembler.add(of_patient("P1", "1.1", "2.1"), at(0));
+        assert!(assembler.mixes_patients(&of_patient("P2", "1.1", "2.2")));
+        assembler.add(of_patient("P2", "1.1", "2.2"), at(0));
+        let complete = assembler.take_complete(at(10));
+        assert!(complete.len() == 2 && complete.iter().all(|study| study.instances.len() == 1));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Received DICOM instances, the study they make up, and the part of their header that others ask for.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -54,6 +55,8 @@ pub struct Instance {
     pub sop_class: SopClassUid,
     /// SOP Instance UID (0008,0018).
     pub sop_instance: SopInstanceUid,
+    /// Whose it is, as far as one study may not mix two patients.
+    pub patient: PatientKey,
     /// Transfer syntax of the file.
     pub transfer_syntax: TransferSyntaxUid,
     /// The DICOM Part 10 file.
@@ -73,10 +76,30 @@ impl Instance {
             sop_class: uid(&data_set, tags::SOP_CLASS_UID).map_err(fault(tags::SOP_CLASS_UID, "SOP Class UID"))?,
             sop_instance: uid(&data_set, tags::SOP_INSTANCE_UID)
                 .map_err(fault(tags::SOP_INSTANCE_UID, "SOP Instance UID"))?,
+            patient: PatientKey::of(&data_set),
             transfer_syntax: parsed(&transfer_syntax)
                 .map_err(fault(tags::TRANSFER_SYNTAX_UID, "Transfer Syntax UID"))?,
             path: path.to_owned(),
         })
+    }
+}
+
+/// Tells patients apart without naming them: a hash of Patient ID (0010,0020) and Issuer of Patient ID (0010,0021),
+/// good for comparing within one process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PatientKey(u64);
+
+impl PatientKey {
+    /// The key of a Patient ID and its issuer.
+    pub fn new(id: Option<&str>, issuer: Option<&str>) -> Self {
+        let mut hasher = DefaultHasher::new();
+        (id, issuer).hash(&mut hasher);
+        Self(hasher.finish())
+    }
+
+    fn of(data_set: &InMemDicomObject) -> Self {
+        let text = |tag| attribute::text(data_set, tag);
+        Self::new(text(tags::PATIENT_ID).as_deref(), text(tags::ISSUER_OF_PATIENT_ID).as_deref())
     }
 }
 
@@ -100,7 +123,8 @@ fn read(path: &Path, values: Values) -> Result<Object, HeaderError> {
     })
 }
 
-/// The instances of one study that belong together in one report, ordered by SOP Instance UID, each once.
+/// The instances of one study and one patient that belong together in one report, ordered by SOP Instance UID, each
+/// once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Study {
     /// Study Instance UID of every instance.

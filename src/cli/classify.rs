@@ -1,13 +1,12 @@
 //! `auscult classify`: the service's own path from file to finding, without a PACS.
 
-use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use super::files::{self, Input};
+use super::files::{self, Collection};
 use super::{Failed, log};
 use crate::config::{Config, Log, LogLevel};
 use crate::daemon;
@@ -49,7 +48,11 @@ impl Classify {
         if let Some(package) = self.model {
             config.model.package = package;
         }
-        let sorted = Sorted::read(&files::collect(&self.files)?)?;
+        let files = files::collect(&self.files);
+        if files.is_empty() {
+            return Err(Failed("no DICOM file, JPEG or PNG picture there".into()).into());
+        }
+        let sorted = Sorted::of(files);
         let inference = Inference::start(daemon::load_model(&config)?, config.model.queue)?;
         let session = Session {
             examiner: Examiner::new(config.select.clone(), inference.clone()),
@@ -59,7 +62,11 @@ impl Classify {
             reports: self.sr,
         };
         let failed = super::runtime()?.block_on(session.classify(sorted))?;
-        if failed == 0 { Ok(()) } else { Err(Failed(format!("{failed} of the files could not be read")).into()) }
+        if failed == 0 {
+            Ok(())
+        } else {
+            Err(Failed(format!("{failed} of the files could not be read or decoded")).into())
+        }
     }
 }
 
@@ -75,20 +82,14 @@ enum Form {
 struct Sorted {
     studies: Vec<Study>,
     pictures: Vec<PathBuf>,
-    unreadable: Vec<(PathBuf, String)>,
+    unreadable: Vec<String>,
 }
 
 impl Sorted {
-    fn read(inputs: &[Input]) -> Result<Self> {
-        let mut sorted = Self::default();
-        for input in inputs {
-            match (Format::of(input.path())?, input) {
-                (Format::Picture, _) => sorted.pictures.push(input.path().to_owned()),
-                (Format::Other, Input::Found(_)) => {}
-                _ => sorted.add(input.path()),
-            }
-        }
-        Ok(sorted)
+    fn of(files: Collection) -> Self {
+        let mut sorted = Self { pictures: files.pictures, unreadable: files.faults, ..Self::default() };
+        files.dicom.iter().for_each(|path| sorted.add(path));
+        sorted
     }
 
     /// Puts an instance to its study; to another part of it when that SOP instance is there already, as in a folder
@@ -96,10 +97,12 @@ impl Sorted {
     fn add(&mut self, path: &Path) {
         let instance = match Instance::open(path) {
             Ok(instance) => instance,
-            Err(error) => return self.unreadable.push((path.to_owned(), error.to_string())),
+            Err(error) => return self.unreadable.push(error.to_string()),
         };
         let fits = |study: &&mut Study| {
-            study.uid == instance.study && study.instances.iter().all(|i| i.sop_instance != instance.sop_instance)
+            let same =
+                |other: &Instance| other.patient == instance.patient && other.sop_instance != instance.sop_instance;
+            study.uid == instance.study && study.instances.iter().all(same)
         };
         match self.studies.iter_mut().find(fits) {
             Some(study) => study.instances.push(instance),
@@ -108,31 +111,10 @@ impl Sorted {
     }
 }
 
-/// What the first bytes of a file say it is.
-enum Format {
-    Dicom,
-    Picture,
-    Other,
-}
-
-impl Format {
-    fn of(path: &Path) -> Result<Self> {
-        let mut head = Vec::new();
-        let read = File::open(path).and_then(|file| file.take(132).read_to_end(&mut head));
-        read.with_context(|| path.display().to_string())?;
-        let picture = head.starts_with(&[0xFF, 0xD8, 0xFF]) || head.starts_with(b"\x89PNG\r\n\x1a\n");
-        Ok(match head.get(128..132) {
-            Some(b"DICM") => Self::Dicom,
-            _ if picture => Self::Picture,
-            _ => Self::Other,
-        })
-    }
-}
-
 /// One line of output.
 #[derive(Serialize)]
 struct Line<'a> {
-    file: &'a Path,
+    file: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     study: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -160,7 +142,7 @@ impl Session {
             std::fs::create_dir_all(directory).with_context(|| directory.display().to_string())?;
         }
         let mut failed = sorted.unreadable.len();
-        for (_, message) in &sorted.unreadable {
+        for message in &sorted.unreadable {
             writeln!(io::stderr(), "{message}")?;
         }
         for study in &sorted.studies {
@@ -232,7 +214,7 @@ impl Session {
         match self.form {
             Form::Json => {
                 let line = Line {
-                    file,
+                    file: file.display().to_string(),
                     study: instance.map(|instance| instance.study.as_str()),
                     instance: instance.map(|instance| instance.sop_instance.as_str()),
                     label,

@@ -60,14 +60,20 @@ type Cases = BTreeMap<StudyInstanceUid, Case>;
 impl Demo {
     pub(super) fn run(self) -> Result<()> {
         log::start(&Log { level: LogLevel::Error, ..Log::default() });
-        let mut cases = bundled(&resource::find(&self.studies)?)?;
+        let studies = resource::find(&self.studies).context("name the directory of studies with --studies")?;
+        let mut cases = bundled(&studies)?;
         let directory = tempfile::Builder::new().prefix("auscult-demo-").tempdir()?;
         let reports = match self.keep {
             Some(keep) => keep,
             None => directory.path().with_extension("reports"),
         };
         std::fs::create_dir_all(&reports).with_context(|| reports.display().to_string())?;
-        super::runtime()?.block_on(demonstrate(&mut cases, directory.path(), &reports))?;
+        super::runtime()?.block_on(async {
+            tokio::select! {
+                done = demonstrate(&mut cases, directory.path(), &reports) => done,
+                _ = tokio::signal::ctrl_c() => Err(Failed("interrupted".into()).into()),
+            }
+        })?;
         print(&cases, &reports)?;
         let missing = cases.values().filter(|case| case.report.is_none()).count();
         if missing == 0 {
@@ -81,16 +87,12 @@ impl Demo {
 /// The studies below a directory; each is called after the directory that its first file lies in.
 fn bundled(directory: &Path) -> Result<Cases> {
     let mut cases = Cases::new();
-    for input in files::collect(&[directory.to_owned()])? {
-        let path = input.path();
-        if path.extension().is_none_or(|extension| extension != "dcm") {
-            continue;
-        }
-        let instance = Instance::open(path)?;
+    for path in files::collect(&[directory.to_owned()]).dicom {
+        let instance = Instance::open(&path)?;
         let folder = path.parent().and_then(Path::file_name).unwrap_or_default();
         let name = folder.to_string_lossy().into_owned();
         let case = Case { name, files: Vec::new(), sent: None, report: None };
-        cases.entry(instance.study).or_insert(case).files.push(path.to_owned());
+        cases.entry(instance.study).or_insert(case).files.push(path);
     }
     if cases.is_empty() {
         bail!("{}: no DICOM files; name a directory of studies with --studies", directory.display());

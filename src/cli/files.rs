@@ -1,75 +1,103 @@
-//! The files that a command's FILE and DIR arguments mean.
+//! The files that a command's FILE and DIR arguments mean, and what each seems to be.
 
-use std::fs::File;
-use std::io::Read;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
-
-/// A file, and whether it was named or found in a directory that was.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Input {
-    /// Named by the user, who expects it to be read.
-    Named(PathBuf),
-    /// Found below a directory, among others that may be something else.
-    Found(PathBuf),
+/// What a command's arguments lead to.
+#[derive(Debug, Default)]
+pub(super) struct Collection {
+    /// DICOM files, in the order of arguments and names.
+    pub(super) dicom: Vec<PathBuf>,
+    /// JPEG and PNG files, likewise.
+    pub(super) pictures: Vec<PathBuf>,
+    /// What cannot be read, each in one line.
+    pub(super) faults: Vec<String>,
 }
 
-impl Input {
-    pub(super) fn path(&self) -> &Path {
-        match self {
-            Self::Named(path) | Self::Found(path) => path,
+impl Collection {
+    /// Nothing to do, and nothing that says why.
+    pub(super) fn is_empty(&self) -> bool {
+        self.dicom.is_empty() && self.pictures.is_empty() && self.faults.is_empty()
+    }
+}
+
+/// What the first bytes of a file say it is.
+enum Format {
+    Dicom,
+    Picture,
+    Other,
+}
+
+impl Format {
+    fn of(path: &Path) -> io::Result<Self> {
+        let mut head = Vec::new();
+        File::open(path)?.take(132).read_to_end(&mut head)?;
+        let picture = head.starts_with(&[0xFF, 0xD8, 0xFF]) || head.starts_with(b"\x89PNG\r\n\x1a\n");
+        Ok(match head.get(128..132) {
+            Some(b"DICM") => Self::Dicom,
+            _ if picture => Self::Picture,
+            _ => Self::Other,
+        })
+    }
+}
+
+/// How a file came to be asked for.
+#[derive(Clone, Copy)]
+enum Origin {
+    /// The user named it and expects it to be read.
+    Named,
+    /// It lies below a directory, among others that may be something else.
+    Found,
+}
+
+/// Files as named, directories as the files below them in the order of their names. What cannot be read is noted,
+/// and the rest goes on.
+pub(super) fn collect(arguments: &[PathBuf]) -> Collection {
+    let mut collection = Collection::default();
+    for argument in arguments {
+        match fs::metadata(argument) {
+            Ok(metadata) if metadata.is_dir() => collection.walk(argument),
+            Ok(metadata) if metadata.is_file() => collection.add(argument, Origin::Named),
+            Ok(_) => collection.fault(argument, "not a regular file"),
+            Err(error) => collection.fault(argument, error),
+        }
+    }
+    collection
+}
+
+impl Collection {
+    fn fault(&mut self, path: &Path, cause: impl std::fmt::Display) {
+        self.faults.push(format!("{}: {cause}", path.display()));
+    }
+
+    fn add(&mut self, path: &Path, origin: Origin) {
+        match (Format::of(path), origin) {
+            (Ok(Format::Picture), _) => self.pictures.push(path.to_owned()),
+            // What a user names is DICOM until its reader says why not.
+            (Ok(Format::Dicom), _) | (Ok(Format::Other), Origin::Named) => self.dicom.push(path.to_owned()),
+            (Ok(Format::Other), Origin::Found) => {}
+            (Err(error), _) => self.fault(path, error),
         }
     }
 
-    pub(super) fn into_path(self) -> PathBuf {
-        match self {
-            Self::Named(path) | Self::Found(path) => path,
-        }
-    }
-
-    /// Whether it is meant to be DICOM: what the user named always is, what a directory holds when its first bytes
-    /// say so (PS3.10 7.1).
-    pub(super) fn is_meant_as_dicom(&self) -> bool {
-        match self {
-            Self::Named(_) => true,
-            Self::Found(path) => {
-                let mut prefix = [0; 132];
-                let read = File::open(path).and_then(|mut file| file.read_exact(&mut prefix));
-                read.is_ok() && prefix.ends_with(b"DICM")
+    /// Links are not followed: they may lead in circles.
+    fn walk(&mut self, directory: &Path) {
+        let entries = fs::read_dir(directory).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+        let mut entries = match entries {
+            Ok(entries) => entries,
+            Err(error) => return self.fault(directory, error),
+        };
+        entries.sort_by_key(fs::DirEntry::file_name);
+        for entry in entries {
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() => self.walk(&entry.path()),
+                Ok(kind) if kind.is_file() => self.add(&entry.path(), Origin::Found),
+                Ok(_) => {}
+                Err(error) => self.fault(&entry.path(), error),
             }
         }
     }
-}
-
-/// Files as named, directories as the files below them in the order of their names.
-pub(super) fn collect(arguments: &[PathBuf]) -> Result<Vec<Input>> {
-    let mut inputs = Vec::new();
-    for argument in arguments {
-        let metadata = std::fs::metadata(argument).with_context(|| argument.display().to_string())?;
-        if metadata.is_dir() {
-            walk(argument, &mut inputs)?;
-        } else {
-            inputs.push(Input::Named(argument.clone()));
-        }
-    }
-    Ok(inputs)
-}
-
-fn walk(directory: &Path, inputs: &mut Vec<Input>) -> Result<()> {
-    let entries = std::fs::read_dir(directory).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    let mut entries = entries.with_context(|| directory.display().to_string())?;
-    entries.sort_by_key(std::fs::DirEntry::file_name);
-    for entry in entries {
-        // Links are not followed: they may lead in circles.
-        let kind = entry.file_type()?;
-        if kind.is_dir() {
-            walk(&entry.path(), inputs)?;
-        } else if kind.is_file() {
-            inputs.push(Input::Found(entry.path()));
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -77,17 +105,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn directories_are_walked_in_order_and_missing_files_are_named() {
+    fn what_is_found_is_sorted_and_what_is_missing_stops_nothing() {
         let directory = tempfile::tempdir().unwrap();
         let path = |name: &str| directory.path().join(name);
-        std::fs::create_dir(path("b")).unwrap();
-        for name in ["c.dcm", "a.dcm", "b/x.dcm"] {
-            std::fs::write(path(name), "").unwrap();
+        let dicom = [&[0; 128], &b"DICM"[..]].concat();
+        fs::create_dir(path("b")).unwrap();
+        for (name, content) in [
+            ("c.dcm", &dicom[..]),
+            ("a.dcm", &dicom),
+            ("b/x.dcm", &dicom),
+            ("p.png", b"\x89PNG\r\n\x1a\n"),
+            ("n.txt", b"n"),
+        ] {
+            fs::write(path(name), content).unwrap();
         }
-        let found = collect(&[path("c.dcm"), directory.path().to_owned()]).unwrap();
-        assert_eq!(found[0], Input::Named(path("c.dcm")));
-        let rest: Vec<_> = found[1..].iter().map(|input| input.path().to_owned()).collect();
-        assert_eq!(rest, [path("a.dcm"), path("b/x.dcm"), path("c.dcm")]);
-        assert!(format!("{:#}", collect(&[path("none")]).unwrap_err()).contains("none: No such file"));
+        let found = collect(&[path("none"), directory.path().to_owned(), path("n.txt")]);
+        assert_eq!(found.dicom, [path("a.dcm"), path("b/x.dcm"), path("c.dcm"), path("n.txt")]);
+        assert_eq!(found.pictures, [path("p.png")]);
+        assert!(found.faults.len() == 1 && found.faults[0].contains("none: No such file"), "{:?}", found.faults);
     }
 }

@@ -72,10 +72,21 @@ pub fn main() -> ExitCode {
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             // Nobody is left to tell when standard error is gone.
-            let _ = writeln!(io::stderr(), "auscult: {error:#}");
+            let _ = writeln!(io::stderr(), "auscult: {}", one_line(&error));
             ExitCode::from(exit_code(&error))
         }
     }
+}
+
+/// An error with its causes, each said once: our own messages have theirs in them already.
+fn one_line(error: &anyhow::Error) -> String {
+    let mut line = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !line.contains(&cause) {
+            line = format!("{line}: {cause}");
+        }
+    }
+    line
 }
 
 fn exit_code(error: &anyhow::Error) -> u8 {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 
 use super::Failed;
-use super::files::{self, Input};
+use super::files;
 use super::node::Node;
 use crate::scu;
 
@@ -24,8 +24,14 @@ pub(super) struct Send {
 
 impl Send {
     pub(super) fn run(self) -> Result<()> {
-        let wanted = files::collect(&self.files)?.into_iter().filter(Input::is_meant_as_dicom);
-        let files: Vec<PathBuf> = wanted.map(Input::into_path).collect();
+        let collection = files::collect(&self.files);
+        for fault in &collection.faults {
+            writeln!(io::stderr(), "{fault}")?;
+        }
+        let files = collection.dicom;
+        if files.is_empty() {
+            return Err(Failed("no DICOM file there".into()).into());
+        }
         let peer = self.node.peer();
         let (mut stored, mut printed) = (0, Ok(()));
         let sending = scu::send_files(&peer, &files, |path, outcome| {
@@ -42,11 +48,7 @@ impl Send {
         });
         super::runtime()?.block_on(sending).with_context(|| peer.to_string())?;
         printed?;
-        let failed = files.len() - stored;
-        if failed == 0 {
-            Ok(())
-        } else {
-            Err(Failed(format!("{failed} of {} files were not stored", files.len())).into())
-        }
+        let failed = files.len() - stored + collection.faults.len();
+        if failed == 0 { Ok(()) } else { Err(Failed(format!("{failed} files were not stored")).into()) }
     }
 }

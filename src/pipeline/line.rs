@@ -41,7 +41,7 @@ impl Line {
             self.start_complete();
             let due = self.assembler.next_due();
             tokio::select! {
-                Some(arrival) = arrived.recv() => self.assembler.add(arrival.instance, arrival.received),
+                Some(arrival) = arrived.recv() => self.arrived(arrival),
                 () = until(due), if due.is_some() => self.complete.extend(self.assembler.take_complete(Instant::now())),
                 Some(ended) = self.running.join_next() => self.ended(ended.ok()).await,
                 () = stopped(&mut stop) => break,
@@ -50,6 +50,16 @@ impl Line {
         while let Some(ended) = self.running.join_next().await {
             self.ended(ended.ok()).await;
         }
+    }
+
+    fn arrived(&mut self, Arrived { instance, calling, received, .. }: Arrived) {
+        if self.assembler.mixes_patients(&instance) {
+            tracing::warn!(
+                study = %instance.study, instance = %instance.sop_instance, calling = calling.as_str(),
+                "two patients under one Study Instance UID; each gets a report of his own; have the sender mend it"
+            );
+        }
+        self.assembler.add(instance, received);
     }
 
     fn start_complete(&mut self) {

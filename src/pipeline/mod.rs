@@ -208,6 +208,8 @@ impl Pipeline {
                 log(&examination);
                 if examination.finding.presence().is_some() || self.not_analysed == NotAnalysed::Report {
                     self.queue(examination).await?;
+                } else {
+                    tracing::info!(study = %study.uid, "no report: report.not_analysed is log-only");
                 }
             }
         }
@@ -232,10 +234,12 @@ fn log(examination: &Examination) {
         let instance = &image.instance.sop_instance;
         match image.outcome {
             Outcome::Analysed(score) => {
-                tracing::info!(study = %finding.study, %instance, score = score.fraction(), "image analysed");
+                let score = sr::score_text(score, &finding.operating_point);
+                tracing::info!(study = %finding.study, %instance, score_percent = %score, "image analysed");
             }
             Outcome::NotAnalysed(reason) => {
-                tracing::info!(study = %finding.study, %instance, %reason, grounds = %image.grounds, "image not analysed");
+                let (reason, grounds) = (reason.text(), image.grounds.as_str());
+                tracing::info!(study = %finding.study, %instance, reason, grounds, "image not analysed");
             }
         }
     }

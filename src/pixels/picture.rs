@@ -1,7 +1,7 @@
 //! Pictures that are no DICOM: JPEG and PNG, as training sets and screenshots have them.
 
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
@@ -20,8 +20,12 @@ pub fn picture(path: &Path, bounds: &Bounds) -> Result<Radiograph, PixelError> {
     let io = |source| PixelError::Io { path: path.to_owned(), source };
     let not_decodable =
         |error: image::ImageError| PixelError::NotDecodable(error.to_string().replace(['\n', '\r'], " "));
-    let file = BufReader::new(File::open(path).map_err(io)?);
+    let mut file = BufReader::new(File::open(path).map_err(io)?);
+    let whole = ends_as_jpeg(&mut file).map_err(io)?;
     let mut reader = ImageReader::new(file).with_guessed_format().map_err(io)?;
+    if reader.format() == Some(ImageFormat::Jpeg) && !whole {
+        return Err(PixelError::NotDecodable("the JPEG data ends early".into()));
+    }
     if !matches!(reader.format(), Some(ImageFormat::Jpeg | ImageFormat::Png)) {
         return Err(PixelError::NotDecodable("neither a JPEG nor a PNG file".into()));
     }
@@ -33,6 +37,17 @@ pub fn picture(path: &Path, bounds: &Bounds) -> Result<Radiograph, PixelError> {
     bounds.admit(rows.into(), columns.into())?;
     let image = DynamicImage::from_decoder(decoder).map_err(not_decodable)?;
     Ok(Radiograph { rows: rows as usize, columns: columns as usize, luminance: luminance(image) })
+}
+
+/// Whether the last bytes of a file hold JPEG's end marker; decoders fill in what a cut file lacks without a word.
+fn ends_as_jpeg(file: &mut (impl Read + Seek)) -> std::io::Result<bool> {
+    const TAIL: u64 = 64 << 10;
+    let size = file.seek(SeekFrom::End(0))?;
+    let mut tail = Vec::new();
+    file.seek(SeekFrom::Start(size.saturating_sub(TAIL)))?;
+    file.take(TAIL).read_to_end(&mut tail)?;
+    file.rewind()?;
+    Ok(tail.windows(2).any(|pair| pair == [0xff, 0xd9]))
 }
 
 fn luminance(image: DynamicImage) -> Vec<f32> {

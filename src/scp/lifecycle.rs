@@ -94,8 +94,8 @@ async fn serve(
         Err(fault) => fault.to_string(),
     };
     tracing::info!(
-        %calling, %peer, stored = tally.stored, refused = tally.refused,
-        seconds = began.elapsed().as_secs_f32(), end = how, "association ended"
+        calling = calling.as_str(), %peer, stored = tally.stored, refused = tally.refused,
+        milliseconds = began.elapsed().as_millis(), end = how, "association ended"
     );
     match end.as_ref().map_err(Fault::abort) {
         Err(Some(abort)) => wire.abort(abort).await,

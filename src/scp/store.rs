@@ -65,7 +65,7 @@ impl Association {
                 self.tally.refused += 1;
                 stats.instances_refused.fetch_add(1, Relaxed);
                 let instance = request.sop_instance.as_ref().map_or("none", |uid| uid.as_str());
-                tracing::warn!(calling = %self.agreement.calling, instance, %status, why, "instance refused");
+                tracing::warn!(calling = self.agreement.calling.as_str(), instance, %status, why, "instance refused");
                 Ok(status)
             }
         }
@@ -125,10 +125,10 @@ impl Association {
                 }
             }
             Stored::Duplicate(instance) => {
-                tracing::debug!(%calling, instance = %instance.sop_instance, "the same object again");
+                tracing::debug!(calling = calling.as_str(), instance = %instance.sop_instance, "the same object again");
             }
             Stored::Conflict(instance) => tracing::warn!(
-                %calling, instance = %instance.sop_instance, kept_as = %instance.path.display(),
+                calling = calling.as_str(), instance = %instance.sop_instance, kept_as = %instance.path.display(),
                 "another object under a SOP Instance UID that is in use; the first one stays"
             ),
         }

@@ -7,6 +7,8 @@ use dicom::core::VR;
 use dicom::dictionary_std::{tags, uids};
 use dicom::object::mem::InMemElement;
 use dicom::object::{FileMetaTableBuilder, InMemDicomObject};
+use dicom::transfer_syntax::entries;
+use sha2::{Digest, Sha256};
 
 use super::attribute::{date, element, plain, time};
 use super::content::{sequence, sop_reference};
@@ -74,8 +76,8 @@ pub fn document(
         return Err(SrError::Sources);
     }
     let image = first.header.octets();
-    let (series, sop_instance) = instance_uids(finding, device);
     let mut object = InMemDicomObject::from_element_iter(identity::taken_over(image));
+    let (series, sop_instance) = instance_uids(finding, device, &fingerprint(&object)?);
     let modules = [
         sop_common(device, &sop_instance),
         sr_document_series(finding, device, &series),
@@ -97,8 +99,17 @@ pub fn document(
     })
 }
 
+/// What the images say of patient, study and request, as a digest: another patient is another report.
+fn fingerprint(identity: &InMemDicomObject) -> Result<String, SrError> {
+    let mut bytes = Vec::new();
+    identity
+        .write_dataset_with_ts(&mut bytes, &entries::EXPLICIT_VR_LITTLE_ENDIAN.erased())
+        .map_err(|error| SrError::Encoding(error.to_string()))?;
+    Ok(Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
 /// The report's series and instance: the same as long as everything it says is the same.
-fn instance_uids(finding: &Finding, device: &Device) -> (SeriesInstanceUid, SopInstanceUid) {
+fn instance_uids(finding: &Finding, device: &Device, identity: &str) -> (SeriesInstanceUid, SopInstanceUid) {
     let uid = |reference: &SopReference| reference.sop_instance.as_str().to_owned();
     let mut images: Vec<String> = finding
         .images
@@ -112,6 +123,7 @@ fn instance_uids(finding: &Finding, device: &Device) -> (SeriesInstanceUid, SopI
     let point = &finding.operating_point;
     let said = [
         finding.study.as_str(),
+        identity,
         &images.join("\\"),
         &evidence.join("\\"),
         &finding.algorithm.name,
@@ -126,10 +138,10 @@ fn instance_uids(finding: &Finding, device: &Device) -> (SeriesInstanceUid, SopI
     (SeriesInstanceUid::derived(&derived("series")), SopInstanceUid::derived(&derived("instance")))
 }
 
-/// The answer and not the score: another processor's last digit is no other report.
+/// The score as it is printed: another processor's last digit is no other report.
 fn outcome(finding: &Finding, outcome: Outcome) -> String {
     match outcome {
-        Outcome::Analysed(score) => format!("{:?}", finding.operating_point.presence(score)),
+        Outcome::Analysed(score) => wording::score_text(score, &finding.operating_point),
         Outcome::NotAnalysed(reason) => format!("{reason:?}"),
     }
 }
