@@ -1,0 +1,1 @@
+//! Every rule of the walk, on data sets made by hand.
