@@ -6,12 +6,14 @@ use dicom::dictionary_std::{StandardDataDictionary, tags};
 
 use crate::part10::{EXPLICIT_BIG_ENDIAN, IMPLICIT_LITTLE_ENDIAN};
 
-/// Item (PS3.5 7.5).
-pub(super) const ITEM: Tag = Tag(0xFFFE, 0xE000);
+/// The group of items and delimiters (PS3.5 7.5), which are written without a VR.
+pub(super) const ITEMS: u16 = 0xFFFE;
+/// Item.
+pub(super) const ITEM: Tag = Tag(ITEMS, 0xE000);
 /// Item Delimitation Item.
-pub(super) const ITEM_END: Tag = Tag(0xFFFE, 0xE00D);
+pub(super) const ITEM_END: Tag = Tag(ITEMS, 0xE00D);
 /// Sequence Delimitation Item.
-pub(super) const SEQUENCE_END: Tag = Tag(0xFFFE, 0xE0DD);
+pub(super) const SEQUENCE_END: Tag = Tag(ITEMS, 0xE0DD);
 
 /// One of the three encodings of a data set (PS3.5 annex A).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

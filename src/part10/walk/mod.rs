@@ -15,9 +15,12 @@ use super::{DEEPEST, DEFLATED, ReadError};
 
 mod bytes;
 mod encoding;
+mod fault;
+
+pub use fault::{Fault, WalkError};
 
 use bytes::{Bytes, Inflated};
-use encoding::{Encoding, ITEM, ITEM_END, SEQUENCE_END};
+use encoding::{Encoding, ITEM, ITEM_END, ITEMS, SEQUENCE_END};
 
 /// Elements and items of one data set. A parsed one takes up to a hundred times its bytes in memory; an enhanced
 /// multi-frame image has about 50 a frame.
@@ -33,59 +36,6 @@ const BUFFER_BYTES: usize = 16 * 1024;
 /// The attributes that say which object this is.
 const IDENTITY: [Tag; 4] =
     [tags::SOP_CLASS_UID, tags::SOP_INSTANCE_UID, tags::STUDY_INSTANCE_UID, tags::SERIES_INSTANCE_UID];
-
-/// What is wrong with a data set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Fault {
-    /// The bytes end within an element, or an item or sequence is not closed.
-    #[error("the data set ends too early")]
-    Cut,
-    /// A length goes beyond the file, or the enclosing item or sequence.
-    #[error("a length goes beyond what encloses it")]
-    Beyond,
-    /// No VR of PS3.5 6.2.
-    #[error("an unknown VR")]
-    UnknownVr,
-    /// A length that is no multiple of the size of its VR's values.
-    #[error("a length that its VR cannot have")]
-    NotMultiple,
-    /// Undefined length where PS3.5 7.1 does not allow it.
-    #[error("an undefined length where none is allowed")]
-    UndefinedLength,
-    /// An item, a delimiter or an element of group 0000 or 0002 where none belongs.
-    #[error("an item, delimiter or element where it does not belong")]
-    Misplaced,
-    /// Sequences nested deeper than is read.
-    #[error("sequences nested deeper than {DEEPEST}")]
-    TooDeep,
-    /// More elements and items than are read.
-    #[error("more than {MOST_ELEMENTS} elements and items")]
-    TooMany,
-    /// A UID that identifies the object is none by PS3.5 9.1, or is more than one.
-    #[error("no single well-formed UID")]
-    NotUid,
-    /// An attribute that identifies the object comes twice.
-    #[error("an identifying attribute comes twice")]
-    Repeated,
-}
-
-/// Why a file's data set is not to be parsed. The message has no value of the file.
-#[derive(Debug, thiserror::Error)]
-pub enum WalkError {
-    /// The file cannot be read, or is no DICOM file.
-    #[error(transparent)]
-    File(#[from] ReadError),
-    /// The data set breaks a rule.
-    #[error("{fault}, at byte {offset}{}", .tag.map(|tag| format!(", element {tag}")).unwrap_or_default())]
-    Malformed {
-        /// Which rule.
-        fault: Fault,
-        /// Where its element begins, from the beginning of the file, or of the inflated data set.
-        offset: u64,
-        /// The element, or the last one before the fault.
-        tag: Option<Tag>,
-    },
-}
 
 /// Walks over the data set of a file. A deflated one may inflate to `largest_inflated` bytes.
 pub fn walk(path: &Path, largest_inflated: u64) -> Result<(), WalkError> {
@@ -203,7 +153,7 @@ impl<B: Bytes> Walk<B> {
     fn element(&mut self, tag: Tag) -> Result<(), WalkError> {
         self.tag = Some(tag);
         self.count()?;
-        if matches!(tag, ITEM | ITEM_END | SEQUENCE_END) {
+        if tag.group() == ITEMS {
             return self.item_end(tag);
         }
         let (vr, length) = self.vr_and_length(tag)?;
@@ -213,7 +163,8 @@ impl<B: Bytes> Walk<B> {
         self.require(length)?;
         match vr {
             VR::SQ => self.sequence(length, self.encoding),
-            _ if length % encoding::unit(vr) != 0 && tag != tags::PIXEL_DATA => Err(self.fault(Fault::NotMultiple)),
+            _ if self.open.is_empty() && tag == tags::PIXEL_DATA => self.skip(length),
+            _ if length % encoding::unit(vr) != 0 => Err(self.fault(Fault::NotMultiple)),
             _ if self.open.is_empty() && IDENTITY.contains(&tag) => self.identity(tag, length),
             _ => self.skip(length),
         }

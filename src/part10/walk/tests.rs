@@ -169,6 +169,8 @@ fn vr_and_length_fit_each_other() {
         assert_eq!(explicit(&short(0x0009_1001, vr, &[0; 6][..length])), Err(Fault::NotMultiple));
     }
     assert_eq!(explicit(&long(0x0009_1001, b"OW", 3, &[0; 3])), Err(Fault::NotMultiple));
+    let icon = [item(UNDEFINED, &long(0x7FE0_0010, b"OW", 3, &[0; 3])), item_end(), sequence_end()].concat();
+    assert_eq!(explicit(&long(0x0088_0200, b"SQ", UNDEFINED, &icon)), Err(Fault::NotMultiple));
     assert_eq!(walked(Encoding::ImplicitLittle, &implicit(0x0028_0010, 3, &[0; 3])), Err(Fault::NotMultiple));
     assert_eq!(explicit(&fragments(&[item(3, &[0; 3]), sequence_end()])), Err(Fault::NotMultiple));
     assert_eq!(explicit(&long(0x0009_1001, b"UT", UNDEFINED, &sequence_end())), Err(Fault::UndefinedLength));
@@ -190,6 +192,7 @@ fn items_and_delimiters_belong_somewhere() {
         long(0x0008_1140, b"SQ", 8, &sequence_end()),
         long(0x0008_1140, b"SQ", UNDEFINED, &of_length),
         fragments(&[item(0, &[]), item_end()]),
+        implicit(0xFFFE_0001, 0, &[]),
     ] {
         assert_eq!(explicit(&data_set), Err(Fault::Misplaced), "{data_set:?}");
     }
