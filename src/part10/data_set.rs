@@ -17,11 +17,8 @@ use dicom::parser::dataset::{DataSetReader, DataToken};
 use dicom::transfer_syntax::TransferSyntaxRegistry;
 
 use super::{
-    EXPLICIT_BIG_ENDIAN, EXPLICIT_LITTLE_ENDIAN, Extent, IMPLICIT_LITTLE_ENDIAN, ReadError, Values, not_dicom,
+    DEEPEST, EXPLICIT_BIG_ENDIAN, EXPLICIT_LITTLE_ENDIAN, Extent, IMPLICIT_LITTLE_ENDIAN, ReadError, Values, not_dicom,
 };
-
-/// Sequences within sequences that are read; the deepest of PS3.3 need fewer than ten.
-const DEEPEST: usize = 32;
 
 /// Reads a data set whose compression, if it had one, is undone (PS3.5 annex A). No element is longer than `size`.
 pub(super) fn read(

@@ -1,14 +1,17 @@
 //! DICOM files (PS3.10): what a file says of itself, and its data set, read with bounds on depth, lengths and
-//! inflated size, whatever the file claims.
+//! inflated size, whatever the file claims. [`walk()`] tells beforehand whether a data set is sound to its last byte.
 
 pub mod attribute;
 mod data_set;
+mod walk;
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Error, ErrorKind, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use dicom::object::InMemDicomObject;
+
+pub use walk::{Fault, WalkError, walk};
 
 /// Implicit VR Little Endian, the default transfer syntax (PS3.5 A.1).
 pub const IMPLICIT_LITTLE_ENDIAN: &str = "1.2.840.10008.1.2";
@@ -21,6 +24,10 @@ pub const DEFLATED: &str = "1.2.840.10008.1.2.1.99";
 
 /// Length of the preamble before `DICM` (PS3.10 section 7.1).
 const PREAMBLE: u64 = 128;
+/// Longest Transfer Syntax UID that is read: 64 characters (PS3.5 9.1), and padding.
+const LONGEST_TRANSFER_SYNTAX: u32 = 80;
+/// Sequences within sequences that are read; the deepest of PS3.3 need fewer than ten.
+const DEEPEST: usize = 32;
 
 /// A file that cannot be read as DICOM.
 #[derive(Debug, thiserror::Error)]
@@ -91,6 +98,9 @@ fn transfer_syntax(file: &mut (impl BufRead + Seek)) -> std::io::Result<String> 
             _ => u16::from_le_bytes([l0, l1]).into(),
         };
         if [e0, e1] == [0x10, 0x00] {
+            if transfer_syntax.is_some() || length > LONGEST_TRANSFER_SYNTAX {
+                return Err(malformed("more than one transfer syntax in the file meta information"));
+            }
             let mut value = String::new();
             file.take(length.into()).read_to_string(&mut value)?;
             transfer_syntax = Some(value.trim_end_matches([' ', '\0']).to_owned());

@@ -10,9 +10,12 @@ use std::sync::PoisonError;
 use super::{Arrival, Opened, SpoolError, Stored, disk, file_meta};
 use crate::ids::StudyInstanceUid;
 use crate::instance::{HeaderError, Instance};
+use crate::part10::{self, ReadError, WalkError};
 
 /// Different objects under one SOP Instance UID that are kept before further ones are refused.
 const MAX_CONFLICTS: u32 = 64;
+/// Bytes that a deflated data set may inflate to; a second's work.
+const LARGEST_INFLATED: u64 = 1 << 30;
 
 /// Who the object in a file is, checked against what its command announced.
 pub(super) fn identify(path: &Path, arrival: &Arrival) -> Result<Instance, SpoolError> {
@@ -26,13 +29,15 @@ pub(super) fn identify(path: &Path, arrival: &Arrival) -> Result<Instance, Spool
     Ok(instance)
 }
 
-/// Reads a file's identity with a parser that is known to panic on some input. The bounded walk over the data
-/// set belongs here, before the parser sees a byte.
+/// Reads a file's identity with a parser that is known to panic on some input, once the walk over the whole data set
+/// has found nothing wrong.
 pub(super) fn read_identity(path: &Path) -> Result<Instance, HeaderError> {
-    let panicked = |_| {
-        let cause = "the parser failed on it".to_owned();
-        Err(HeaderError::NotDicom { path: path.to_owned(), cause })
-    };
+    let not_dicom = |cause| HeaderError::NotDicom { path: path.to_owned(), cause };
+    part10::walk(path, LARGEST_INFLATED).map_err(|error| match error {
+        WalkError::File(ReadError::Io(source)) => HeaderError::Io { path: path.to_owned(), source },
+        malformed => not_dicom(malformed.to_string()),
+    })?;
+    let panicked = |_| Err(not_dicom("the parser failed on it".to_owned()));
     catch_unwind(AssertUnwindSafe(|| Instance::open(path))).unwrap_or_else(panicked)
 }
 

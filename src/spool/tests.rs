@@ -101,6 +101,23 @@ async fn what_is_not_what_it_says_is_refused_and_leaves_nothing() {
 }
 
 #[tokio::test]
+async fn a_data_set_that_ends_too_early_is_refused_and_set_aside_where_it_is_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let (spool, _) = open(dir.path());
+    let whole = data_set("1.2.3.4.5", "a description");
+    let cut = &whole[..whole.len() - 2];
+    assert!(matches!(store(&spool, "1.2.3.4.5", cut).await, Err(SpoolError::Unreadable(_))));
+    let Ok(Stored::New(instance)) = store(&spool, "1.2.3.4.5", &whole).await else { panic!() };
+    drop(spool);
+
+    let file = std::fs::File::options().write(true).open(&instance.path).unwrap();
+    file.set_len(file.metadata().unwrap().len() - 2).unwrap();
+    let (_, left) = open(dir.path());
+    assert!(left.is_empty());
+    assert!(dir.path().join("quarantine/1.2.3.4.5.dcm").is_file());
+}
+
+#[tokio::test]
 async fn a_full_disk_refuses_and_a_second_process_too() {
     let dir = tempfile::tempdir().unwrap();
     let (spool, _) = Spool::open(dir.path(), &config::Spool { min_free_mib: u64::MAX }).unwrap();

@@ -205,6 +205,8 @@ pub fn decode(pdu: Bytes) -> Result<Pdu, PduError> {
         Ok(Some(ul::Pdu::AssociationAC(accept))) => Ok(Pdu::AssociateAc(accept)),
         Ok(Some(ul::Pdu::AssociationRJ(reject))) => Ok(Pdu::AssociateRj(reject)),
         Ok(_) => Err(malformed("its length is wrong".into())),
+        // dicom-ul's own words would repeat the peer's.
+        Err(ul::ReadError::InvalidPduVariable { .. }) => Err(malformed("an item does not belong in it".into())),
         Err(error) => Err(malformed(error.to_string())),
     }
 }

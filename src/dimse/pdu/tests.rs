@@ -65,6 +65,14 @@ fn what_a_peer_takes_is_respected() {
     assert_eq!((announced(u32::MAX), largest_to_send(&[])), (Some(OUR_LARGEST), Some(16_384)));
 }
 
+#[test]
+fn a_malformed_pdu_is_told_without_the_peers_words() {
+    let mut bytes = encode(&Pdu::AssociateRq(request())).unwrap();
+    bytes[0] = 2;
+    let message = decode(bytes.into()).unwrap_err().to_string();
+    assert_eq!(message, "a PDU of type 02 is malformed: an item does not belong in it");
+}
+
 proptest! {
     #[test]
     fn any_bytes_are_a_pdu_or_refused(kind in 0_u8..9, body in proptest::collection::vec(any::<u8>(), 0..300)) {

@@ -1,0 +1,16 @@
+//! The walk over any file neither panics nor takes memory; what passes is read without a panic of the stack.
+#![no_main]
+
+use std::io::Write;
+
+use auscult::part10::{Extent, Values, read, walk};
+use libfuzzer_sys::fuzz_target;
+
+const LARGEST_INFLATED: u64 = 1 << 24;
+
+fuzz_target!(|bytes: &[u8]| {
+    let Ok(mut file) = tempfile::NamedTempFile::new() else { return };
+    if file.write_all(bytes).is_ok() && walk(file.path(), LARGEST_INFLATED).is_ok() {
+        let _ = read(file.path(), Extent::PixelData, Values::Octets, LARGEST_INFLATED);
+    }
+});

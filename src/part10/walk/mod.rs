@@ -1,0 +1,378 @@
+//! A walk over a whole data set before any parser sees it: without recursion, in constant memory, believing no
+//! length. What passes has the structure of PS3.5 chapter 7, and is read by [`super::read`] within its bounds.
+//!
+//! Liberal where real files are odd but harmless: text of odd length, Pixel Data of odd length, NULs behind the data
+//! set, group lengths that lie, tags out of order, groups that do not exist.
+
+use std::fs::File;
+use std::io::{self, BufReader, ErrorKind, Seek};
+use std::path::Path;
+
+use dicom::core::{Tag, VR};
+use dicom::dictionary_std::tags;
+
+use super::{DEEPEST, DEFLATED, ReadError};
+
+mod bytes;
+mod encoding;
+mod fault;
+
+pub use fault::{Fault, WalkError};
+
+use bytes::{Bytes, Inflated};
+use encoding::{Encoding, ITEM, ITEM_END, ITEMS, SEQUENCE_END};
+
+/// Elements and items of one data set. A parsed one takes up to a hundred times its bytes in memory; an enhanced
+/// multi-frame image has about 50 a frame.
+const MOST_ELEMENTS: u32 = 250_000;
+/// Characters of the longest UID (PS3.5 9.1).
+const LONGEST_UID: usize = 64;
+/// Padding behind a UID that is passed over; the standard has one NUL, some senders fill up a field.
+const UID_PADDING: usize = 16;
+/// The length that says: up to a delimiter (PS3.5 7.5).
+const UNDEFINED: u32 = u32::MAX;
+const BUFFER_BYTES: usize = 16 * 1024;
+
+/// The attributes that say which object this is.
+const IDENTITY: [Tag; 4] =
+    [tags::SOP_CLASS_UID, tags::SOP_INSTANCE_UID, tags::STUDY_INSTANCE_UID, tags::SERIES_INSTANCE_UID];
+
+/// Walks over the data set of a file. A deflated one may inflate to `largest_inflated` bytes.
+pub fn walk(path: &Path, largest_inflated: u64) -> Result<(), WalkError> {
+    let file = File::open(path).map_err(ReadError::Io)?;
+    let size = file.metadata().map_err(ReadError::Io)?.len();
+    let mut file = BufReader::with_capacity(BUFFER_BYTES, file);
+    let transfer_syntax = super::transfer_syntax(&mut file).map_err(|error| super::not_dicom(&error))?;
+    let at = file.stream_position().map_err(ReadError::Io)?;
+    if transfer_syntax == DEFLATED {
+        Walk::new(Inflated::new(file, largest_inflated), 0, u64::MAX, Encoding::ExplicitLittle).run()
+    } else {
+        Walk::new(file, at, size, Encoding::of(&transfer_syntax)).run()
+    }
+}
+
+/// What an open container has in it next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Inside {
+    /// The elements of an item.
+    Elements,
+    /// The items of a sequence.
+    Items,
+    /// The first item of encapsulated Pixel Data (PS3.5 A.4).
+    OffsetTable,
+    /// The further ones.
+    Fragments,
+}
+
+/// What closes a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Closing {
+    Length,
+    Delimiter,
+}
+
+#[derive(Debug)]
+struct Container {
+    inside: Inside,
+    closing: Closing,
+    /// Where it, or what encloses it, ends at the latest.
+    limit: u64,
+    /// The encoding of what encloses it.
+    outside: Encoding,
+}
+
+struct Walk<B> {
+    bytes: B,
+    encoding: Encoding,
+    at: u64,
+    end: u64,
+    open: Vec<Container>,
+    identified: Vec<Tag>,
+    elements: u32,
+    /// The element or item in hand: where it begins, and its tag once that is read.
+    start: u64,
+    tag: Option<Tag>,
+}
+
+impl<B: Bytes> Walk<B> {
+    fn new(bytes: B, at: u64, end: u64, encoding: Encoding) -> Self {
+        let (open, identified) = (Vec::with_capacity(2 * DEEPEST + 1), Vec::with_capacity(IDENTITY.len()));
+        Self { bytes, encoding, at, end, open, identified, elements: 0, start: at, tag: None }
+    }
+
+    fn run(mut self) -> Result<(), WalkError> {
+        loop {
+            self.leave_full();
+            self.start = self.at;
+            match self.open.last().map(|last| last.inside) {
+                None => match self.outermost_tag()? {
+                    Some(tag) => self.element(tag)?,
+                    None => return Ok(()),
+                },
+                Some(Inside::Elements) => {
+                    let tag = self.next_tag()?;
+                    self.element(tag)?;
+                }
+                Some(Inside::Items) => self.item()?,
+                Some(Inside::OffsetTable) => self.offset_table()?,
+                Some(Inside::Fragments) => self.fragment()?,
+            }
+        }
+    }
+
+    /// The tag of the data set's next element; none at its end, which may be padded with NULs.
+    fn outermost_tag(&mut self) -> Result<Option<Tag>, WalkError> {
+        let mut octets = [0; 4];
+        let filled = self.fill(&mut octets)?;
+        if octets == [0; 4] {
+            return self.padding().map(|()| None);
+        }
+        let tag = self.encoding.tag(octets);
+        match (filled, tag.group()) {
+            (4, 0x0000 | 0x0002) => {
+                self.tag = Some(tag);
+                Err(self.fault(Fault::Misplaced))
+            }
+            (4, _) => Ok(Some(tag)),
+            _ => Err(self.fault(Fault::Cut)),
+        }
+    }
+
+    fn padding(&mut self) -> Result<(), WalkError> {
+        let mut octets = [0; 512];
+        loop {
+            match self.fill(&mut octets)? {
+                0 => return Ok(()),
+                _ if octets.iter().any(|octet| *octet != 0) => return Err(self.fault(Fault::Misplaced)),
+                _ => {}
+            }
+        }
+    }
+
+    /// An element of a data set or an item, up to its value's end or its first item.
+    fn element(&mut self, tag: Tag) -> Result<(), WalkError> {
+        self.tag = Some(tag);
+        self.count()?;
+        if tag.group() == ITEMS {
+            return self.item_end(tag);
+        }
+        let (vr, length) = self.vr_and_length(tag)?;
+        if length == UNDEFINED {
+            return self.undefined(tag, vr);
+        }
+        self.require(length)?;
+        match vr {
+            VR::SQ => self.sequence(length, self.encoding),
+            _ if self.open.is_empty() && tag == tags::PIXEL_DATA => self.skip(length),
+            _ if length % encoding::unit(vr) != 0 => Err(self.fault(Fault::NotMultiple)),
+            _ if self.open.is_empty() && IDENTITY.contains(&tag) => self.identity(tag, length),
+            _ => self.skip(length),
+        }
+    }
+
+    fn vr_and_length(&mut self, tag: Tag) -> Result<(VR, u32), WalkError> {
+        let octets = self.take()?;
+        if self.encoding == Encoding::ImplicitLittle {
+            return Ok((encoding::implied_vr(tag), self.encoding.u32(octets)));
+        }
+        let [v0, v1, l0, l1] = octets;
+        let vr = VR::from_binary([v0, v1]).ok_or_else(|| self.fault(Fault::UnknownVr))?;
+        let length = match encoding::has_long_length(vr) {
+            true => self.take().map(|octets| self.encoding.u32(octets))?,
+            false => self.encoding.u16([l0, l1]).into(),
+        };
+        Ok((vr, length))
+    }
+
+    /// A value of undefined length: fragments, or a sequence, which under UN is implicit (PS3.5 6.2.2).
+    fn undefined(&mut self, tag: Tag, vr: VR) -> Result<(), WalkError> {
+        match (vr, tag) {
+            (VR::OB | VR::OW | VR::UN, tags::PIXEL_DATA) => {
+                self.enter(Inside::OffsetTable, UNDEFINED, self.encoding);
+                Ok(())
+            }
+            (VR::SQ, _) => self.sequence(UNDEFINED, self.encoding),
+            (VR::UN, _) => self.sequence(UNDEFINED, Encoding::ImplicitLittle),
+            _ if self.encoding == Encoding::ImplicitLittle => self.sequence(UNDEFINED, self.encoding),
+            _ => Err(self.fault(Fault::UndefinedLength)),
+        }
+    }
+
+    fn sequence(&mut self, length: u32, encoding: Encoding) -> Result<(), WalkError> {
+        if self.open.len() >= 2 * DEEPEST {
+            return Err(self.fault(Fault::TooDeep));
+        }
+        self.enter(Inside::Items, length, encoding);
+        Ok(())
+    }
+
+    /// The next item of a sequence, or the sequence's end (PS3.5 7.5).
+    fn item(&mut self) -> Result<(), WalkError> {
+        self.count()?;
+        match self.item_header()? {
+            (ITEM, length) => {
+                if length != UNDEFINED {
+                    self.require(length)?;
+                }
+                self.enter(Inside::Elements, length, self.encoding);
+                Ok(())
+            }
+            (SEQUENCE_END, 0) => self.leave(),
+            _ => Err(self.fault(Fault::Misplaced)),
+        }
+    }
+
+    fn item_end(&mut self, tag: Tag) -> Result<(), WalkError> {
+        match (tag, self.take()?) {
+            (ITEM_END, [0, 0, 0, 0]) => self.leave(),
+            _ => Err(self.fault(Fault::Misplaced)),
+        }
+    }
+
+    fn offset_table(&mut self) -> Result<(), WalkError> {
+        match self.item_header()? {
+            (ITEM, length) if length % 4 == 0 => {
+                if let Some(last) = self.open.last_mut() {
+                    last.inside = Inside::Fragments;
+                }
+                self.require(length)?;
+                self.skip(length)
+            }
+            (ITEM, _) => Err(self.fault(Fault::NotMultiple)),
+            (SEQUENCE_END, 0) => self.leave(),
+            _ => Err(self.fault(Fault::Misplaced)),
+        }
+    }
+
+    fn fragment(&mut self) -> Result<(), WalkError> {
+        match self.item_header()? {
+            (ITEM, length) => {
+                self.require(length)?;
+                self.skip(length)
+            }
+            (SEQUENCE_END, 0) => self.leave(),
+            _ => Err(self.fault(Fault::Misplaced)),
+        }
+    }
+
+    fn item_header(&mut self) -> Result<(Tag, u32), WalkError> {
+        let tag = self.next_tag()?;
+        self.tag = Some(tag);
+        let octets = self.take()?;
+        Ok((tag, self.encoding.u32(octets)))
+    }
+
+    /// The value of an attribute that identifies the object: one UID, and only once.
+    fn identity(&mut self, tag: Tag, length: u32) -> Result<(), WalkError> {
+        if self.identified.contains(&tag) {
+            return Err(self.fault(Fault::Repeated));
+        }
+        self.identified.push(tag);
+        let mut octets = [0; LONGEST_UID + UID_PADDING];
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        let value = octets.get_mut(..length).ok_or_else(|| self.fault(Fault::NotUid))?;
+        if self.fill(value)? < value.len() {
+            return Err(self.fault(Fault::Cut));
+        }
+        match is_uid(value) {
+            true => Ok(()),
+            false => Err(self.fault(Fault::NotUid)),
+        }
+    }
+
+    /// Opens a container in the one that is open.
+    fn enter(&mut self, inside: Inside, length: u32, encoding: Encoding) {
+        let (closing, limit) = match length {
+            UNDEFINED => (Closing::Delimiter, self.limit()),
+            _ => (Closing::Length, self.at + u64::from(length)),
+        };
+        self.open.push(Container { inside, closing, limit, outside: self.encoding });
+        self.encoding = encoding;
+    }
+
+    /// Closes a container by its delimiter.
+    fn leave(&mut self) -> Result<(), WalkError> {
+        match self.open.pop() {
+            Some(Container { closing: Closing::Delimiter, outside, .. }) => self.encoding = outside,
+            _ => return Err(self.fault(Fault::Misplaced)),
+        }
+        Ok(())
+    }
+
+    /// Closes the containers whose length is used up.
+    fn leave_full(&mut self) {
+        let at = self.at;
+        while let Some(full) = self.open.pop_if(|last| last.closing == Closing::Length && last.limit == at) {
+            self.encoding = full.outside;
+        }
+    }
+
+    fn count(&mut self) -> Result<(), WalkError> {
+        self.elements += 1;
+        match self.elements {
+            ..=MOST_ELEMENTS => Ok(()),
+            _ => Err(self.fault(Fault::TooMany)),
+        }
+    }
+
+    fn limit(&self) -> u64 {
+        self.open.last().map_or(self.end, |last| last.limit)
+    }
+
+    /// Makes sure that a value has its bytes.
+    fn require(&self, length: u32) -> Result<(), WalkError> {
+        match u64::from(length) <= self.limit().saturating_sub(self.at) {
+            true => Ok(()),
+            false => Err(self.fault(Fault::Beyond)),
+        }
+    }
+
+    fn skip(&mut self, length: u32) -> Result<(), WalkError> {
+        self.at += u64::from(length);
+        self.bytes.skip(length.into()).map_err(|error| self.failed(error))
+    }
+
+    fn next_tag(&mut self) -> Result<Tag, WalkError> {
+        self.take().map(|octets| self.encoding.tag(octets))
+    }
+
+    fn take(&mut self) -> Result<[u8; 4], WalkError> {
+        let mut octets = [0; 4];
+        match self.fill(&mut octets)? {
+            4 => Ok(octets),
+            _ => Err(self.fault(Fault::Cut)),
+        }
+    }
+
+    /// Fills the buffer as far as the bytes go, and no further than the container in hand.
+    fn fill(&mut self, buffer: &mut [u8]) -> Result<usize, WalkError> {
+        let room = usize::try_from(self.limit().saturating_sub(self.at)).unwrap_or(usize::MAX);
+        let room = room.min(buffer.len());
+        let filled = self.bytes.fill(buffer.get_mut(..room).unwrap_or_default()).map_err(|error| self.failed(error))?;
+        self.at += filled as u64;
+        Ok(filled)
+    }
+
+    fn failed(&self, error: io::Error) -> WalkError {
+        match error.kind() {
+            ErrorKind::UnexpectedEof => self.fault(Fault::Cut),
+            ErrorKind::InvalidInput | ErrorKind::InvalidData | ErrorKind::Other => super::not_dicom(&error).into(),
+            _ => ReadError::Io(error).into(),
+        }
+    }
+
+    fn fault(&self, fault: Fault) -> WalkError {
+        WalkError::Malformed { fault, offset: self.start, tag: self.tag }
+    }
+}
+
+/// One UID by its characters, with its padding (PS3.5 9.1, 6.2 VR UI).
+fn is_uid(value: &[u8]) -> bool {
+    let padding = value.iter().rev().take_while(|octet| matches!(octet, 0 | b' ')).count();
+    let uid = value.get(..value.len() - padding).unwrap_or_default();
+    let component = |part: &[u8]| !part.is_empty() && part.iter().all(u8::is_ascii_digit);
+    uid.len() <= LONGEST_UID && uid.split(|octet| *octet == b'.').all(component)
+}
+
+#[cfg(test)]
+mod tests;
