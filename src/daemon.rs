@@ -9,10 +9,10 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinSet, spawn_blocking};
 
 use crate::assemble::Assembler;
-use crate::config::{self, Config};
+use crate::config::{self, Config, ContentQualification};
 use crate::delivery::{self, Delivery, OutboxError};
 use crate::inference::Inference;
-use crate::model::{Model, ModelError};
+use crate::model::{Model, ModelError, Qualification};
 use crate::pipeline::line::Line;
 use crate::pipeline::{Examiner, Pipeline};
 use crate::resource;
@@ -43,6 +43,12 @@ pub enum StartError {
     /// The model cannot serve.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// The configuration calls a research model a product.
+    #[error(
+        "configuration: report.content_qualification = \"product\": model package {0} is for research only; \
+         use \"research\", or a package whose model.toml says qualification = \"product\""
+    )]
+    Qualification(String),
     /// The spool cannot be opened.
     #[error(transparent)]
     Spool(#[from] SpoolError),
@@ -57,7 +63,7 @@ pub enum StartError {
 impl StartError {
     /// Whether somebody has to change the configuration or the model package before another start can succeed.
     pub fn is_configuration_fault(&self) -> bool {
-        matches!(self, Self::NoModel(_) | Self::Model(_))
+        matches!(self, Self::NoModel(_) | Self::Model(_) | Self::Qualification(_))
     }
 }
 
@@ -67,6 +73,10 @@ pub fn load_model(config: &Config) -> Result<Model, StartError> {
     let started = Instant::now();
     let model = Model::load(&directory)?;
     let manifest = model.manifest();
+    let promised = config.report.content_qualification == ContentQualification::Product;
+    if promised && manifest.qualification != Qualification::Product {
+        return Err(StartError::Qualification(manifest.name.clone()));
+    }
     let milliseconds = started.elapsed().as_millis();
     tracing::info!(
         package = %directory.display(), name = %manifest.name, version = %manifest.version, device = model.device(),

@@ -34,9 +34,10 @@ fn trim_uid(text: &str) -> &str {
     text.trim_end_matches(['\0', ' '])
 }
 
+/// PS3.5 section 9.1, but for leading zeros of a component: some devices write them, and their images are not to
+/// be lost for it.
 fn is_uid(text: &str) -> bool {
-    let component =
-        |c: &str| !c.is_empty() && c.bytes().all(|b| b.is_ascii_digit()) && (c.len() == 1 || !c.starts_with('0'));
+    let component = |c: &str| !c.is_empty() && c.bytes().all(|b| b.is_ascii_digit());
     (1..=64).contains(&text.len()) && text.split('.').all(component)
 }
 

@@ -4,11 +4,14 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use rustix::fs::Access;
 
 use super::{Failed, log};
 use crate::config::{Config, Destination, Log, LogLevel};
 use crate::daemon;
+use crate::model::Manifest;
 use crate::scu::{self, Peer};
+use crate::spool;
 
 /// Check configuration, model package and destinations.
 ///
@@ -27,11 +30,16 @@ impl Check {
         log::start(&Log { level: LogLevel::Error, ..config.log.clone() });
         let file = self.config.as_deref().unwrap_or(Path::new("(documented defaults)"));
         passed("configuration", &file.display().to_string())?;
-        let model = daemon::load_model(&config)?;
-        let manifest = model.manifest();
-        passed("model", &format!("{} {}, self-test passed on {}", manifest.name, manifest.version, model.device()))?;
+        let model = daemon::load_model(&config);
+        match &model {
+            Ok(model) => {
+                let Manifest { name, version, .. } = model.manifest();
+                passed("model", &format!("{name} {version}, self-test passed on {}", model.device()))?;
+            }
+            Err(error) => failed("model", &error.to_string())?,
+        }
         let state = config.state.resolved();
-        let mut faults = usize::from(!directory("state directory", &state)?);
+        let mut faults = usize::from(!state_directory(&state, config.spool.min_free_mib)?);
         for destination in &config.destination {
             let name = format!("destination {}", destination.name());
             let reached = match destination {
@@ -43,6 +51,7 @@ impl Check {
             };
             faults += usize::from(!reached);
         }
+        model?;
         if faults == 0 { Ok(()) } else { Err(Failed(format!("{faults} of the checks failed")).into()) }
     }
 }
@@ -55,16 +64,44 @@ fn failed(what: &str, said: &str) -> io::Result<()> {
     writeln!(io::stdout(), "FAIL  {what}: {said}")
 }
 
-/// Whether a directory can be made and written.
+/// Whether the state directory can be used and has room for images.
+fn state_directory(path: &Path, min_free_mib: u64) -> io::Result<bool> {
+    if !directory("state directory", path)? {
+        return Ok(false);
+    }
+    match spool::free_mib(&existing(path)) {
+        Ok(free) if free < min_free_mib => {
+            let remedy = "images are refused with 0xA700: free space on this disk, or lower spool.min_free_mib";
+            failed("disk", &format!("{free} MiB free, spool.min_free_mib is {min_free_mib}; {remedy}")).map(|()| false)
+        }
+        Ok(free) => passed("disk", &format!("{free} MiB free")).map(|()| true),
+        Err(error) => failed("disk", &error.to_string()).map(|()| false),
+    }
+}
+
+/// Whether a directory can be written, or made, by this user. Nothing is made here: it would belong to who checks.
 fn directory(what: &str, path: &Path) -> io::Result<bool> {
-    let writable = std::fs::create_dir_all(path).and_then(|()| tempfile::tempfile_in(path));
-    match writable {
-        Ok(_) => passed(what, &path.display().to_string()).map(|()| true),
+    let (shown, nearest) = (path.display(), existing(path));
+    if !nearest.is_dir() {
+        return failed(what, &format!("{shown}: {} is no directory; name another", nearest.display())).map(|()| false);
+    }
+    match rustix::fs::access(&nearest, Access::WRITE_OK | Access::EXEC_OK) {
+        Ok(()) if nearest == path => passed(what, &shown.to_string()).map(|()| true),
+        Ok(()) => passed(what, &format!("{shown}, which the service will make")).map(|()| true),
         Err(error) => {
             let remedy = "give it to the user that runs the service, or name another";
-            failed(what, &format!("{}: {error}; {remedy}", path.display())).map(|()| false)
+            failed(what, &format!("{shown}: {error}; {remedy}")).map(|()| false)
         }
     }
+}
+
+/// The path itself if something is there, else the nearest directory above it.
+fn existing(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    if path.exists() {
+        return path.to_owned();
+    }
+    absolute.ancestors().find(|ancestor| ancestor.exists()).unwrap_or(Path::new("/")).to_owned()
 }
 
 /// Whether a destination answers a C-ECHO.

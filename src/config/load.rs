@@ -1,5 +1,6 @@
 //! From a file and the environment to a checked [`Config`].
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use config::{Environment, File, FileFormat};
@@ -22,24 +23,27 @@ impl Config {
     }
 
     /// The same from text; `name` is what messages call the file, `environment` holds name and value of variables.
-    pub fn from_toml(
-        text: &str,
-        name: &Path,
-        environment: std::collections::HashMap<String, String>,
-    ) -> Result<Self, ConfigError> {
+    pub fn from_toml(text: &str, name: &Path, environment: HashMap<String, String>) -> Result<Self, ConfigError> {
         // The file alone, strictly: the layered reader below would take "45" and 1.9 for whole numbers.
         toml::from_str::<Self>(text).map_err(|error| malformed(name, text, &error))?;
-        let environment =
-            Environment::with_prefix(PREFIX).prefix_separator(SEPARATOR).separator(SEPARATOR).source(Some(environment));
-        let config: Self = config::Config::builder()
-            .add_source(File::from_str(text, FileFormat::Toml))
-            .add_source(environment)
-            .build()
-            .and_then(config::Config::try_deserialize)
-            .map_err(|error| ConfigError::Environment(error.to_string()))?;
+        let config = layered(text, environment.clone()).map_err(|error| {
+            // Each variable alone tells which one it is.
+            let faulty =
+                |(name, value): &(String, String)| layered(text, [(name.clone(), value.clone())].into()).is_err();
+            let name = environment.into_iter().find(faulty).map(|(name, _)| name);
+            ConfigError::Environment { name: name.unwrap_or_else(|| "AUSCULT__...".into()), cause: error.to_string() }
+        })?;
         config.check()?;
         Ok(config)
     }
+}
+
+/// The file's values, overridden by the environment's.
+fn layered(text: &str, environment: HashMap<String, String>) -> Result<Config, config::ConfigError> {
+    let environment =
+        Environment::with_prefix(PREFIX).prefix_separator(SEPARATOR).separator(SEPARATOR).source(Some(environment));
+    let layers = config::Config::builder().add_source(File::from_str(text, FileFormat::Toml)).add_source(environment);
+    layers.build()?.try_deserialize()
 }
 
 /// Names in the environment that look like overrides but are none: `AUSCULT_SCP_PORT` instead of `AUSCULT__SCP__PORT`.
@@ -48,8 +52,9 @@ pub fn suspicious_variables(names: impl Iterator<Item = String>) -> Vec<String> 
 }
 
 fn malformed(name: &Path, text: &str, error: &toml::de::Error) -> ConfigError {
-    let line = error.span().map(|span| text.bytes().take(span.start).filter(|b| *b == b'\n').count() + 1);
-    let at = line.map(|line| format!("line {line}: ")).unwrap_or_default();
+    let number = error.span().map_or(0, |span| text.bytes().take(span.start).filter(|b| *b == b'\n').count());
+    let line: String = text.lines().nth(number).unwrap_or_default().trim().chars().take(80).collect();
+    let at = format!("line {} ({line}): ", number + 1);
     let cause = error.message().replace('\n', " ");
     ConfigError::Malformed {
         path: name.to_owned(),
@@ -96,7 +101,7 @@ mod tests {
         .unwrap();
         assert_eq!((config.scp.port, config.scp.ae_title.as_str()), (11113, "007"));
         let message = with_environment("", &[("AUSCULT__SCP__PROT", "1")]).unwrap_err();
-        assert!(message.contains("environment") && message.contains("prot"), "{message}");
+        assert!(message.contains("AUSCULT__SCP__PROT") && message.contains("prot"), "{message}");
     }
 
     #[test]

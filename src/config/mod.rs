@@ -19,7 +19,7 @@ pub use load::suspicious_variables;
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
-    #[error("configuration {path}: {source}")]
+    #[error("configuration {path}: {source}; name a readable TOML file with --config, or none for the defaults")]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -35,10 +35,13 @@ pub enum ConfigError {
         cause: String,
     },
     /// An environment variable `AUSCULT__...` names no key or holds no value for it.
-    #[error(
-        "environment variable AUSCULT__...: {0}; an override is written AUSCULT__SECTION__KEY, see config/auscult.toml"
-    )]
-    Environment(String),
+    #[error("environment variable {name}: {cause}; an override is AUSCULT__SECTION__KEY, see config/auscult.toml")]
+    Environment {
+        /// The variable.
+        name: String,
+        /// What is wrong with it.
+        cause: String,
+    },
     /// A value is of the right type but cannot be used.
     #[error("configuration: {key} = {value}: {remedy}")]
     Value {

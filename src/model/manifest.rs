@@ -24,6 +24,9 @@ pub struct Manifest {
     pub architecture: String,
     /// SHA-256 of `model.safetensors`, hexadecimal.
     pub sha256: String,
+    /// What its reports may be called: a model is for research until its maker says otherwise.
+    #[serde(default)]
+    pub qualification: Qualification,
     /// How an image becomes a tensor.
     pub input: InputSpec,
     /// What the outputs mean.
@@ -36,6 +39,17 @@ pub struct Manifest {
     pub training: toml::Table,
     /// What the model must answer before it may serve.
     pub self_test: SelfTest,
+}
+
+/// `qualification`
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Qualification {
+    /// For research only.
+    #[default]
+    Research,
+    /// Cleared by its maker for use on patients.
+    Product,
 }
 
 /// `[input]`: the preprocessing.
@@ -124,7 +138,11 @@ pub enum SelfTestInput {
 impl Manifest {
     /// Reads and checks a manifest; the error says what is wrong with it, in one line.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let manifest: Self = toml::from_str(text).map_err(|error| error.message().replace('\n', " "))?;
+        let manifest: Self = toml::from_str(text).map_err(|error| {
+            let number = error.span().map_or(0, |span| text.bytes().take(span.start).filter(|b| *b == b'\n').count());
+            let line = text.lines().nth(number).unwrap_or_default().trim();
+            format!("line {} ({line}): {}", number + 1, error.message().replace('\n', " "))
+        })?;
         manifest.check()?;
         Ok(manifest)
     }

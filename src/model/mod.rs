@@ -10,7 +10,7 @@ use std::path::Path;
 use candle_core::{Device, Module, Tensor};
 
 pub use input::{Input, InputError};
-pub use manifest::{Filter, InputSpec, Manifest, Output, Resize, SelfTest, SelfTestInput};
+pub use manifest::{Filter, InputSpec, Manifest, Output, Qualification, Resize, SelfTest, SelfTestInput};
 pub use network::WeightError;
 pub use package::{Package, PackageError};
 

@@ -82,6 +82,13 @@ pub fn read(path: &Path, extent: Extent, values: Values, largest_inflated: u64) 
     Ok(Object { transfer_syntax, data_set })
 }
 
+/// Where the data set begins in a file, and how long the file is, in bytes.
+pub fn data_set_range(path: &Path) -> std::io::Result<(u64, u64)> {
+    let mut file = BufReader::new(File::open(path)?);
+    transfer_syntax(&mut file)?;
+    Ok((file.stream_position()?, file.get_ref().metadata()?.len()))
+}
+
 /// Reads the file meta information (PS3.10 section 7.1), leaves the reader at the data set, and gives what
 /// (0002,0010) says. Nothing else there matters here, so nothing else there can fail.
 fn transfer_syntax(file: &mut (impl BufRead + Seek)) -> std::io::Result<String> {
@@ -118,12 +125,14 @@ fn take<const N: usize>(file: &mut impl Read) -> std::io::Result<[u8; N]> {
 }
 
 /// What is wrong with a file, in the words of the innermost cause, in one line.
-fn not_dicom(error: &dyn std::error::Error) -> ReadError {
-    let mut cause = error;
+fn not_dicom(error: &(dyn std::error::Error + 'static)) -> ReadError {
+    let mut cause: &(dyn std::error::Error + 'static) = error;
     while let Some(inner) = cause.source() {
         cause = inner;
     }
-    ReadError::NotDicom(cause.to_string().replace(['\n', '\r'], " "))
+    let early = cause.downcast_ref::<Error>().is_some_and(|error| error.kind() == ErrorKind::UnexpectedEof);
+    let said = if early { "it ends early".into() } else { cause.to_string().replace(['\n', '\r'], " ") };
+    ReadError::NotDicom(said)
 }
 
 /// A reader that fails, instead of ending, once it has given `left` bytes.

@@ -12,6 +12,7 @@ use crate::dimse::command::CommandError;
 use crate::dimse::pdu::PduError;
 use crate::dimse::{Abort, Status, WireError, sop_class, transfer_syntax};
 use crate::ids::{AeTitle, SopClassUid, TransferSyntaxUid};
+use crate::instance::HeaderError;
 
 mod association;
 mod connect;
@@ -120,6 +121,9 @@ pub enum ScuError {
         /// What went wrong.
         cause: String,
     },
+    /// The file to send is no readable DICOM object.
+    #[error(transparent)]
+    Unreadable(HeaderError),
     /// The object to send cannot be read.
     #[error("{path}: {cause}")]
     Object {
@@ -133,7 +137,7 @@ pub enum ScuError {
 impl ScuError {
     /// Whether the association goes on after it: only this one object could not be sent.
     pub fn concerns_one_object(&self) -> bool {
-        matches!(self, Self::NoContext { .. } | Self::Object { .. })
+        matches!(self, Self::NoContext { .. } | Self::Object { .. } | Self::Unreadable(_))
     }
 
     fn from_wire(error: WireError, doing: &'static str) -> Self {

@@ -1,22 +1,22 @@
 //! What is sent: a data set with its identity, in a DICOM file or in memory.
 
 use std::fs::File;
-use std::io::{BufReader, Read, Seek};
+use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use dicom::encoding::TransferSyntax;
-use dicom::object::{FileMetaTable, InMemDicomObject};
+use dicom::object::InMemDicomObject;
 use dicom::transfer_syntax::entries;
 
 use super::ScuError;
 use crate::dimse::transfer_syntax::{EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN};
 use crate::ids::{SopClassUid, SopInstanceUid, TransferSyntaxUid};
+use crate::instance::Instance;
+use crate::part10;
 
 /// Largest data set that is written in another syntax for a peer: reports, not images.
 const MAX_TRANSCODED_BYTES: u64 = 16 * 1024 * 1024;
-/// Preamble and prefix of a DICOM file (PS3.10 7.1).
-const PREFIX_BYTES: usize = 132;
 
 /// A composite object, ready to be sent.
 #[derive(Debug, Clone)]
@@ -40,22 +40,15 @@ enum DataSet {
 pub(super) type Source = Box<dyn Read + Send>;
 
 impl Object {
-    /// A DICOM file. Only its file meta information is read now; blocks on the disk.
+    /// A DICOM file, under the UIDs of its data set. Only its header is read now; blocks on the disk.
     pub fn open(path: &Path) -> Result<Self, ScuError> {
-        let fail = |cause: String| ScuError::Object { path: path.to_owned(), cause };
-        let not_dicom = |_| fail("not a DICOM file (PS3.10), or a damaged one; check it with `dcmdump`".into());
-        let mut file = BufReader::new(File::open(path).map_err(|error| fail(error.to_string()))?);
-        let mut prefix = [0; PREFIX_BYTES];
-        file.read_exact(&mut prefix).map_err(|_| not_dicom(()))?;
-        file.seek_relative(-4).map_err(|error| fail(error.to_string()))?;
-        let meta = FileMetaTable::from_reader(&mut file).map_err(|_| not_dicom(()))?;
-        let start = file.stream_position().map_err(|error| fail(error.to_string()))?;
-        let size = file.get_ref().metadata().map_err(|error| fail(error.to_string()))?.len();
-        let id = |error| fail(format!("its file meta information has a UID that is {error}"));
+        let instance = Instance::open(path).map_err(ScuError::Unreadable)?;
+        let fail = |error: std::io::Error| ScuError::Object { path: path.to_owned(), cause: error.to_string() };
+        let (start, size) = part10::data_set_range(path).map_err(fail)?;
         Ok(Self {
-            sop_class: meta.media_storage_sop_class_uid().parse().map_err(id)?,
-            sop_instance: meta.media_storage_sop_instance_uid().parse().map_err(id)?,
-            transfer_syntax: meta.transfer_syntax().parse().map_err(id)?,
+            sop_class: instance.sop_class,
+            sop_instance: instance.sop_instance,
+            transfer_syntax: instance.transfer_syntax,
             data_set: DataSet::File { path: path.to_owned(), start, length: size.saturating_sub(start) },
         })
     }

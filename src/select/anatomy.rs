@@ -3,7 +3,7 @@
 use dicom::dictionary_std::tags;
 
 use super::vocabulary::{self, CHEST_TEXTS, CHEST_WORDS, OTHER_BODY_PARTS};
-use super::{Verdict, codes, declined, shown};
+use super::{Verdict, codes, declined, shown, shown_code};
 use crate::finding::Reason;
 use crate::instance::Header;
 
@@ -18,12 +18,12 @@ const CHEST_REGIONS: [&str; 9] =
 pub(super) fn decline(header: &Header) -> Option<Verdict> {
     let not_chest = |values| Some(declined(Reason::NotAChestImage, "body part", values));
     if let Some(part) = body_part(header) {
-        let shown = shown("Body Part Examined", tags::BODY_PART_EXAMINED, &part);
+        let shown = shown("Body Part Examined", tags::BODY_PART_EXAMINED, vocabulary::known(&part, &OTHER_BODY_PARTS));
         return if is_chest_text(&part) { None } else { not_chest(shown) };
     }
     let regions = codes(header, tags::ANATOMIC_REGION_SEQUENCE);
     if let Some((code, _)) = regions.first() {
-        let shown = shown("Anatomic Region", tags::ANATOMIC_REGION_SEQUENCE, code);
+        let shown = shown_code("Anatomic Region", tags::ANATOMIC_REGION_SEQUENCE, code);
         return if regions.iter().any(is_chest_region) { None } else { not_chest(shown) };
     }
     let other = vocabulary::first_match(header, &CHEST_TEXTS, &OTHER_BODY_PARTS)?;
@@ -34,11 +34,12 @@ pub(super) fn decline(header: &Header) -> Option<Verdict> {
 /// What in the header says that this is a chest; `None` where nothing does.
 pub(super) fn evidence_of_chest(header: &Header) -> Option<String> {
     if let Some(part) = body_part(header).filter(|part| is_chest_text(part)) {
-        return Some(shown("Body Part Examined", tags::BODY_PART_EXAMINED, &part));
+        let word = vocabulary::contains_word(&part, &CHEST_WORDS).unwrap_or("RIBS");
+        return Some(shown("Body Part Examined", tags::BODY_PART_EXAMINED, word));
     }
     let region = codes(header, tags::ANATOMIC_REGION_SEQUENCE).into_iter().find(is_chest_region);
     if let Some((code, _)) = region {
-        return Some(shown("Anatomic Region", tags::ANATOMIC_REGION_SEQUENCE, &code));
+        return Some(shown_code("Anatomic Region", tags::ANATOMIC_REGION_SEQUENCE, &code));
     }
     vocabulary::first_match(header, &CHEST_TEXTS, &CHEST_WORDS)
 }

@@ -16,6 +16,8 @@ use crate::config::{ForProcessing, Select};
 use crate::finding::Reason;
 use crate::instance::{Header, HeaderError, Instance, Study};
 
+use vocabulary::{MODALITIES, PHOTOMETRIC_INTERPRETATIONS};
+
 /// Which rule decided, on which values. Values are codes and matched words, never a peer's free text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grounds {
@@ -112,6 +114,13 @@ fn shown(name: &str, tag: Tag, value: &str) -> String {
     format!("{name} {tag} = {value}")
 }
 
+/// A code value as SNOMED writes it, else words that say so; see [`vocabulary::known`].
+fn shown_code(name: &str, tag: Tag, code: &str) -> String {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_hexdigit());
+    let snomed = digits(code) || code.split_once('-').is_some_and(|(axis, rest)| axis.len() == 1 && digits(rest));
+    shown(name, tag, if snomed && code.len() <= 16 { code } else { "a value of the sender's own" })
+}
+
 /// The code values and meanings of a code sequence's items, and of nothing else.
 fn codes(header: &Header, tag: Tag) -> Vec<(String, String)> {
     let text = |item: &dicom::object::InMemDicomObject, tag| {
@@ -142,7 +151,8 @@ fn object(header: &Header, _: &Select) -> Option<Verdict> {
         return None;
     }
     let modality = header.text(tags::MODALITY).unwrap_or_else(|| "(none)".into());
-    Some(declined(Reason::NotARadiograph, "modality", shown("Modality", tags::MODALITY, &modality)))
+    let modality = vocabulary::known(&modality, &MODALITIES);
+    Some(declined(Reason::NotARadiograph, "modality", shown("Modality", tags::MODALITY, modality)))
 }
 
 fn presentation_intent(header: &Header, settings: &Select) -> Option<Verdict> {
@@ -161,7 +171,8 @@ fn photometric_interpretation(header: &Header, _: &Select) -> Option<Verdict> {
     if value == "MONOCHROME1" || value == "MONOCHROME2" {
         return None;
     }
-    let values = shown("Photometric Interpretation", tags::PHOTOMETRIC_INTERPRETATION, &value);
+    let value = vocabulary::known(&value, &PHOTOMETRIC_INTERPRETATIONS);
+    let values = shown("Photometric Interpretation", tags::PHOTOMETRIC_INTERPRETATION, value);
     Some(declined(Reason::PhotometricInterpretation, "photometric interpretation", values))
 }
 
@@ -181,7 +192,8 @@ fn image_type(header: &Header, _: &Select) -> Option<Verdict> {
     let secondary = values.get(1).is_some_and(|value| value == "SECONDARY");
     let rendering = values.iter().skip(2).any(|v| ["LOCALIZER", "POST_PROCESSED", "SCREENSHOT"].contains(&v.as_str()));
     (secondary || rendering).then(|| {
-        let values = shown("Image Type", tags::IMAGE_TYPE, &values.join("\\"));
+        let word = if secondary { "SECONDARY" } else { "LOCALIZER, POST_PROCESSED or SCREENSHOT" };
+        let values = shown("Image Type", tags::IMAGE_TYPE, word);
         declined(Reason::NotAnOriginalImage, "image type", values)
     })
 }

@@ -3,8 +3,8 @@
 
 use dicom::dictionary_std::tags;
 
-use super::vocabulary::{self, FRONTAL_WORDS, LATERAL_WORDS, VIEW_TEXTS};
-use super::{Verdict, codes, declined, shown};
+use super::vocabulary::{self, FRONTAL_WORDS, LATERAL_WORDS, VIEW_TEXTS, VIEWS};
+use super::{Verdict, codes, declined, shown, shown_code};
 use crate::finding::Reason;
 use crate::instance::Header;
 
@@ -38,7 +38,7 @@ fn view_position(header: &Header) -> Option<(View, String)> {
         _ if vocabulary::contains_word(&position, &FRONTAL_WORDS).is_some() => View::Frontal,
         _ => View::Other,
     };
-    Some((view, shown("View Position", tags::VIEW_POSITION, &position)))
+    Some((view, shown("View Position", tags::VIEW_POSITION, vocabulary::known(&position, &VIEWS))))
 }
 
 /// View Code Sequence (0054,0220): CID 4010 in SCT and SRT.
@@ -50,13 +50,16 @@ fn view_code(header: &Header) -> Option<(View, String)> {
         "R-10236" | "R-10232" | "R-102CD" | "R-10224" | "R-10228" => View::Lateral,
         _ => View::Other,
     };
-    Some((view, shown("View Code", tags::VIEW_CODE_SEQUENCE, &code)))
+    Some((view, shown_code("View Code", tags::VIEW_CODE_SEQUENCE, &code)))
 }
 
 /// Patient Orientation (0020,0020), PS3.3 C.7.6.1.1.1: rows that run left-right show a frontal view, rows that
 /// run front-back a lateral one.
 fn patient_orientation(header: &Header) -> Option<(View, String)> {
     let directions = header.texts(tags::PATIENT_ORIENTATION);
+    if !directions.iter().all(|direction| direction.len() <= 3 && direction.chars().all(|c| "APLRHF".contains(c))) {
+        return None;
+    }
     let view = match directions.iter().filter_map(|d| d.chars().next()).collect::<Vec<_>>().as_slice() {
         ['L' | 'R', 'F' | 'H'] | ['F' | 'H', 'L' | 'R'] => View::Frontal,
         ['A' | 'P', _] | [_, 'A' | 'P'] => View::Lateral,

@@ -41,6 +41,53 @@ pub(super) const CHEST_WORDS: [&str; 14] = [
     "LONGEN",
 ];
 
+/// Modalities that have images (PS3.3 C.7.3.1.1.1).
+pub(super) const MODALITIES: [&str; 24] = [
+    "CR", "CT", "DX", "ES", "IO", "IVUS", "MG", "MR", "NM", "OCT", "OP", "OT", "PT", "PX", "RF", "RG", "RTDOSE",
+    "RTIMAGE", "SC", "SEG", "SM", "US", "XA", "XC",
+];
+
+/// Photometric interpretations (PS3.3 C.7.6.3.1.2) that are not read.
+pub(super) const PHOTOMETRIC_INTERPRETATIONS: [&str; 9] = [
+    "RGB",
+    "PALETTE COLOR",
+    "YBR_FULL",
+    "YBR_FULL_422",
+    "YBR_PARTIAL_422",
+    "YBR_PARTIAL_420",
+    "YBR_ICT",
+    "YBR_RCT",
+    "(none)",
+];
+
+/// View positions (PS3.3 C.8.1.1, C.8.11.5.1, C.8.7.5) and what devices write for them.
+pub(super) const VIEWS: [&str; 24] = [
+    "AP",
+    "PA",
+    "LL",
+    "RL",
+    "RLD",
+    "LLD",
+    "RLO",
+    "LLO",
+    "RAO",
+    "LAO",
+    "RPO",
+    "LPO",
+    "LAT",
+    "LATERAL",
+    "LLAT",
+    "RLAT",
+    "AP/PA",
+    "PA/AP",
+    "FRONTAL",
+    "OBLIQUE",
+    "CC",
+    "MLO",
+    "LORDOTIC",
+    "DECUBITUS",
+];
+
 /// Other body parts, as whole words.
 pub(super) const OTHER_BODY_PARTS: [&str; 32] = [
     "ABDOMEN",
@@ -99,6 +146,12 @@ pub(super) const LATERAL_WORDS: [&str; 16] = [
 
 /// A frontal view, as whole words.
 pub(super) const FRONTAL_WORDS: [&str; 6] = ["PA", "AP", "FRONTAL", "FRONT", "POSTEROANTERIOR", "ANTEROPOSTERIOR"];
+
+/// A value if it is one of the words, else words that say so: what a peer wrote freely may name a patient, and
+/// grounds go into the log.
+pub(super) fn known<'a>(value: &'a str, words: &[&str]) -> &'a str {
+    if words.contains(&value) { value } else { "a value of the sender's own" }
+}
 
 /// The first of `words` that a text contains as a whole word, whatever its case.
 pub(super) fn contains_word(text: &str, words: &[&'static str]) -> Option<&'static str> {

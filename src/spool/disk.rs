@@ -138,8 +138,8 @@ pub(super) fn move_into(path: &Path, directory: &Path) -> Result<PathBuf, SpoolE
     Ok(directory.join(&*name))
 }
 
-/// Space that an unprivileged process may still use.
-pub(super) fn free_mib(path: &Path) -> Result<u64, SpoolError> {
+/// Space that an unprivileged process may still use on the disk of `path`, in MiB.
+pub fn free_mib(path: &Path) -> Result<u64, SpoolError> {
     let state = rustix::fs::statvfs(path).map_err(|error| SpoolError::io("measure", path)(error.into()))?;
     Ok(state.f_bavail.saturating_mul(state.f_frsize) / (1024 * 1024))
 }

@@ -28,6 +28,7 @@ mod incoming;
 mod place;
 mod recover;
 
+pub use disk::free_mib;
 pub use incoming::Incoming;
 
 use disk::Layout;
