@@ -13,6 +13,8 @@ use dicom::object::InMemDicomObject;
 
 pub use walk::{Fault, WalkError, walk};
 
+use walk::Defined;
+
 /// Implicit VR Little Endian, the default transfer syntax (PS3.5 A.1).
 pub const IMPLICIT_LITTLE_ENDIAN: &str = "1.2.840.10008.1.2";
 /// Explicit VR Little Endian (PS3.5 A.2).
@@ -69,15 +71,17 @@ pub struct Object {
 
 /// Reads a file. A deflated data set may inflate to `largest_inflated` bytes.
 pub fn read(path: &Path, extent: Extent, values: Values, largest_inflated: u64) -> Result<Object, ReadError> {
+    let unknown = walk::unknown(path, largest_inflated)?;
     let file = File::open(path).map_err(ReadError::Io)?;
     let size = file.metadata().map_err(ReadError::Io)?.len();
     let mut file = BufReader::with_capacity(1 << 16, file);
     let transfer_syntax = transfer_syntax(&mut file).map_err(|error| not_dicom(&error))?;
     let data_set = if transfer_syntax == DEFLATED {
         let data = Bounded { data: flate2::read::DeflateDecoder::new(file), left: largest_inflated };
-        data_set::read(data, &transfer_syntax, extent, values, largest_inflated)?
+        data_set::read(Defined::new(data, 0, unknown), &transfer_syntax, extent, values, largest_inflated)?
     } else {
-        data_set::read(file, &transfer_syntax, extent, values, size)?
+        let at = file.stream_position().map_err(ReadError::Io)?;
+        data_set::read(Defined::new(file, at, unknown), &transfer_syntax, extent, values, size)?
     };
     Ok(Object { transfer_syntax, data_set })
 }

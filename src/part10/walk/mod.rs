@@ -16,39 +16,44 @@ use super::{DEEPEST, DEFLATED, ReadError};
 mod bytes;
 mod encoding;
 mod fault;
+mod identity;
+mod unknown;
 
 pub use fault::{Fault, WalkError};
+pub(super) use unknown::Defined;
 
 use bytes::{Bytes, Inflated};
 use encoding::{Encoding, ITEM, ITEM_END, ITEMS, SEQUENCE_END};
+use identity::IDENTITY;
+use unknown::Unknown;
 
 /// Elements and items of one data set. A parsed one takes up to a hundred times its bytes in memory; an enhanced
 /// multi-frame image has about 50 a frame.
 const MOST_ELEMENTS: u32 = 250_000;
-/// Characters of the longest UID (PS3.5 9.1).
-const LONGEST_UID: usize = 64;
-/// Padding behind a UID that is passed over; the standard has one NUL, some senders fill up a field.
-const UID_PADDING: usize = 16;
 /// The length that says: up to a delimiter (PS3.5 7.5).
 const UNDEFINED: u32 = u32::MAX;
 const BUFFER_BYTES: usize = 16 * 1024;
 
-/// The attributes that say which object this is.
-const IDENTITY: [Tag; 4] =
-    [tags::SOP_CLASS_UID, tags::SOP_INSTANCE_UID, tags::STUDY_INSTANCE_UID, tags::SERIES_INSTANCE_UID];
-
 /// Walks over the data set of a file. A deflated one may inflate to `largest_inflated` bytes.
 pub fn walk(path: &Path, largest_inflated: u64) -> Result<(), WalkError> {
+    over(path, largest_inflated)?.0
+}
+
+/// The elements of VR UN and undefined length in the data set of a file, as far as it is sound.
+pub(super) fn unknown(path: &Path, largest_inflated: u64) -> Result<Vec<Unknown>, ReadError> {
+    Ok(over(path, largest_inflated)?.1)
+}
+
+fn over(path: &Path, largest_inflated: u64) -> Result<(Result<(), WalkError>, Vec<Unknown>), ReadError> {
     let file = File::open(path).map_err(ReadError::Io)?;
     let size = file.metadata().map_err(ReadError::Io)?.len();
     let mut file = BufReader::with_capacity(BUFFER_BYTES, file);
     let transfer_syntax = super::transfer_syntax(&mut file).map_err(|error| super::not_dicom(&error))?;
     let at = file.stream_position().map_err(ReadError::Io)?;
-    if transfer_syntax == DEFLATED {
-        Walk::new(Inflated::new(file, largest_inflated), 0, u64::MAX, Encoding::ExplicitLittle).run()
-    } else {
-        Walk::new(file, at, size, Encoding::of(&transfer_syntax)).run()
-    }
+    Ok(match transfer_syntax == DEFLATED {
+        true => Walk::new(Inflated::new(file, largest_inflated), 0, u64::MAX, Encoding::ExplicitLittle).run(),
+        false => Walk::new(file, at, size, Encoding::of(&transfer_syntax)).run(),
+    })
 }
 
 /// What an open container has in it next.
@@ -77,6 +82,8 @@ struct Container {
     closing: Closing,
     /// Where it, or what encloses it, ends at the latest.
     limit: u64,
+    /// Where its first item begins.
+    begin: u64,
     /// The encoding of what encloses it.
     outside: Encoding,
 }
@@ -88,6 +95,7 @@ struct Walk<B> {
     end: u64,
     open: Vec<Container>,
     identified: Vec<Tag>,
+    unknown: Vec<Unknown>,
     elements: u32,
     /// The element or item in hand: where it begins, and its tag once that is read.
     start: u64,
@@ -97,10 +105,14 @@ struct Walk<B> {
 impl<B: Bytes> Walk<B> {
     fn new(bytes: B, at: u64, end: u64, encoding: Encoding) -> Self {
         let (open, identified) = (Vec::with_capacity(2 * DEEPEST + 1), Vec::with_capacity(IDENTITY.len()));
-        Self { bytes, encoding, at, end, open, identified, elements: 0, start: at, tag: None }
+        Self { bytes, encoding, at, end, open, identified, unknown: Vec::new(), elements: 0, start: at, tag: None }
     }
 
-    fn run(mut self) -> Result<(), WalkError> {
+    fn run(mut self) -> (Result<(), WalkError>, Vec<Unknown>) {
+        (self.take_steps(), self.unknown)
+    }
+
+    fn take_steps(&mut self) -> Result<(), WalkError> {
         loop {
             self.leave_full();
             self.start = self.at;
@@ -262,41 +274,28 @@ impl<B: Bytes> Walk<B> {
         Ok((tag, self.encoding.u32(octets)))
     }
 
-    /// The value of an attribute that identifies the object: one UID, and only once.
-    fn identity(&mut self, tag: Tag, length: u32) -> Result<(), WalkError> {
-        if self.identified.contains(&tag) {
-            return Err(self.fault(Fault::Repeated));
-        }
-        self.identified.push(tag);
-        let mut octets = [0; LONGEST_UID + UID_PADDING];
-        let length = usize::try_from(length).unwrap_or(usize::MAX);
-        let value = octets.get_mut(..length).ok_or_else(|| self.fault(Fault::NotUid))?;
-        if self.fill(value)? < value.len() {
-            return Err(self.fault(Fault::Cut));
-        }
-        match is_uid(value) {
-            true => Ok(()),
-            false => Err(self.fault(Fault::NotUid)),
-        }
-    }
-
     /// Opens a container in the one that is open.
     fn enter(&mut self, inside: Inside, length: u32, encoding: Encoding) {
         let (closing, limit) = match length {
             UNDEFINED => (Closing::Delimiter, self.limit()),
             _ => (Closing::Length, self.at + u64::from(length)),
         };
-        self.open.push(Container { inside, closing, limit, outside: self.encoding });
+        self.open.push(Container { inside, closing, limit, begin: self.at, outside: self.encoding });
         self.encoding = encoding;
     }
 
     /// Closes a container by its delimiter.
     fn leave(&mut self) -> Result<(), WalkError> {
         match self.open.pop() {
-            Some(Container { closing: Closing::Delimiter, outside, .. }) => self.encoding = outside,
-            _ => return Err(self.fault(Fault::Misplaced)),
+            Some(Container { closing: Closing::Delimiter, begin, outside, .. }) => {
+                if outside != self.encoding {
+                    self.unknown.extend(Unknown::new(begin, self.at, outside));
+                }
+                self.encoding = outside;
+                Ok(())
+            }
+            _ => Err(self.fault(Fault::Misplaced)),
         }
-        Ok(())
     }
 
     /// Closes the containers whose length is used up.
@@ -364,14 +363,6 @@ impl<B: Bytes> Walk<B> {
     fn fault(&self, fault: Fault) -> WalkError {
         WalkError::Malformed { fault, offset: self.start, tag: self.tag }
     }
-}
-
-/// One UID by its characters, with its padding (PS3.5 9.1, 6.2 VR UI).
-fn is_uid(value: &[u8]) -> bool {
-    let padding = value.iter().rev().take_while(|octet| matches!(octet, 0 | b' ')).count();
-    let uid = value.get(..value.len() - padding).unwrap_or_default();
-    let component = |part: &[u8]| !part.is_empty() && part.iter().all(u8::is_ascii_digit);
-    uid.len() <= LONGEST_UID && uid.split(|octet| *octet == b'.').all(component)
 }
 
 #[cfg(test)]

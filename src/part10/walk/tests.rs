@@ -1,6 +1,6 @@
 //! Every rule of the walk, on data sets made by hand, and on bytes of any kind.
 
-use std::io::{Cursor, Write};
+use std::io::{Cursor, Read, Write};
 
 use proptest::prelude::*;
 
@@ -51,7 +51,7 @@ fn fragments(items: &[Vec<u8>]) -> Vec<u8> {
 
 fn walked(encoding: Encoding, bytes: &[u8]) -> Result<(), Fault> {
     let size = u64::try_from(bytes.len()).unwrap();
-    match Walk::new(BufReader::new(Cursor::new(bytes)), 0, size, encoding).run() {
+    match Walk::new(BufReader::new(Cursor::new(bytes)), 0, size, encoding).run().0 {
         Ok(()) => Ok(()),
         Err(WalkError::Malformed { fault, .. }) => Err(fault),
         Err(WalkError::File(error)) => panic!("{error}"),
@@ -121,6 +121,35 @@ fn what_real_files_have_wrong_without_harm_is_tolerated() {
     let unknown = [unknown, short(0x0010_0020, b"LO", b"1 ")].concat();
     for data_set in [odd_pixels, padded, one_nul, group_length, unordered, unknown] {
         assert_eq!(explicit(&data_set), Ok(()), "{data_set:?}");
+    }
+}
+
+#[test]
+fn what_lies_behind_a_sequence_of_unknown_vr_is_read() {
+    let private = [item(UNDEFINED, &implicit(0x0009_1001, 3, b"abc")), item_end(), sequence_end()].concat();
+    let unknown = long(0x0009_1000, b"UN", UNDEFINED, &private);
+    let nested = long(0x0008_1140, b"SQ", UNDEFINED, &[item(UNDEFINED, &unknown), item_end(), sequence_end()].concat());
+    let data_set = [nested, unknown.clone(), unknown, short(0x0010_0020, b"LO", b"1 ")].concat();
+    for (transfer_syntax, bytes) in [(EXPLICIT_LITTLE_ENDIAN, data_set.clone()), (DEFLATED, deflated(&data_set))] {
+        let object = read(file(transfer_syntax, &bytes).path(), Extent::Header, Values::Decoded, 1 << 20).unwrap();
+        let text = crate::part10::attribute::text(&object.data_set, tags::PATIENT_ID);
+        assert_eq!(text.as_deref(), Some("1"), "{transfer_syntax}");
+        let value = object.data_set.get(Tag(0x0009, 0x1000)).unwrap().to_bytes().unwrap();
+        assert_eq!(*value, private);
+    }
+}
+
+#[test]
+fn a_length_is_put_in_whatever_pieces_are_read() {
+    let unknown = [(6, 10, Encoding::ExplicitLittle), (11, 11 + 0x0102, Encoding::ExplicitBig)];
+    let unknown = unknown.map(|(begin, end, encoding)| Unknown::new(begin, end, encoding).unwrap());
+    for piece in 1..14 {
+        let mut defined = unknown::Defined::new(&[0xFF; 13][..], 0, unknown.to_vec());
+        let (mut whole, mut buffer) = (Vec::<u8>::new(), vec![0; piece]);
+        while let Ok(read @ 1..) = defined.read(&mut buffer) {
+            whole.extend(&buffer[..read]);
+        }
+        assert_eq!(whole, [0xFF, 0xFF, 4, 0, 0, 0, 0xFF, 0, 0, 1, 2, 0xFF, 0xFF], "{piece}");
     }
 }
 
