@@ -69,7 +69,7 @@ impl Case {
         let settings = Settings { sop_class: self.sop_class, ..Settings::default() };
         let device = Device::new(&settings, &"AUSCULT".parse().unwrap(), &Installation::of_this_machine());
         let sources: Vec<Source> = sources.into_iter().map(|(source, _)| source).collect();
-        document(&finding, &sources, &device, now()).unwrap()
+        document(&finding, &sources, None, &device, now()).unwrap()
     }
 }
 

@@ -171,7 +171,7 @@ impl Session {
             self.line(&instance.path, Some(instance), Outcome::NotAnalysed(reason), &grounds.to_string())?;
         }
         if let Some(directory) = &self.reports {
-            let report = examination.report(&self.device)?;
+            let report = examination.report(&self.device, None)?;
             let path = directory.join(format!("{}.dcm", report.sop_instance));
             std::fs::write(&path, &report.bytes).with_context(|| path.display().to_string())?;
             if let Form::Text = self.form {

@@ -74,9 +74,9 @@ pub struct Examination {
 }
 
 impl Examination {
-    /// The report of this examination.
-    pub fn report(&self, device: &Device) -> Result<Report, SrError> {
-        sr::document(&self.finding, &self.sources, device, Local::now().fixed_offset())
+    /// The report of this examination; `earlier` is the one that it follows, if any.
+    pub fn report(&self, device: &Device, earlier: Option<&SopReference>) -> Result<Report, SrError> {
+        sr::document(&self.finding, &self.sources, earlier, device, Local::now().fixed_offset())
     }
 }
 
@@ -206,23 +206,42 @@ impl Pipeline {
             None => tracing::info!(study = %study.uid, instances = study.instances.len(), "no image, no report"),
             Some(examination) => {
                 log(&examination);
-                if examination.finding.presence().is_some() || self.not_analysed == NotAnalysed::Report {
-                    self.queue(examination).await?;
-                } else {
-                    tracing::info!(study = %study.uid, "no report: report.not_analysed is log-only");
-                }
+                self.answer(study, examination).await?;
             }
         }
         Ok(self.spool.finish(study).await?)
     }
 
-    async fn queue(&self, examination: Examination) -> Result<(), PipelineError> {
+    /// Reports what there is to report. A late image that cannot be analysed does not take back what an earlier
+    /// report says of its study; one that can leads to a report that names the earlier one.
+    async fn answer(&self, study: &Study, examination: Examination) -> Result<(), PipelineError> {
+        let earlier = self.spool.last_report(&study.uid).await?;
+        match (examination.finding.presence(), &earlier) {
+            (None, _) if self.not_analysed == NotAnalysed::LogOnly => {
+                tracing::info!(study = %study.uid, "no report: report.not_analysed is log-only");
+            }
+            (None, Some(earlier)) => {
+                tracing::info!(study = %study.uid, report = %earlier.sop_instance, "late images; the report stands");
+            }
+            _ => {
+                let report = self.queue(examination, earlier).await?;
+                self.spool.remember(&study.uid, report).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn queue(
+        &self,
+        examination: Examination,
+        earlier: Option<SopReference>,
+    ) -> Result<SopReference, PipelineError> {
         let (device, delivery) = (self.device.clone(), self.delivery.clone());
         let queued = spawn_blocking(move || {
-            let report = examination.report(&device)?;
+            let report = examination.report(&device, earlier.as_ref())?;
             delivery.enqueue(&report)?;
             tracing::info!(study = %report.study, report = %report.sop_instance, "report queued");
-            Ok(())
+            Ok(report.reference())
         });
         queued.await.map_err(|_| PipelineError::Panic("the report"))?
     }

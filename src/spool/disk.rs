@@ -51,6 +51,10 @@ impl Layout {
         self.root.join("failed").join(study.as_str())
     }
 
+    pub(super) fn reported(&self) -> PathBuf {
+        self.root.join("reported")
+    }
+
     pub(super) fn quarantine(&self) -> PathBuf {
         self.root.join("quarantine")
     }

@@ -5,6 +5,7 @@
 //! studies/     <study>/<sop>.dcm  acknowledged images that await their report
 //! conflicts/   <study>/<sop>.<n>.dcm  another content under a SOP Instance UID that is already here
 //! failed/      <study>/<sop>.dcm  images of studies that could not be reported
+//! reported/    <study>            the report that stands for a study, remembered for a month
 //! quarantine/  files that could not be read at start
 //! ```
 //!
@@ -15,11 +16,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
 
 use tokio::task::spawn_blocking;
 
 use crate::config;
-use crate::ids::{AeTitle, SopClassUid, SopInstanceUid, TransferSyntaxUid};
+use crate::finding::SopReference;
+use crate::ids::{AeTitle, SopClassUid, SopInstanceUid, StudyInstanceUid, TransferSyntaxUid};
 use crate::instance::{HeaderError, Instance, Study};
 
 mod disk;
@@ -27,6 +30,7 @@ mod file_meta;
 mod incoming;
 mod place;
 mod recover;
+mod reported;
 
 pub use disk::free_mib;
 pub use incoming::Incoming;
@@ -140,6 +144,7 @@ impl Spool {
         layout.create()?;
         let lock = layout.lock()?;
         let left = recover::recover(&layout)?;
+        reported::forget(&layout, SystemTime::now())?;
         let opened = Opened {
             layout,
             min_free_mib: settings.min_free_mib,
@@ -155,7 +160,19 @@ impl Spool {
         Incoming::begin(self.clone(), arrival).await
     }
 
-    /// Deletes the images of a reported study, and its directory when nothing else came in the meantime.
+    /// The report that stands for a study, if there was one in the last month.
+    pub async fn last_report(&self, study: &StudyInstanceUid) -> Result<Option<SopReference>, SpoolError> {
+        let (spool, study) = (self.clone(), study.clone());
+        blocking("looking for an earlier report", move || Ok(reported::last(&spool.0.layout, &study))).await
+    }
+
+    /// Remembers a study's report.
+    pub async fn remember(&self, study: &StudyInstanceUid, report: SopReference) -> Result<(), SpoolError> {
+        let (spool, study) = (self.clone(), study.clone());
+        blocking("remembering a report", move || reported::remember(&spool.0.layout, &study, &report)).await
+    }
+
+    /// Deletes the images of a finished study, and its directory when nothing else came in the meantime.
     pub async fn finish(&self, study: &Study) -> Result<(), SpoolError> {
         self.at_work("deleting a reported study", study, |opened, study| {
             for instance in &study.instances {

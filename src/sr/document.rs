@@ -62,12 +62,25 @@ pub struct Report {
     pub bytes: Vec<u8>,
 }
 
-/// Reports a finding. `sources` are its images in its order; the first one says whose report it is.
+impl Report {
+    /// How other objects refer to it.
+    pub fn reference(&self) -> SopReference {
+        SopReference {
+            series: self.series.clone(),
+            sop_class: self.sop_class.clone(),
+            sop_instance: self.sop_instance.clone(),
+        }
+    }
+}
+
+/// Reports a finding. `sources` are its images in its order; the first one says whose report it is. `earlier` is the
+/// report of the same study that this one follows.
 ///
 /// The same arguments give the same bytes, but for the dates that come from `now`.
 pub fn document(
     finding: &Finding,
     sources: &[Source],
+    earlier: Option<&SopReference>,
     device: &Device,
     now: DateTime<FixedOffset>,
 ) -> Result<Report, SrError> {
@@ -90,6 +103,10 @@ pub fn document(
         object.put(element);
     });
     object.put(element(tags::STUDY_INSTANCE_UID, VR::UI, finding.study.as_str()));
+    if let Some(earlier) = earlier.filter(|earlier| earlier.sop_instance != sop_instance) {
+        let predecessor = hierarchy(&finding.study, [earlier]);
+        object.put(sequence(tags::PREDECESSOR_DOCUMENTS_SEQUENCE, vec![predecessor]));
+    }
     Ok(Report {
         study: finding.study.clone(),
         series,
@@ -204,11 +221,19 @@ fn sr_document_general(finding: &Finding, image: &InMemDicomObject) -> Vec<InMem
     elements
 }
 
-/// Every instance received of the study, each once: the Hierarchical SOP Instance Reference Macro (table C.17-3).
+/// Every instance received of the study, each once.
 fn evidence(finding: &Finding) -> InMemDicomObject {
     let mut instances: Vec<_> = finding.images.iter().map(|image| &image.image).chain(&finding.evidence).collect();
     instances.sort_by_key(|reference| &reference.sop_instance);
     instances.dedup_by_key(|reference| &reference.sop_instance);
+    hierarchy(&finding.study, instances)
+}
+
+/// Instances of one study: Hierarchical SOP Instance Reference Macro (PS3.3 table C.17-3).
+fn hierarchy<'a>(
+    study: &StudyInstanceUid,
+    instances: impl IntoIterator<Item = &'a SopReference>,
+) -> InMemDicomObject {
     let mut series: BTreeMap<&SeriesInstanceUid, Vec<InMemDicomObject>> = BTreeMap::new();
     for reference in instances {
         series.entry(&reference.series).or_default().push(sop_reference(reference));
@@ -220,7 +245,7 @@ fn evidence(finding: &Finding) -> InMemDicomObject {
         ])
     });
     InMemDicomObject::from_element_iter([
-        element(tags::STUDY_INSTANCE_UID, VR::UI, finding.study.as_str()),
+        element(tags::STUDY_INSTANCE_UID, VR::UI, study.as_str()),
         sequence(tags::REFERENCED_SERIES_SEQUENCE, series.collect()),
     ])
 }
@@ -282,7 +307,7 @@ mod tests {
     }
 
     fn one(outcome: Outcome, time: &str) -> Report {
-        document(&finding(vec![outcome]), &[source(Vec::new())], &device(), at(time)).unwrap()
+        document(&finding(vec![outcome]), &[source(Vec::new())], None, &device(), at(time)).unwrap()
     }
 
     #[test]
@@ -338,7 +363,7 @@ mod tests {
     fn every_received_instance_is_evidence_once() {
         let mut study = finding(vec![scored(0.7)]);
         study.evidence = vec![reference(9), reference(1), reference(9)];
-        let report = document(&study, &[source(Vec::new())], &device(), at("2026-03-01T12:00:00Z")).unwrap();
+        let report = document(&study, &[source(Vec::new())], None, &device(), at("2026-03-01T12:00:00Z")).unwrap();
         let object = read_back(&report);
         let studies = object.element(tags::CURRENT_REQUESTED_PROCEDURE_EVIDENCE_SEQUENCE).unwrap().items().unwrap();
         let series = studies[0].element(tags::REFERENCED_SERIES_SEQUENCE).unwrap().items().unwrap();
@@ -351,8 +376,8 @@ mod tests {
     fn images_that_are_not_the_findings_are_refused() {
         let now = at("2026-03-01T12:00:00Z");
         let two = finding(vec![scored(0.7), scored(0.2)]);
-        assert!(matches!(document(&two, &[source(Vec::new())], &device(), now), Err(SrError::Sources)));
-        assert!(matches!(document(&finding(Vec::new()), &[], &device(), now), Err(SrError::NoImage)));
+        assert!(matches!(document(&two, &[source(Vec::new())], None, &device(), now), Err(SrError::Sources)));
+        assert!(matches!(document(&finding(Vec::new()), &[], None, &device(), now), Err(SrError::NoImage)));
     }
 
     proptest! {

@@ -204,7 +204,7 @@ mod tests {
             image.push(element(tags::SPECIFIC_CHARACTER_SET, VR::CS, charset));
         }
         let now = chrono::DateTime::parse_from_rfc3339("2026-03-01T10:15:00Z").unwrap();
-        let bytes = document(&finding(vec![scored(0.7)]), &[source(image)], &device(), now).unwrap().bytes;
+        let bytes = document(&finding(vec![scored(0.7)]), &[source(image)], None, &device(), now).unwrap().bytes;
         let header = [0x10, 0, 0x10, 0, b'P', b'N'];
         let at = bytes.windows(header.len()).position(|window| window == header).unwrap() + header.len();
         let length = usize::from(u16::from_le_bytes([bytes[at], bytes[at + 1]]));

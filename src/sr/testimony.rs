@@ -73,7 +73,7 @@ pub(super) fn device() -> Device {
 /// The report of one image, read back.
 pub(super) fn reported(outcome: Outcome, image: Vec<InMemElement>) -> InMemDicomObject {
     let now = chrono::DateTime::parse_from_rfc3339("2026-03-01T10:15:00+01:00").unwrap();
-    let report = document(&finding(vec![outcome]), &[source(image)], &device(), now).unwrap();
+    let report = document(&finding(vec![outcome]), &[source(image)], None, &device(), now).unwrap();
     read_back(&report)
 }
 
