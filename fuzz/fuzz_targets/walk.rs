@@ -1,4 +1,4 @@
-//! The walk over any file neither panics nor takes memory; what passes is read without a panic of the stack.
+//! The walk over any file does not panic; what passes it is read without a panic or a stack overflow.
 #![no_main]
 
 use std::io::Write;
