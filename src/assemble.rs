@@ -55,7 +55,7 @@ impl Assembler {
         let mut complete: Vec<(Key, Arriving)> =
             self.arriving.extract_if(|_, study| study.due(quiet, max_wait) <= now).collect();
         complete.sort_by_key(|(_, study)| study.first);
-        complete.into_iter().map(|((uid, _), study)| study.assembled(uid)).collect()
+        complete.into_iter().map(|(key, study)| study.assembled(key)).collect()
     }
 
     /// Whether images of another patient are arriving under the same Study Instance UID.
@@ -84,9 +84,9 @@ impl Arriving {
         (self.last + quiet).min(self.first + max_wait)
     }
 
-    fn assembled(mut self, uid: StudyInstanceUid) -> Study {
+    fn assembled(mut self, (uid, patient): Key) -> Study {
         self.instances.sort_by(|a, b| (&a.sop_instance, &a.path).cmp(&(&b.sop_instance, &b.path)));
-        Study { uid, instances: self.instances }
+        Study { uid, patient, instances: self.instances }
     }
 }
 

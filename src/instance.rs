@@ -1,5 +1,6 @@
 //! Received DICOM instances, the study they make up, and the part of their header that others ask for.
 
+use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -85,7 +86,7 @@ impl Instance {
 }
 
 /// Tells patients apart without naming them: a hash of Patient ID (0010,0020) and Issuer of Patient ID (0010,0021),
-/// good for comparing within one process.
+/// good for comparing and for a file name, not for sending.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PatientKey(u64);
 
@@ -100,6 +101,13 @@ impl PatientKey {
     fn of(data_set: &InMemDicomObject) -> Self {
         let text = |tag| attribute::text(data_set, tag);
         Self::new(text(tags::PATIENT_ID).as_deref(), text(tags::ISSUER_OF_PATIENT_ID).as_deref())
+    }
+}
+
+/// Sixteen hexadecimal digits.
+impl fmt::Display for PatientKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
     }
 }
 
@@ -129,6 +137,8 @@ fn read(path: &Path, values: Values) -> Result<Object, HeaderError> {
 pub struct Study {
     /// Study Instance UID of every instance.
     pub uid: StudyInstanceUid,
+    /// Whose study it is.
+    pub patient: PatientKey,
     /// At least one.
     pub instances: Vec<Instance>,
 }

@@ -91,7 +91,9 @@ async fn storescp_takes_files_in_pdus_of_its_size() {
     let outcomes = send(&peer(storescp.port, "STORESCP"), &files).await;
     let stored = outcomes.iter().filter(|outcome| matches!(outcome, Ok(Status::SUCCESS))).count();
     assert_eq!((stored, storescp.received()), (8, 8), "{outcomes:?}");
-    assert!(outcomes.iter().flat_map(|o| o.as_ref().err()).all(|e| e.to_string().contains("not a readable DICOM file")));
+    assert!(
+        outcomes.iter().flat_map(|o| o.as_ref().err()).all(|e| e.to_string().contains("not a readable DICOM file"))
+    );
 }
 
 #[tokio::test]

@@ -100,13 +100,15 @@ impl Sorted {
             Err(error) => return self.unreadable.push(error.to_string()),
         };
         let fits = |study: &&mut Study| {
-            let same =
-                |other: &Instance| other.patient == instance.patient && other.sop_instance != instance.sop_instance;
-            study.uid == instance.study && study.instances.iter().all(same)
+            let same = |other: &Instance| other.sop_instance == instance.sop_instance;
+            study.uid == instance.study && study.patient == instance.patient && !study.instances.iter().any(same)
         };
         match self.studies.iter_mut().find(fits) {
             Some(study) => study.instances.push(instance),
-            None => self.studies.push(Study { uid: instance.study.clone(), instances: vec![instance] }),
+            None => {
+                let (uid, patient) = (instance.study.clone(), instance.patient);
+                self.studies.push(Study { uid, patient, instances: vec![instance] });
+            }
         }
     }
 }

@@ -215,7 +215,7 @@ impl Pipeline {
     /// Reports what there is to report. A late image that cannot be analysed does not take back what an earlier
     /// report says of its study; one that can leads to a report that names the earlier one.
     async fn answer(&self, study: &Study, examination: Examination) -> Result<(), PipelineError> {
-        let earlier = self.spool.last_report(&study.uid).await?;
+        let earlier = self.spool.last_report(study).await?;
         match (examination.finding.presence(), &earlier) {
             (None, _) if self.not_analysed == NotAnalysed::LogOnly => {
                 tracing::info!(study = %study.uid, "no report: report.not_analysed is log-only");
@@ -225,7 +225,7 @@ impl Pipeline {
             }
             _ => {
                 let report = self.queue(examination, earlier).await?;
-                self.spool.remember(&study.uid, report).await?;
+                self.spool.remember(study, report).await?;
             }
         }
         Ok(())

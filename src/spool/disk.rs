@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::SpoolError;
 use crate::ids::{SopInstanceUid, StudyInstanceUid};
+use crate::instance::Study;
 
 /// Where everything lies.
 #[derive(Debug, Clone)]
@@ -51,8 +52,12 @@ impl Layout {
         self.root.join("failed").join(study.as_str())
     }
 
-    pub(super) fn reported(&self) -> PathBuf {
+    pub(super) fn all_reported(&self) -> PathBuf {
         self.root.join("reported")
+    }
+
+    pub(super) fn reported(&self, study: &Study) -> PathBuf {
+        self.all_reported().join(format!("{}-{}", study.uid, study.patient))
     }
 
     pub(super) fn quarantine(&self) -> PathBuf {

@@ -5,7 +5,7 @@
 //! studies/     <study>/<sop>.dcm  acknowledged images that await their report
 //! conflicts/   <study>/<sop>.<n>.dcm  another content under a SOP Instance UID that is already here
 //! failed/      <study>/<sop>.dcm  images of studies that could not be reported
-//! reported/    <study>            the report that stands for a study, remembered for a month
+//! reported/    <study>-<patient key>  the report that stands for a study, remembered for a month
 //! quarantine/  files that could not be read at start
 //! ```
 //!
@@ -22,7 +22,7 @@ use tokio::task::spawn_blocking;
 
 use crate::config;
 use crate::finding::SopReference;
-use crate::ids::{AeTitle, SopClassUid, SopInstanceUid, StudyInstanceUid, TransferSyntaxUid};
+use crate::ids::{AeTitle, SopClassUid, SopInstanceUid, TransferSyntaxUid};
 use crate::instance::{HeaderError, Instance, Study};
 
 mod disk;
@@ -144,7 +144,7 @@ impl Spool {
         layout.create()?;
         let lock = layout.lock()?;
         let left = recover::recover(&layout)?;
-        reported::forget(&layout, SystemTime::now())?;
+        reported::forget(&layout.all_reported(), SystemTime::now())?;
         let opened = Opened {
             layout,
             min_free_mib: settings.min_free_mib,
@@ -161,15 +161,15 @@ impl Spool {
     }
 
     /// The report that stands for a study, if there was one in the last month.
-    pub async fn last_report(&self, study: &StudyInstanceUid) -> Result<Option<SopReference>, SpoolError> {
-        let (spool, study) = (self.clone(), study.clone());
-        blocking("looking for an earlier report", move || Ok(reported::last(&spool.0.layout, &study))).await
+    pub async fn last_report(&self, study: &Study) -> Result<Option<SopReference>, SpoolError> {
+        let path = self.0.layout.reported(study);
+        blocking("looking for an earlier report", move || Ok(reported::last(&path))).await
     }
 
     /// Remembers a study's report.
-    pub async fn remember(&self, study: &StudyInstanceUid, report: SopReference) -> Result<(), SpoolError> {
-        let (spool, study) = (self.clone(), study.clone());
-        blocking("remembering a report", move || reported::remember(&spool.0.layout, &study, &report)).await
+    pub async fn remember(&self, study: &Study, report: SopReference) -> Result<(), SpoolError> {
+        let path = self.0.layout.reported(study);
+        blocking("remembering a report", move || reported::remember(&path, &report)).await
     }
 
     /// Deletes the images of a finished study, and its directory when nothing else came in the meantime.

@@ -66,7 +66,7 @@ async fn what_is_stored_is_found_after_a_restart_until_it_is_finished() {
     drop(spool);
     let (spool, left) = open(dir.path());
     assert_eq!(left, std::slice::from_ref(&instance));
-    let study = Study { uid: instance.study.clone(), instances: left };
+    let study = Study { uid: instance.study.clone(), patient: instance.patient, instances: left };
     spool.finish(&study).await.unwrap();
     spool.finish(&study).await.unwrap();
     assert_eq!(files(&dir.path().join("studies")) + files(&dir.path().join("incoming")), 0);
@@ -131,7 +131,10 @@ async fn failed_studies_and_unreadable_files_are_kept() {
     let dir = tempfile::tempdir().unwrap();
     let (spool, _) = open(dir.path());
     let Ok(Stored::New(instance)) = store(&spool, "1.2.3.4.5", &data_set("1.2.3.4.5", "a")).await else { panic!() };
-    spool.fail(&Study { uid: instance.study.clone(), instances: vec![instance] }).await.unwrap();
+    spool
+        .fail(&Study { uid: instance.study.clone(), patient: instance.patient, instances: vec![instance] })
+        .await
+        .unwrap();
     assert!(dir.path().join("failed/1.2.3/1.2.3.4.5.dcm").is_file());
     drop(spool);
 

@@ -230,10 +230,7 @@ fn evidence(finding: &Finding) -> InMemDicomObject {
 }
 
 /// Instances of one study: Hierarchical SOP Instance Reference Macro (PS3.3 table C.17-3).
-fn hierarchy<'a>(
-    study: &StudyInstanceUid,
-    instances: impl IntoIterator<Item = &'a SopReference>,
-) -> InMemDicomObject {
+fn hierarchy<'a>(study: &StudyInstanceUid, instances: impl IntoIterator<Item = &'a SopReference>) -> InMemDicomObject {
     let mut series: BTreeMap<&SeriesInstanceUid, Vec<InMemDicomObject>> = BTreeMap::new();
     for reference in instances {
         series.entry(&reference.series).or_default().push(sop_reference(reference));

@@ -1,0 +1,111 @@
+//! Whose report it is, and which one stands: late images, two patients under one study, a corrected patient.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test that cannot go on fails")]
+
+mod support;
+
+use std::path::{Path, PathBuf};
+
+use dicom::core::{DataElement, VR};
+use dicom::dictionary_std::tags;
+use dicom::object::{FileDicomObject, InMemDicomObject, open_file};
+use support::{AUSCULT, Service, checkout, files_below, run, stderr, stdout, wait_for};
+
+type File = FileDicomObject<InMemDicomObject>;
+
+const FRONTAL: &str = "testdata/pneumonia-pa-and-lateral/dx-pa.dcm";
+const LATERAL: &str = "testdata/pneumonia-pa-and-lateral/dx-ll.dcm";
+
+fn send(service: &Service, files: &[&Path]) {
+    let port = service.port.to_string();
+    let files: Vec<&str> = files.iter().map(|file| file.to_str().unwrap()).collect();
+    let output = run(AUSCULT, &[&["send", "--port", &port], &files[..]].concat());
+    assert!(output.status.success(), "{}{}", stdout(&output), stderr(&output));
+}
+
+/// The reports in the folder once there are `count`, in the order they were made.
+fn reports(service: &Service, count: usize) -> Vec<File> {
+    let folder = service.state().join("reports");
+    let mut paths = wait_for("the reports", || Some(files_below(&folder, "dcm")).filter(|paths| paths.len() == count));
+    paths.sort_by_key(|path| std::fs::metadata(path).unwrap().modified().unwrap());
+    paths.iter().map(|path| open_file(path).unwrap()).collect()
+}
+
+fn text(object: &InMemDicomObject, tag: dicom::core::Tag) -> String {
+    object.element(tag).unwrap().to_str().unwrap().trim_end_matches('\0').to_owned()
+}
+
+/// A bundled file with other values.
+fn changed(directory: &Path, file: &str, changes: &[(dicom::core::Tag, VR, &str)]) -> PathBuf {
+    let mut object = open_file(checkout(file)).unwrap();
+    for (tag, vr, value) in changes {
+        object.put(DataElement::new(*tag, *vr, *value));
+    }
+    let uid = text(&object, tags::SOP_INSTANCE_UID);
+    object.meta_mut().media_storage_sop_instance_uid = uid;
+    let path = directory.join(format!("{}.dcm", std::fs::read_dir(directory).unwrap().count()));
+    object.write_to_file(&path).unwrap();
+    path
+}
+
+#[test]
+fn a_late_lateral_view_takes_nothing_back() {
+    let service = Service::start("");
+    send(&service, &[&checkout(FRONTAL)]);
+    assert_eq!(text(&reports(&service, 1)[0], tags::SERIES_DESCRIPTION), "AI: possible pneumonia");
+    send(&service, &[&checkout(LATERAL)]);
+    wait_for("the late image", || service.log().contains("late images; the report stands").then_some(()));
+    assert_eq!(reports(&service, 1).len(), 1);
+}
+
+#[test]
+fn a_late_frontal_view_leads_to_a_report_that_names_the_first() {
+    let service = Service::start("");
+    send(&service, &[&checkout(LATERAL)]);
+    let first = reports(&service, 1).remove(0);
+    assert_eq!(text(&first, tags::SERIES_DESCRIPTION), "AI: not analysed");
+    assert!(first.get(tags::PREDECESSOR_DOCUMENTS_SEQUENCE).is_none());
+    send(&service, &[&checkout(FRONTAL)]);
+    let second = reports(&service, 2).remove(1);
+    assert_eq!(text(&second, tags::SERIES_DESCRIPTION), "AI: possible pneumonia");
+    let item = |object: &InMemDicomObject, tag| object.element(tag).unwrap().items().unwrap()[0].clone();
+    let study = item(&second, tags::PREDECESSOR_DOCUMENTS_SEQUENCE);
+    assert_eq!(text(&study, tags::STUDY_INSTANCE_UID), text(&first, tags::STUDY_INSTANCE_UID));
+    let series = item(&study, tags::REFERENCED_SERIES_SEQUENCE);
+    assert_eq!(text(&series, tags::SERIES_INSTANCE_UID), text(&first, tags::SERIES_INSTANCE_UID));
+    let document = item(&series, tags::REFERENCED_SOP_SEQUENCE);
+    assert_eq!(text(&document, tags::REFERENCED_SOP_INSTANCE_UID), text(&first, tags::SOP_INSTANCE_UID));
+}
+
+#[test]
+fn two_patients_under_one_study_uid_get_a_report_each() {
+    let (service, directory) = (Service::start(""), tempfile::tempdir().unwrap());
+    let study = (tags::STUDY_INSTANCE_UID, VR::UI, "2.25.100");
+    let of = |patient, sop, file| {
+        let changes = [study, (tags::PATIENT_ID, VR::LO, patient), (tags::SOP_INSTANCE_UID, VR::UI, sop)];
+        changed(directory.path(), file, &changes)
+    };
+    let (healthy, ill) =
+        (of("PATIENT-A", "2.25.101", "testdata/normal-dx/dx-pa.dcm"), of("PATIENT-B", "2.25.102", FRONTAL));
+    send(&service, &[&healthy, &ill]);
+    let mut said: Vec<_> = reports(&service, 2)
+        .iter()
+        .map(|report| (text(report, tags::PATIENT_ID), text(report, tags::SERIES_DESCRIPTION)))
+        .collect();
+    said.sort();
+    assert!(reports(&service, 2).iter().all(|report| report.get(tags::PREDECESSOR_DOCUMENTS_SEQUENCE).is_none()));
+    let expected = [("PATIENT-A", "AI: nothing flagged"), ("PATIENT-B", "AI: possible pneumonia")];
+    assert_eq!(said, expected.map(|(patient, result)| (patient.to_owned(), result.to_owned())));
+    assert!(service.log().contains("two patients under one Study Instance UID"), "{}", service.log());
+}
+
+#[test]
+fn a_corrected_patient_gets_a_report_of_its_own_uid() {
+    let (service, directory) = (Service::start(""), tempfile::tempdir().unwrap());
+    send(&service, &[&checkout(FRONTAL)]);
+    let first = reports(&service, 1).remove(0);
+    let corrected = changed(directory.path(), FRONTAL, &[(tags::PATIENT_ID, VR::LO, "CORRECTED")]);
+    send(&service, &[&corrected]);
+    let second = reports(&service, 2).remove(1);
+    assert_eq!(text(&second, tags::PATIENT_ID), "CORRECTED");
+    assert_ne!(text(&second, tags::SOP_INSTANCE_UID), text(&first, tags::SOP_INSTANCE_UID));
+}
