@@ -3,7 +3,7 @@
 //! `config/auscult.toml` documents every key; a test holds it against [`Config::default`]. Environment
 //! variables override the file: `AUSCULT__SCP__PORT=104` sets `scp.port`.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{AeTitle, Uid};
 
 mod check;
+mod defaults;
 mod load;
 
 pub use load::suspicious_variables;
@@ -311,29 +312,6 @@ pub enum LogFormat {
     Json,
 }
 
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            state: State::default(),
-            scp: Scp::default(),
-            spool: Spool::default(),
-            study: Study::default(),
-            select: Select::default(),
-            model: Model::default(),
-            report: Report::default(),
-            delivery: Delivery::default(),
-            destination: vec![Destination::Folder { name: "reports".into(), path: "reports".into() }],
-            log: Log::default(),
-        }
-    }
-}
-
-impl Default for State {
-    fn default() -> Self {
-        Self { directory: "auto".into() }
-    }
-}
-
 impl State {
     /// The directory meant: the configured one, or, for `auto`, systemd's `$STATE_DIRECTORY`, else
     /// `/var/lib/auscult` where it exists, else `auscult-state` in the working directory.
@@ -347,84 +325,5 @@ impl State {
             _ if Path::new(INSTALLED).is_dir() => INSTALLED.into(),
             _ => "auscult-state".into(),
         }
-    }
-}
-
-impl Default for Scp {
-    fn default() -> Self {
-        Self {
-            ae_title: ae_title_auscult(),
-            address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-            port: 11112,
-            called_ae_title: CalledAeTitle::Own,
-            max_associations: 64,
-            max_pdu_bytes: 131_072,
-            negotiation_seconds: 10,
-            silence_seconds: 60,
-        }
-    }
-}
-
-#[allow(clippy::expect_used, reason = "a constant that the test of the defaults parses")]
-fn ae_title_auscult() -> AeTitle {
-    "AUSCULT".parse().expect("AUSCULT is an AE title")
-}
-
-impl Default for Spool {
-    fn default() -> Self {
-        Self { min_free_mib: 512 }
-    }
-}
-
-impl Default for Study {
-    fn default() -> Self {
-        Self { quiet_seconds: 10, max_wait_seconds: 600 }
-    }
-}
-
-impl Default for Select {
-    fn default() -> Self {
-        Self { for_processing: ForProcessing::Decline, min_pixels_per_side: 200, max_megapixels: 100 }
-    }
-}
-
-impl Default for Model {
-    fn default() -> Self {
-        Self { package: "models/cxr-pneumonia-reference".into(), queue: 64 }
-    }
-}
-
-impl Default for Report {
-    fn default() -> Self {
-        Self {
-            sop_class: ReportSopClass::Comprehensive,
-            not_analysed: NotAnalysed::Report,
-            content_qualification: ContentQualification::Research,
-            series_number: 9901,
-            manufacturer: "Auscult".into(),
-            model_name: "Auscult".into(),
-            device_serial_number: "auto".into(),
-            device_uid: None,
-            station_name: None,
-            institution_name: None,
-        }
-    }
-}
-
-impl Default for Delivery {
-    fn default() -> Self {
-        Self {
-            connect_seconds: 10,
-            response_seconds: 60,
-            retry_first_seconds: 30,
-            retry_max_seconds: 900,
-            give_up_hours: 168,
-        }
-    }
-}
-
-impl Default for Log {
-    fn default() -> Self {
-        Self { level: LogLevel::Info, format: LogFormat::Text }
     }
 }

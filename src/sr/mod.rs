@@ -3,13 +3,14 @@
 //! Four storeys, each standing on the ones before it: [`codes`] (every code once), [`content`] (content items),
 //! [`template`] (the rows of the templates), [`document`] (modules around the tree, and the bytes). Beside them
 //! stand [`wording`] (what the reader reads), [`attribute`] and [`identity`] (whose report it is, copied octet
-//! for octet from the image) and [`device`] (who observes).
+//! for octet from the image), [`dates`] and [`device`] (who observes); [`summary`] reads a report back.
 //!
 //! A further language is a further [`wording`], a further form of the report further rows of [`template`].
 
 mod attribute;
 mod codes;
 mod content;
+mod dates;
 mod device;
 mod document;
 mod identity;
