@@ -13,7 +13,6 @@ use crate::ids::{IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, SopInsta
 
 mod attributes;
 mod codes;
-mod jpeg;
 mod modules;
 mod picture;
 #[cfg(test)]

@@ -7,7 +7,7 @@ use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
 
 use super::ImportError;
-use super::jpeg;
+use crate::pixels::jpeg_outline;
 
 /// How the pixel data is to be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +54,7 @@ impl Picture {
         let is_jpeg = format == Some(ImageFormat::Jpeg);
         let lossy_ratio = is_jpeg.then(|| image.as_bytes().len() as f64 / octets.len() as f64);
         let samples = if is_jpeg {
-            let stream = jpeg::scan(&octets).ok_or_else(|| broken("the JPEG data ends early".into()))?;
+            let stream = jpeg_outline(&octets).ok_or_else(|| broken("the JPEG data ends early".into()))?;
             match encoding {
                 Encoding::AsIs if stream.grey_baseline && orientation == Orientation::NoTransforms => {
                     Samples::Jpeg(stream.octets.to_vec())

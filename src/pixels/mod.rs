@@ -8,6 +8,7 @@ mod codec;
 mod error;
 mod grey;
 mod header;
+mod jpeg_outline;
 mod lut;
 mod picture;
 mod samples;
@@ -16,6 +17,7 @@ use std::path::Path;
 
 pub use codec::DECODABLE;
 pub use error::PixelError;
+pub use jpeg_outline::{JpegOutline, jpeg_outline};
 pub use picture::picture;
 
 use crate::part10::{self, Extent, ReadError, Values};
@@ -39,7 +41,7 @@ pub struct Bounds {
     pub max_pixels: u64,
 }
 
-/// What a deflated data set may hold besides two bytes a pixel: header, look-up tables, overlays; in bytes.
+/// What a file may hold besides its pixels: header, look-up tables, overlays, metadata; in bytes.
 const HEADER_ALLOWANCE: u64 = 16 << 20;
 
 impl Bounds {

@@ -1,12 +1,12 @@
 //! Pictures that are no DICOM: JPEG and PNG, as training sets and screenshots have them.
 
 use std::fs::File;
-use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::io::{Cursor, Read};
 use std::path::Path;
 
 use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 
-use super::{Bounds, PixelError, Radiograph};
+use super::{Bounds, HEADER_ALLOWANCE, PixelError, Radiograph, jpeg_outline};
 
 /// Bytes of a pixel in the widest form (four channels of 16 bits).
 const WIDEST_PIXEL: u64 = 8;
@@ -20,10 +20,11 @@ pub fn picture(path: &Path, bounds: &Bounds) -> Result<Radiograph, PixelError> {
     let io = |source| PixelError::Io { path: path.to_owned(), source };
     let not_decodable =
         |error: image::ImageError| PixelError::NotDecodable(error.to_string().replace(['\n', '\r'], " "));
-    let mut file = BufReader::new(File::open(path).map_err(io)?);
-    let whole = ends_as_jpeg(&mut file).map_err(io)?;
-    let mut reader = ImageReader::new(file).with_guessed_format().map_err(io)?;
-    if reader.format() == Some(ImageFormat::Jpeg) && !whole {
+    let most = bounds.max_pixels.saturating_mul(WIDEST_PIXEL).saturating_add(HEADER_ALLOWANCE);
+    let mut octets = Vec::new();
+    File::open(path).and_then(|file| file.take(most).read_to_end(&mut octets)).map_err(io)?;
+    let mut reader = ImageReader::new(Cursor::new(&octets)).with_guessed_format().map_err(io)?;
+    if reader.format() == Some(ImageFormat::Jpeg) && jpeg_outline(&octets).is_none() {
         return Err(PixelError::NotDecodable("the JPEG data ends early".into()));
     }
     if !matches!(reader.format(), Some(ImageFormat::Jpeg | ImageFormat::Png)) {
@@ -37,17 +38,6 @@ pub fn picture(path: &Path, bounds: &Bounds) -> Result<Radiograph, PixelError> {
     bounds.admit(rows.into(), columns.into())?;
     let image = DynamicImage::from_decoder(decoder).map_err(not_decodable)?;
     Ok(Radiograph { rows: rows as usize, columns: columns as usize, luminance: luminance(image) })
-}
-
-/// Whether the last bytes of a file hold JPEG's end marker; decoders fill in what a cut file lacks without a word.
-fn ends_as_jpeg(file: &mut (impl Read + Seek)) -> std::io::Result<bool> {
-    const TAIL: u64 = 64 << 10;
-    let size = file.seek(SeekFrom::End(0))?;
-    let mut tail = Vec::new();
-    file.seek(SeekFrom::Start(size.saturating_sub(TAIL)))?;
-    file.take(TAIL).read_to_end(&mut tail)?;
-    file.rewind()?;
-    Ok(tail.windows(2).any(|pair| pair == [0xff, 0xd9]))
 }
 
 fn luminance(image: DynamicImage) -> Vec<f32> {
@@ -100,6 +90,21 @@ mod tests {
         ImageBuffer::from_pixel(3, 2, Rgb([255_u8, 0, 0])).save(&path).unwrap();
         assert_eq!(picture(&path, &BOUNDS).unwrap().luminance, [76.0 / 255.0; 6]);
         assert!(matches!(picture(&path, &Bounds { max_pixels: 5 }), Err(PixelError::TooLarge { .. })));
+    }
+
+    #[test]
+    fn a_cut_jpeg_is_declined_also_where_a_thumbnail_ends_in_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("cut.jpeg");
+        ImageBuffer::from_fn(64, 64, |x, y| Luma([(x * 5 + y * 7) as u8])).save(&path).unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        assert!(picture(&path, &Bounds { max_pixels: 4096 }).is_ok());
+        // A comment segment with an end marker in it, as a thumbnail has, then half of the picture.
+        let comment = [0xff, 0xfe, 0x00, 0x04, 0xff, 0xd9];
+        let cut = [&whole[..2], &comment, &whole[2..whole.len() / 2 + 200]].concat();
+        std::fs::write(&path, cut).unwrap();
+        let message = picture(&path, &Bounds { max_pixels: 4096 }).unwrap_err().to_string();
+        assert!(message.contains("the JPEG data ends early"), "{message}");
     }
 
     #[test]

@@ -6,15 +6,17 @@ const SOS: u8 = 0xda;
 const SOF_BASELINE: u8 = 0xc0;
 
 /// What has to be known of a JPEG stream to take it over into a DICOM file unchanged.
-pub(super) struct Stream<'a> {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JpegOutline<'a> {
     /// From the SOI marker to the EOI marker, without anything that follows.
-    pub(super) octets: &'a [u8],
+    pub octets: &'a [u8],
     /// Baseline process, 8 bits, one component: transfer syntax JPEG Baseline with MONOCHROME2 (PS3.5 8.2.1).
-    pub(super) grey_baseline: bool,
+    pub grey_baseline: bool,
 }
 
-/// Walks the marker segments; `None` if the stream ends before its EOI marker.
-pub(super) fn scan(octets: &[u8]) -> Option<Stream<'_>> {
+/// Walks the marker segments; `None` if the stream ends before its EOI marker. Decoders fill in what a cut stream
+/// lacks without a word.
+pub fn jpeg_outline(octets: &[u8]) -> Option<JpegOutline<'_>> {
     let mut rest = octets.strip_prefix(&[0xff, SOI])?;
     let mut grey_baseline = false;
     loop {
@@ -31,7 +33,7 @@ pub(super) fn scan(octets: &[u8]) -> Option<Stream<'_>> {
     // Within entropy-coded data 0xFF is never followed by EOI's code.
     let end = rest.windows(2).position(|pair| pair == [0xff, EOI])? + 2;
     let octets = octets.get(..octets.len() - rest.len() + end)?;
-    Some(Stream { octets, grey_baseline })
+    Some(JpegOutline { octets, grey_baseline })
 }
 
 /// The next marker, its segment's content and what follows it.
