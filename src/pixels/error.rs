@@ -15,7 +15,7 @@ pub enum PixelError {
         source: std::io::Error,
     },
     /// The file or its code stream is broken, or has a form that no decoder here reads.
-    #[error("pixel data could not be decoded: {0}; ask the sender for it again, or for another transfer syntax")]
+    #[error("{0}; ask the sender for it again, or for another transfer syntax")]
     NotDecodable(String),
     /// Attributes of the header contradict each other or the code stream.
     #[error("the image header is contradictory: {0}; have the sending system's service check it with `dciodvfy`")]
