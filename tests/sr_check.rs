@@ -126,7 +126,7 @@ fn written(scratch: &Path) -> Vec<(Case, PathBuf)> {
 }
 
 fn has_shared() -> bool {
-    let there = Path::new(SHARED).is_dir();
+    let there = Path::new(SHARED).join("samples/sr").is_dir();
     if !there {
         eprintln!("skipped: no ../shared with sample images");
     }
