@@ -19,6 +19,7 @@ use crate::resource;
 use crate::scp;
 use crate::spool::{Spool, SpoolError};
 use crate::sr::{Device, Installation};
+use crate::stop::stopped;
 
 /// Arrived instances that wait to be assembled.
 const ARRIVALS: usize = 1024;
@@ -204,11 +205,6 @@ async fn deliver(first: Delivery, mut next: mpsc::UnboundedReceiver<Delivery>, m
             None => return,
         }
     }
-}
-
-/// Returns when `stop` turns true or its sender is gone.
-async fn stopped(stop: &mut watch::Receiver<bool>) {
-    let _ = stop.wait_for(|stop| *stop).await;
 }
 
 /// The keys that differ between two configurations and are read at start only.

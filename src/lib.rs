@@ -6,6 +6,7 @@
 // Floor 0: words
 pub mod ids;
 pub mod part10;
+pub mod stop;
 
 // Floor 1: values
 pub mod config;

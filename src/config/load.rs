@@ -52,14 +52,15 @@ pub fn suspicious_variables(names: impl Iterator<Item = String>) -> Vec<String> 
 }
 
 fn malformed(name: &Path, text: &str, error: &toml::de::Error) -> ConfigError {
+    let cause = format!("{}; see config/auscult.toml for every key", toml_fault(text, error));
+    ConfigError::Malformed { path: name.to_owned(), cause }
+}
+
+/// What is wrong with a TOML text, and on which line, in one line.
+pub fn toml_fault(text: &str, error: &toml::de::Error) -> String {
     let number = error.span().map_or(0, |span| text.bytes().take(span.start).filter(|b| *b == b'\n').count());
     let line: String = text.lines().nth(number).unwrap_or_default().trim().chars().take(80).collect();
-    let at = format!("line {} ({line}): ", number + 1);
-    let cause = error.message().replace('\n', " ");
-    ConfigError::Malformed {
-        path: name.to_owned(),
-        cause: format!("{at}{cause}; see config/auscult.toml for every key"),
-    }
+    format!("line {} ({line}): {}", number + 1, error.message().replace('\n', " "))
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ mod check;
 mod defaults;
 mod load;
 
-pub use load::suspicious_variables;
+pub use load::{suspicious_variables, toml_fault};
 
 /// A configuration that cannot be used: where it is wrong and how to mend it.
 #[derive(Debug, thiserror::Error)]

@@ -11,6 +11,7 @@ use super::carrier::{Carrier, TryError};
 use super::outbox::{Entry, Outbox, OutboxError};
 use crate::config;
 use crate::ids::SopInstanceUid;
+use crate::stop::stopped;
 
 /// How often a queue is looked at without news, and how long a queue that cannot be read rests.
 const ROUND: Duration = Duration::from_secs(60);
@@ -87,7 +88,7 @@ impl Courier {
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
             () = self.news.notified(), if listens => {}
-            () = async { drop(stop.wait_for(|stop| *stop).await) } => {}
+            () = stopped(stop) => {}
         }
     }
 

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::toml_fault;
 use crate::finding::{OperatingPoint, Probability};
 
 /// The only package format there is.
@@ -138,11 +139,7 @@ pub enum SelfTestInput {
 impl Manifest {
     /// Reads and checks a manifest; the error says what is wrong with it, in one line.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let manifest: Self = toml::from_str(text).map_err(|error| {
-            let number = error.span().map_or(0, |span| text.bytes().take(span.start).filter(|b| *b == b'\n').count());
-            let line = text.lines().nth(number).unwrap_or_default().trim();
-            format!("line {} ({line}): {}", number + 1, error.message().replace('\n', " "))
-        })?;
+        let manifest: Self = toml::from_str(text).map_err(|error| toml_fault(text, &error))?;
         manifest.check()?;
         Ok(manifest)
     }

@@ -11,6 +11,7 @@ use super::{Pipeline, PipelineError};
 use crate::assemble::Assembler;
 use crate::instance::{Instance, Study};
 use crate::scp::Arrived;
+use crate::stop::stopped;
 
 /// Studies that are decoded at the same time.
 const STUDIES_AT_ONCE: usize = 4;
@@ -91,11 +92,6 @@ impl Line {
             }
         }
     }
-}
-
-/// Returns when `stop` turns true or its sender is gone.
-async fn stopped(stop: &mut watch::Receiver<bool>) {
-    let _ = stop.wait_for(|stop| *stop).await;
 }
 
 async fn until(due: Option<Instant>) {

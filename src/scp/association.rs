@@ -5,11 +5,12 @@ use std::sync::Arc;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
+use super::Station;
 use super::negotiation::{Agreement, Context};
-use super::{Station, stopped};
 use crate::dimse::command::{CommandError, MAX_COMMAND_BYTES};
 use crate::dimse::pdu::{PduError, Pdvs};
 use crate::dimse::{Abort, CommandSet, DataSet, Part, Pdu, Pdv, Request, Response, Wire, WireError};
+use crate::stop::stopped;
 
 /// Why an association ended without a release.
 #[derive(Debug, thiserror::Error)]

@@ -9,10 +9,11 @@ use dicom_ul::pdu::AssociationRQ;
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
+use super::Station;
 use super::association::{Association, Fault};
 use super::negotiation::{Agreement, Refusal, negotiate};
-use super::{Station, stopped};
 use crate::dimse::{Abort, Pdu, Wire, WireError};
+use crate::stop::stopped;
 
 type TcpWire = Wire<TcpStream>;
 

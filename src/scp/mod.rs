@@ -17,6 +17,7 @@ use crate::dimse::Priority;
 use crate::ids::AeTitle;
 use crate::instance::Instance;
 use crate::spool::Spool;
+use crate::stop::stopped;
 
 mod association;
 mod lifecycle;
@@ -125,11 +126,6 @@ fn admit(
         return;
     }
     associations.spawn(lifecycle::run(station.clone(), stream, peer, stop.clone()));
-}
-
-/// Ready once the station is to stop.
-async fn stopped(stop: &mut watch::Receiver<bool>) {
-    let _ = stop.wait_for(|stop| *stop).await;
 }
 
 fn note_panic(ended: Result<(), JoinError>) {
