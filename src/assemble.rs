@@ -10,7 +10,24 @@ use crate::instance::{Instance, PatientKey, Study};
 
 /// What one report is about. Two patients under one Study Instance UID are two reports: a fault of the sender's must
 /// not put one patient's result into the other's record.
-type Key = (StudyInstanceUid, PatientKey);
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Key {
+    study: StudyInstanceUid,
+    patient: PatientKey,
+}
+
+impl Key {
+    /// What an instance belongs to.
+    pub fn of(instance: &Instance) -> Self {
+        Self { study: instance.study.clone(), patient: instance.patient }
+    }
+}
+
+impl From<&Study> for Key {
+    fn from(study: &Study) -> Self {
+        Self { study: study.uid.clone(), patient: study.patient }
+    }
+}
 
 /// A study that is still arriving.
 struct Arriving {
@@ -36,17 +53,20 @@ impl Assembler {
         }
     }
 
-    /// Takes an instance that arrived at `now`. One that is there already counts as news but not twice.
-    pub fn add(&mut self, instance: Instance, now: Instant) {
-        let study = self.arriving.entry((instance.study.clone(), instance.patient)).or_insert_with(|| Arriving {
+    /// Takes an instance that arrived at `now`, and says whether it is new. One that is there already counts as news
+    /// but not twice.
+    pub fn add(&mut self, instance: Instance, now: Instant) -> bool {
+        let study = self.arriving.entry(Key::of(&instance)).or_insert_with(|| Arriving {
             instances: Vec::new(),
             first: now,
             last: now,
         });
         study.last = now;
-        if study.instances.iter().all(|known| known.path != instance.path) {
+        let new = study.instances.iter().all(|known| known.path != instance.path);
+        if new {
             study.instances.push(instance);
         }
+        new
     }
 
     /// The studies that are complete at `now`, the longest waiting first.
@@ -60,7 +80,7 @@ impl Assembler {
 
     /// Whether images of another patient are arriving under the same Study Instance UID.
     pub fn mixes_patients(&self, instance: &Instance) -> bool {
-        self.arriving.keys().any(|(study, patient)| *study == instance.study && *patient != instance.patient)
+        self.arriving.keys().any(|key| key.study == instance.study && key.patient != instance.patient)
     }
 
     /// When the next study will be complete if nothing more arrives.
@@ -84,7 +104,7 @@ impl Arriving {
         (self.last + quiet).min(self.first + max_wait)
     }
 
-    fn assembled(mut self, (uid, patient): Key) -> Study {
+    fn assembled(mut self, Key { study: uid, patient }: Key) -> Study {
         self.instances.sort_by(|a, b| (&a.sop_instance, &a.path).cmp(&(&b.sop_instance, &b.path)));
         Study { uid, patient, instances: self.instances }
     }
@@ -99,7 +119,7 @@ mod tests {
     }
 
     fn of_patient(id: &str, study: &str, sop: &str) -> Instance {
-        let patient = PatientKey::new(Some(id), None);
+        let patient = PatientKey::new(Some(id.as_bytes()), None);
         Instance {
             study: study.parse().unwrap(),
             series: "1.2".parse().unwrap(),
@@ -113,7 +133,8 @@ mod tests {
 
     fn assembler() -> (Assembler, impl Fn(u64) -> Instant) {
         let start = Instant::now();
-        let assembler = Assembler::new(&config::Study { quiet_seconds: 10, max_wait_seconds: 25 });
+        let assembler =
+            Assembler::new(&config::Study { quiet_seconds: 10, max_wait_seconds: 25, ..config::Study::default() });
         (assembler, move |seconds| start + Duration::from_secs(seconds))
     }
 

@@ -91,7 +91,7 @@ pub enum Presence {
 
 /// Why an image was not analysed: a fixed list, so that a report never carries an error text, a path or
 /// patient data.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// The object is no projection radiograph (CT, MR, ultrasound, ...).

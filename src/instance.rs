@@ -1,7 +1,6 @@
 //! Received DICOM instances, the study they make up, and the part of their header that others ask for.
 
 use std::fmt;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -10,7 +9,7 @@ use dicom::dictionary_std::tags;
 use dicom::object::InMemDicomObject;
 
 use crate::ids::{IdError, SeriesInstanceUid, SopClassUid, SopInstanceUid, StudyInstanceUid, TransferSyntaxUid};
-use crate::part10::{self, Extent, Object, ReadError, Values, attribute};
+use crate::part10::{self, Extent, Object, Outline, ReadError, Values, WalkError, Walked, attribute};
 
 /// A header that cannot be used. The message names no patient and no value of the file.
 #[derive(Debug, thiserror::Error)]
@@ -67,40 +66,66 @@ pub struct Instance {
 impl Instance {
     /// Reads a file's identity: the UIDs that a composite object must carry (PS3.3 C.7.2, C.7.3, C.12.1).
     pub fn open(path: &Path) -> Result<Self, HeaderError> {
-        let Object { transfer_syntax, data_set } = read(path, Values::Decoded)?;
-        let fault = |tag, name| move |cause| HeaderError::Identity { path: path.to_owned(), tag, name, cause };
+        let walked = part10::walk(path, LARGEST_INFLATED_HEADER).map_err(|error| read_error(path, error))?;
+        Self::from_walk(path, &walked)
+    }
+
+    /// The identity of a file that was walked over.
+    pub fn from_walk(path: &Path, walked: &Walked) -> Result<Self, HeaderError> {
+        let outline = &walked.outline;
+        let required = |tag| match (outline.uid(tag), &walked.soundness) {
+            (Some(uid), _) => Ok(uid),
+            (None, Err(WalkError::Malformed { .. })) => Err(not_dicom(path, &walked.soundness)),
+            (None, _) => {
+                Err(HeaderError::Identity { path: path.to_owned(), tag, name: name(tag), cause: "missing".into() })
+            }
+        };
         Ok(Self {
-            study: uid(&data_set, tags::STUDY_INSTANCE_UID)
-                .map_err(fault(tags::STUDY_INSTANCE_UID, "Study Instance UID"))?,
-            series: uid(&data_set, tags::SERIES_INSTANCE_UID)
-                .map_err(fault(tags::SERIES_INSTANCE_UID, "Series Instance UID"))?,
-            sop_class: uid(&data_set, tags::SOP_CLASS_UID).map_err(fault(tags::SOP_CLASS_UID, "SOP Class UID"))?,
-            sop_instance: uid(&data_set, tags::SOP_INSTANCE_UID)
-                .map_err(fault(tags::SOP_INSTANCE_UID, "SOP Instance UID"))?,
-            patient: PatientKey::of(&data_set),
-            transfer_syntax: parsed(&transfer_syntax)
-                .map_err(fault(tags::TRANSFER_SYNTAX_UID, "Transfer Syntax UID"))?,
+            study: parsed(path, tags::STUDY_INSTANCE_UID, required(tags::STUDY_INSTANCE_UID)?)?,
+            series: parsed(path, tags::SERIES_INSTANCE_UID, required(tags::SERIES_INSTANCE_UID)?)?,
+            sop_class: parsed(path, tags::SOP_CLASS_UID, required(tags::SOP_CLASS_UID)?)?,
+            sop_instance: parsed(path, tags::SOP_INSTANCE_UID, required(tags::SOP_INSTANCE_UID)?)?,
+            patient: PatientKey::new(outline.patient_id.as_deref(), outline.issuer_of_patient_id.as_deref()),
+            transfer_syntax: parsed(path, tags::TRANSFER_SYNTAX_UID, &outline.transfer_syntax)?,
             path: path.to_owned(),
         })
     }
 }
 
-/// Tells patients apart without naming them: a hash of Patient ID (0010,0020) and Issuer of Patient ID (0010,0021),
-/// good for comparing and for a file name, not for sending.
+/// How soon a study should be looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum Urgency {
+    /// In its turn.
+    #[default]
+    Routine,
+    /// Before the others.
+    Urgent,
+}
+
+impl Urgency {
+    /// What a data set says of itself: Requested Procedure Priority (0040,1003) STAT or HIGH (PS3.3 C.4.11).
+    pub fn of(outline: &Outline) -> Self {
+        match outline.requested_procedure_priority.as_deref() {
+            Some(b"STAT" | b"HIGH") => Self::Urgent,
+            _ => Self::Routine,
+        }
+    }
+}
+
+/// Tells patients apart without naming them: a digest of Patient ID (0010,0020) and Issuer of Patient ID (0010,0021),
+/// good for comparing and for a record, not for sending. It is the same in every version of Auscult.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PatientKey(u64);
 
 impl PatientKey {
-    /// The key of a Patient ID and its issuer.
-    pub fn new(id: Option<&str>, issuer: Option<&str>) -> Self {
-        let mut hasher = DefaultHasher::new();
-        (id, issuer).hash(&mut hasher);
-        Self(hasher.finish())
-    }
-
-    fn of(data_set: &InMemDicomObject) -> Self {
-        let text = |tag| attribute::text(data_set, tag);
-        Self::new(text(tags::PATIENT_ID).as_deref(), text(tags::ISSUER_OF_PATIENT_ID).as_deref())
+    /// The key of a Patient ID and its issuer, as octets without padding.
+    pub fn new(id: Option<&[u8]>, issuer: Option<&[u8]>) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        for part in [id, issuer] {
+            let text = part.unwrap_or_default();
+            hasher.update(&[u8::from(part.is_some())]).update(&text.len().to_le_bytes()).update(text);
+        }
+        Self(hasher.finalize().as_bytes().first_chunk().map_or(0, |octets| u64::from_le_bytes(*octets)))
     }
 }
 
@@ -111,24 +136,53 @@ impl fmt::Display for PatientKey {
     }
 }
 
-/// The only value of a UID attribute, or what is wrong with it.
-fn uid<T: FromStr<Err = IdError>>(data_set: &InMemDicomObject, tag: Tag) -> Result<T, String> {
-    match attribute::texts(data_set, tag).as_slice() {
-        [] => Err("missing".into()),
-        [value] => parsed(value),
-        _ => Err("more than one value".into()),
+/// A text that is no [`PatientKey`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a patient's key (sixteen hexadecimal digits)")]
+pub struct NotAPatientKey;
+
+impl FromStr for PatientKey {
+    type Err = NotAPatientKey;
+
+    fn from_str(text: &str) -> Result<Self, NotAPatientKey> {
+        u64::from_str_radix(text, 16).map(Self).map_err(|_| NotAPatientKey)
     }
 }
 
-fn parsed<T: FromStr<Err = IdError>>(text: &str) -> Result<T, String> {
-    text.parse().map_err(|error: IdError| error.to_string())
+fn name(tag: Tag) -> &'static str {
+    match tag {
+        tags::STUDY_INSTANCE_UID => "Study Instance UID",
+        tags::SERIES_INSTANCE_UID => "Series Instance UID",
+        tags::SOP_CLASS_UID => "SOP Class UID",
+        tags::SOP_INSTANCE_UID => "SOP Instance UID",
+        _ => "Transfer Syntax UID",
+    }
+}
+
+fn parsed<T: FromStr<Err = IdError>>(path: &Path, tag: Tag, text: &str) -> Result<T, HeaderError> {
+    let fault = |error: IdError| HeaderError::Identity {
+        path: path.to_owned(),
+        tag,
+        name: name(tag),
+        cause: error.to_string(),
+    };
+    text.parse().map_err(fault)
+}
+
+fn not_dicom(path: &Path, soundness: &Result<(), WalkError>) -> HeaderError {
+    let cause = soundness.as_ref().err().map(ToString::to_string).unwrap_or_default();
+    HeaderError::NotDicom { path: path.to_owned(), cause }
+}
+
+fn read_error(path: &Path, error: ReadError) -> HeaderError {
+    match error {
+        ReadError::Io(source) => HeaderError::Io { path: path.to_owned(), source },
+        ReadError::NotDicom(cause) => HeaderError::NotDicom { path: path.to_owned(), cause },
+    }
 }
 
 fn read(path: &Path, values: Values) -> Result<Object, HeaderError> {
-    part10::read(path, Extent::Header, values, LARGEST_INFLATED_HEADER).map_err(|error| match error {
-        ReadError::Io(source) => HeaderError::Io { path: path.to_owned(), source },
-        ReadError::NotDicom(cause) => HeaderError::NotDicom { path: path.to_owned(), cause },
-    })
+    part10::read(path, Extent::Header, values, LARGEST_INFLATED_HEADER).map_err(|error| read_error(path, error))
 }
 
 /// The instances of one study and one patient that belong together in one report, ordered by SOP Instance UID, each

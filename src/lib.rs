@@ -16,7 +16,10 @@ pub mod instance;
 pub mod pixels;
 pub mod resource;
 
-// Floor 2: crafts
+// Floor 2: memory
+pub mod ledger;
+
+// Floor 3: crafts
 pub mod assemble;
 pub mod import;
 pub mod model;
@@ -25,16 +28,16 @@ pub mod select;
 pub mod spool;
 pub mod sr;
 
-// Floor 3: stations
+// Floor 4: stations
 pub mod delivery;
 pub mod inference;
 pub mod scp;
 
-// Floor 4: line
+// Floor 5: line
 pub mod pipeline;
 
-// Floor 5: programs
+// Floor 6: programs
 pub mod daemon;
 
-// Floor 6: door
+// Floor 7: door
 pub mod cli;

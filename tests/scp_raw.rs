@@ -196,7 +196,7 @@ async fn every_refusal_has_its_status_and_the_association_goes_on() {
     assert_eq!((unrecognized.status, unrecognized.field), (Status::UNRECOGNIZED_OPERATION, 0x8020));
     assert_eq!(unrecognized.responding_to, 43);
 
-    assert!(station.arrived().is_empty() && station.files("studies").is_empty());
+    assert!(station.arrived().is_empty() && station.files("images").is_empty());
     let stored = peer.store("1.2.3.4.1", &good).await;
     assert_eq!((stored.status, stored.responding_to), (Status::SUCCESS, 41));
     assert_eq!(stored.sop_instance, "1.2.3.4.1".parse().ok());
@@ -212,12 +212,12 @@ async fn a_full_queue_refuses_for_now_and_a_closed_one_leaves_the_object_for_the
     let [first, second] = ["1.2.3.4.1", "1.2.3.4.2"].map(radiograph);
     assert_eq!(peer.store("1.2.3.4.1", &first).await.status, Status::SUCCESS);
     assert_eq!(peer.store("1.2.3.4.2", &second).await.status, Status::OUT_OF_RESOURCES);
-    assert_eq!(station.files("studies/1.2.3").len(), 1);
+    assert_eq!(station.files("images").len(), 1);
     assert_eq!(station.arrived().len(), 1);
     assert_eq!(peer.store("1.2.3.4.2", &second).await.status, Status::SUCCESS);
     station.close_queue();
     assert_eq!(peer.store("1.2.3.4.3", &radiograph("1.2.3.4.3")).await.status, Status::SUCCESS);
-    assert_eq!(station.files("studies/1.2.3").len(), 3);
+    assert_eq!(station.files("images").len(), 3);
 }
 
 #[tokio::test]
@@ -238,8 +238,7 @@ async fn eight_associations_store_the_same_and_different_objects_at_once() {
         sender.await.unwrap();
     }
     assert_eq!(station.arrived().len(), 8 * 5 + 5);
-    assert_eq!(station.files("studies/1.2.3").len(), 8 * 5 + 5);
-    assert!(station.files("conflicts/1.2.3").is_empty());
+    assert_eq!(station.files("images").len(), 8 * 5 + 5);
     until(|| station.files("incoming").is_empty()).await;
 }
 
@@ -253,7 +252,7 @@ async fn half_a_data_set_leaves_nothing() {
     until(|| station.files("incoming").len() == 1).await;
     drop(peer);
     until(|| station.files("incoming").is_empty()).await;
-    assert!(station.files("studies").is_empty() && station.arrived().is_empty());
+    assert!(station.files("images").is_empty() && station.arrived().is_empty());
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(mut file) = tempfile::NamedTempFile::new() else { return };
-    if file.write_all(bytes).is_ok() && walk(file.path(), 1 << 24).is_ok() {
+    if file.write_all(bytes).is_ok() && walk(file.path(), 1 << 24).is_ok_and(|walked| walked.soundness.is_ok()) {
         let _ = (Instance::open(file.path()), Header::open(file.path()));
     }
 });

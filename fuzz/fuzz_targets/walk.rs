@@ -10,7 +10,7 @@ const LARGEST_INFLATED: u64 = 1 << 24;
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(mut file) = tempfile::NamedTempFile::new() else { return };
-    if file.write_all(bytes).is_ok() && walk(file.path(), LARGEST_INFLATED).is_ok() {
+    if file.write_all(bytes).is_ok() && walk(file.path(), LARGEST_INFLATED).is_ok_and(|walked| walked.soundness.is_ok()) {
         let _ = read(file.path(), Extent::PixelData, Values::Octets, LARGEST_INFLATED);
     }
 });

@@ -13,7 +13,7 @@ use crate::daemon;
 use crate::finding::{Outcome, Presence, Probability, Reason};
 use crate::inference::Inference;
 use crate::instance::{Instance, Study};
-use crate::pipeline::{Examination, Examiner};
+use crate::pipeline::{Examination, Examiner, Foreknowledge};
 use crate::pixels::{self, Bounds};
 use crate::select::Verdict;
 use crate::sr::{self, Device, Installation};
@@ -148,7 +148,7 @@ impl Session {
             writeln!(io::stderr(), "{message}")?;
         }
         for study in &sorted.studies {
-            match self.examiner.examine(study).await? {
+            match self.examiner.examine(study, &Foreknowledge::new()).await? {
                 Some(examination) => failed += self.show(&examination)?,
                 None => self.show_without_images(study)?,
             }

@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
 use super::{Failed, files, log};
-use crate::config::{self, Config, Destination, Log, LogLevel};
+use crate::config::{self, Config, Destination, Log, LogLevel, StorageCommitment};
 use crate::daemon::Daemon;
 use crate::ids::{AeTitle, StudyInstanceUid};
 use crate::instance::Instance;
@@ -129,7 +129,7 @@ async fn demonstrate(cases: &mut Cases, directory: &Path, reports: &Path) -> Res
 async fn pacs(directory: &Path, stop: watch::Receiver<bool>) -> Result<(SocketAddr, mpsc::Receiver<Arrived>)> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let address = listener.local_addr()?;
-    let (spool, _) = Spool::open(directory, &config::Spool { min_free_mib: 0 })?;
+    let (spool, _) = Spool::open(directory, &config::Spool { min_free_mib: 0, ..config::Spool::default() })?;
     let settings = config::Scp { ae_title: ae_title("DEMO_PACS")?, ..config::Scp::default() };
     let (stored, arrivals) = mpsc::channel(64);
     tokio::spawn(scp::serve(listener, watch::Sender::new(settings).subscribe(), spool, stored, Arc::default(), stop));
@@ -149,6 +149,7 @@ fn configuration(directory: &Path, pacs: SocketAddr) -> Result<Config> {
         host: pacs.ip().to_string(),
         port: pacs.port(),
         ae_title: ae_title("DEMO_PACS")?,
+        storage_commitment: StorageCommitment::Off,
     }];
     Ok(config)
 }

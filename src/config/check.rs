@@ -27,6 +27,12 @@ impl Config {
         within("scp.silence_seconds", self.scp.silence_seconds, 1..=3600)?;
         within("study.quiet_seconds", self.study.quiet_seconds, 0..=3600)?;
         within("study.max_wait_seconds", self.study.max_wait_seconds, self.study.quiet_seconds..=86_400)?;
+        within("study.routine_wait_seconds", self.study.routine_wait_seconds, 0..=86_400)?;
+        within("spool.keep_finished_hours", self.spool.keep_finished_hours, 0..=8760)?;
+        within("spool.keep_failed_hours", self.spool.keep_failed_hours, 1..=8760)?;
+        within("spool.max_kept_mib", self.spool.max_kept_mib, 0..=1_000_000_000)?;
+        within("spool.late_image_days", self.spool.late_image_days, 0..=365)?;
+        within("spool.remember_days", self.spool.remember_days, self.spool.late_image_days.max(1)..=36_500)?;
         within("select.min_pixels_per_side", self.select.min_pixels_per_side, 1..=4096)?;
         within("select.max_megapixels", self.select.max_megapixels, 1..=1000)?;
         within("model.queue", self.model.queue, 1..=10_000)?;

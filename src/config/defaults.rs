@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use super::{
     CalledAeTitle, Config, ContentQualification, Delivery, Destination, ForProcessing, Log, LogFormat, LogLevel, Model,
-    NotAnalysed, Report, ReportSopClass, Scp, Select, Spool, State, Study,
+    NotAnalysed, OtherContent, Report, ReportSopClass, Scp, Select, Spool, State, Study,
 };
 use crate::ids::AeTitle;
 
@@ -42,6 +42,7 @@ impl Default for Scp {
             max_pdu_bytes: 131_072,
             negotiation_seconds: 10,
             silence_seconds: 60,
+            urgent_ae_titles: Vec::new(),
         }
     }
 }
@@ -53,13 +54,21 @@ fn ae_title_auscult() -> AeTitle {
 
 impl Default for Spool {
     fn default() -> Self {
-        Self { min_free_mib: 512 }
+        Self {
+            min_free_mib: 512,
+            other_content: OtherContent::Report,
+            keep_finished_hours: 0,
+            keep_failed_hours: 720,
+            max_kept_mib: 20_480,
+            late_image_days: 30,
+            remember_days: 365,
+        }
     }
 }
 
 impl Default for Study {
     fn default() -> Self {
-        Self { quiet_seconds: 10, max_wait_seconds: 600 }
+        Self { quiet_seconds: 10, max_wait_seconds: 600, routine_wait_seconds: 300 }
     }
 }
 

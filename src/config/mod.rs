@@ -109,6 +109,8 @@ pub struct Scp {
     pub negotiation_seconds: u64,
     /// Seconds of silence after which an association is aborted.
     pub silence_seconds: u64,
+    /// Calling AE titles whose studies go before the others.
+    pub urgent_ae_titles: Vec<AeTitle>,
 }
 
 /// `scp.called_ae_title`
@@ -127,6 +129,28 @@ pub enum CalledAeTitle {
 pub struct Spool {
     /// Free space, in MiB, below which images are refused with 0xA700.
     pub min_free_mib: u64,
+    /// What to do with another content under a SOP Instance UID that is known.
+    pub other_content: OtherContent,
+    /// Hours that images and reports are kept after every report of their study arrived.
+    pub keep_finished_hours: u64,
+    /// Hours that failed images, undelivered reports and files in quarantine are kept.
+    pub keep_failed_hours: u64,
+    /// Most MiB that images may take which no longer await a report.
+    pub max_kept_mib: u64,
+    /// Days that a late image leads to a report that covers the earlier images, too.
+    pub late_image_days: u64,
+    /// Days that a study is remembered in the ledger.
+    pub remember_days: u64,
+}
+
+/// `spool.other_content`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OtherContent {
+    /// It is kept beside the first and reported like any image.
+    Report,
+    /// It is kept beside the first and nothing else.
+    Keep,
 }
 
 /// `[study]`
@@ -137,6 +161,8 @@ pub struct Study {
     pub quiet_seconds: u64,
     /// Seconds after its first image at which a study is complete in any case.
     pub max_wait_seconds: u64,
+    /// Seconds by which urgent studies go before others at most.
+    pub routine_wait_seconds: u64,
 }
 
 /// `[select]`
@@ -259,6 +285,9 @@ pub enum Destination {
         port: u16,
         /// The destination's AE title.
         ae_title: AeTitle,
+        /// Whether a report counts as delivered only once the destination has committed to keep it.
+        #[serde(default)]
+        storage_commitment: StorageCommitment,
     },
     /// A directory.
     Folder {
@@ -267,6 +296,17 @@ pub enum Destination {
         /// Where the reports are put; relative to the state directory.
         path: PathBuf,
     },
+}
+
+/// `destination.storage_commitment`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StorageCommitment {
+    /// A report is delivered once the destination answers its C-STORE with success or a warning.
+    #[default]
+    Off,
+    /// A report is delivered once the destination has committed to keep it (PS3.4 J).
+    Required,
 }
 
 impl Destination {

@@ -7,10 +7,12 @@ use std::time::Duration;
 use tokio::task::spawn_blocking;
 
 use super::Settings;
-use super::outbox;
 use crate::config::Destination;
 use crate::dimse::Status;
+use crate::instance::HeaderError;
+use crate::ledger::Pending;
 use crate::scu::{Association, Object, Peer, Proposal, ScuError};
+use crate::spool;
 
 /// Why a report did not arrive.
 #[derive(Debug)]
@@ -46,11 +48,11 @@ impl Carrier {
     }
 
     /// Brings one report; what the destination said.
-    pub(super) async fn carry(&mut self, report: &Path) -> Result<String, TryError> {
+    pub(super) async fn carry(&mut self, pending: &Pending) -> Result<String, TryError> {
         match self {
-            Self::Dicom { peer, association } => send(peer, association, report).await,
+            Self::Dicom { peer, association } => send(peer, association, &pending.file).await,
             Self::Folder(folder) => {
-                let (folder, report) = (folder.clone(), report.to_owned());
+                let (folder, report) = (folder.clone(), pending.file.clone());
                 let put = spawn_blocking(move || put(&folder, &report)).await;
                 put.unwrap_or_else(|_| Err(TryError::NotNow("a fault of Auscult's own".into())))
             }
@@ -72,7 +74,7 @@ async fn send(peer: &Peer, slot: &mut Option<Association>, report: &Path) -> Res
     let path = report.to_owned();
     let object =
         spawn_blocking(move || Object::open(&path)).await.map_err(|_| TryError::NotNow("unreadable".into()))?;
-    let object = object.map_err(|error| TryError::Refused(error.to_string()))?;
+    let object = object.map_err(unreadable)?;
     let mut association = match slot.take() {
         Some(association) => association,
         None => {
@@ -95,6 +97,16 @@ async fn send(peer: &Peer, slot: &mut Option<Association>, report: &Path) -> Res
     }
 }
 
+/// A report that lies in the outbox and cannot be read: a disk may recover, a broken file does not.
+fn unreadable(error: ScuError) -> TryError {
+    match error {
+        ScuError::Unreadable(HeaderError::NotDicom { .. } | HeaderError::Identity { .. }) => {
+            TryError::Refused(error.to_string())
+        }
+        passing => TryError::NotNow(passing.to_string()),
+    }
+}
+
 /// What a C-STORE status means for the queue (PS3.4 B.2.3): a duplicate is there already, a lack of resources
 /// passes, anything else is final.
 fn judge(status: Status) -> Result<String, TryError> {
@@ -111,9 +123,8 @@ fn put(folder: &Path, report: &Path) -> Result<String, TryError> {
     let fail = |error: std::io::Error| TryError::Unreachable(format!("{}: {error}", folder.display()));
     fs::create_dir_all(folder).map_err(fail)?;
     let bytes = fs::read(report).map_err(|error| TryError::NotNow(error.to_string()))?;
-    let entry = report.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let name = entry.split_once('-').map_or(entry, |(_, name)| name);
-    outbox::write_durably(folder, name, &bytes).map_err(|error| TryError::Unreachable(error.to_string()))?;
+    let target = folder.join(report.file_name().unwrap_or_default());
+    spool::write_durably(&target, &bytes).map_err(|error| TryError::Unreachable(error.to_string()))?;
     Ok(format!("written to {}", folder.display()))
 }
 
@@ -140,7 +151,7 @@ mod tests {
     #[test]
     fn a_folder_gets_the_report_under_its_uid() {
         let directory = tempfile::tempdir().unwrap();
-        let entry = directory.path().join("1700000000000-2.25.7.dcm");
+        let entry = directory.path().join("2.25.7.dcm");
         fs::write(&entry, b"report").unwrap();
         let folder = directory.path().join("out/reports");
         put(&folder, &entry).unwrap();

@@ -1,36 +1,33 @@
 //! One destination's courier: takes reports from its queue, brings them, and knows what to do when it cannot.
 
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
+use tokio::task::spawn_blocking;
 
-use super::backoff::Backoff;
+use super::Bell;
+use super::backoff;
 use super::carrier::{Carrier, TryError};
-use super::outbox::{Entry, Outbox, OutboxError};
+use super::outbox::{Outbox, OutboxError};
 use crate::config;
-use crate::ids::SopInstanceUid;
+use crate::ledger::Pending;
 use crate::stop::stopped;
 
 /// How often a queue is looked at without news, and how long a queue that cannot be read rests.
 const ROUND: Duration = Duration::from_secs(60);
-
-/// A report that its destination could not take lately.
-struct Held {
-    backoff: Backoff,
-    until: Instant,
-}
+/// How long an association stays open for the next report.
+const IDLE: Duration = Duration::from_secs(3);
 
 /// One destination's courier; [`Courier::run`] owns it.
 pub(super) struct Courier {
     name: String,
     carrier: Carrier,
     outbox: Outbox,
-    news: Arc<Notify>,
+    bell: Arc<Bell>,
     settings: config::Delivery,
-    backoff: Backoff,
-    held: HashMap<SopInstanceUid, Held>,
+    /// Rounds in a row that ended at an unreachable destination.
+    unreachable: u32,
 }
 
 /// What a round of delivering ended with.
@@ -41,38 +38,54 @@ enum Round {
     Unreachable(String),
 }
 
+/// How long to rest.
+#[derive(Clone, Copy)]
+enum Pause {
+    /// Until there is news, at most this long.
+    ForNews(Duration),
+    /// This long, unless somebody is in a hurry: the destination needs the time.
+    Full(Duration),
+}
+
+/// Why a pause ended.
+#[derive(PartialEq, Eq)]
+enum Woken {
+    ByTime,
+    ByNews,
+    ByHurry,
+}
+
 impl Courier {
     pub(super) fn new(
         name: &str,
         carrier: Carrier,
         outbox: Outbox,
-        news: Arc<Notify>,
+        bell: Arc<Bell>,
         settings: &config::Delivery,
     ) -> Self {
-        Self {
-            name: name.to_owned(),
-            carrier,
-            outbox,
-            news,
-            settings: settings.clone(),
-            backoff: Backoff::new(settings),
-            held: HashMap::new(),
-        }
+        Self { name: name.to_owned(), carrier, outbox, bell, settings: settings.clone(), unreachable: 0 }
     }
 
     /// Delivers until `stop` turns true.
     pub(super) async fn run(mut self, mut stop: watch::Receiver<bool>) {
         while !*stop.borrow() {
             let pause = match self.round(&stop).await {
-                Ok(Round::Done) => Pause::ForNews(self.next_held().unwrap_or(ROUND)),
+                Ok(Round::Done) => {
+                    if self.pause(Pause::ForNews(IDLE), &mut stop).await != Woken::ByTime {
+                        continue;
+                    }
+                    self.carrier.close().await;
+                    Pause::ForNews(self.until_next().await)
+                }
                 Ok(Round::Unreachable(why)) => {
-                    let wait = self.backoff.after_failure(fastrand::f64());
+                    self.unreachable = self.unreachable.saturating_add(1);
+                    let wait = backoff::wait(&self.settings, self.unreachable, fastrand::f64());
                     tracing::warn!(destination = %self.name, %why, again_in_seconds = wait.as_secs(), "not delivered");
                     Pause::Full(wait)
                 }
                 Err(error) => {
                     tracing::error!(destination = %self.name, %error, "the queue cannot be used");
-                    Pause::Full(ROUND)
+                    Pause::Full(ROUND.min(Duration::from_secs(self.settings.retry_first_seconds)))
                 }
             };
             self.pause(pause, &mut stop).await;
@@ -80,84 +93,110 @@ impl Courier {
         self.carrier.close().await;
     }
 
-    async fn pause(&self, pause: Pause, stop: &mut watch::Receiver<bool>) {
+    async fn pause(&self, pause: Pause, stop: &mut watch::Receiver<bool>) -> Woken {
         let (wait, listens) = match pause {
             Pause::ForNews(wait) => (wait, true),
             Pause::Full(wait) => (wait, false),
         };
-        tokio::select! {
-            () = tokio::time::sleep(wait) => {}
-            () = self.news.notified(), if listens => {}
-            () = stopped(stop) => {}
+        let woken = tokio::select! {
+            () = tokio::time::sleep(wait) => Woken::ByTime,
+            () = self.bell.news.notified(), if listens => Woken::ByNews,
+            () = self.bell.hurry.notified() => Woken::ByHurry,
+            () = stopped(stop) => Woken::ByTime,
+        };
+        if woken == Woken::ByHurry
+            && let Err(error) = self.at_outbox(|outbox| outbox.hurry()).await
+        {
+            tracing::warn!(destination = %self.name, %error, "the queue cannot be hurried");
         }
+        woken
     }
 
-    /// Tries every report that is due, oldest first.
+    /// Tries every report that is due, in the queue's order.
     async fn round(&mut self, stop: &watch::Receiver<bool>) -> Result<Round, OutboxError> {
-        for entry in self.due()? {
-            if *stop.borrow() {
-                break;
+        loop {
+            let due = self.at_outbox(|outbox| outbox.due(SystemTime::now())).await?;
+            if due.is_empty() {
+                return Ok(Round::Done);
             }
-            match self.carrier.carry(&entry.path).await {
-                Ok(said) => {
-                    self.backoff.reset();
-                    self.held.remove(&entry.sop_instance);
-                    self.outbox.delivered(&entry)?;
-                    tracing::info!(destination = %self.name, report = %entry.sop_instance, said, "delivered");
+            for pending in due {
+                if *stop.borrow() {
+                    return Ok(Round::Done);
                 }
-                Err(TryError::Unreachable(why)) => return Ok(Round::Unreachable(why)),
-                Err(TryError::NotNow(why)) => self.hold(&entry, &why),
-                Err(TryError::Refused(why)) => self.give_up(&entry, &why)?,
+                if let Some(why) = self.bring(pending).await? {
+                    return Ok(Round::Unreachable(why));
+                }
             }
         }
-        self.carrier.close().await;
-        Ok(Round::Done)
     }
 
-    /// The reports to be tried now. Those that waited too long are given up here.
-    fn due(&mut self) -> Result<Vec<Entry>, OutboxError> {
+    /// Tries one report; why the destination cannot be reached, where it cannot.
+    async fn bring(&mut self, pending: Pending) -> Result<Option<String>, OutboxError> {
+        if self.is_too_late(&pending) {
+            let hours = self.settings.give_up_hours;
+            let why = format!("not delivered within {hours} hours (delivery.give_up_hours)");
+            return self.give_up(pending, why).await.map(|()| None);
+        }
+        match self.carrier.carry(&pending).await {
+            Ok(said) => {
+                self.unreachable = 0;
+                tracing::info!(
+                    destination = %self.name, study = %pending.study, report = %pending.report.sop_instance, said,
+                    "delivered"
+                );
+                self.at_outbox(move |outbox| outbox.delivered(&pending, &said)).await.map(|()| None)
+            }
+            Err(TryError::Unreachable(why)) => {
+                let said = why.clone();
+                self.at_outbox(move |outbox| outbox.postpone(&pending, &said, SystemTime::now())).await?;
+                Ok(Some(why))
+            }
+            Err(TryError::NotNow(why)) => self.postpone(pending, why).await.map(|()| None),
+            Err(TryError::Refused(why)) => self.give_up(pending, why).await.map(|()| None),
+        }
+    }
+
+    fn is_too_late(&self, pending: &Pending) -> bool {
         let patience = Duration::from_secs(self.settings.give_up_hours * 3600);
-        let (now, wall_clock) = (Instant::now(), SystemTime::now());
-        let mut due = Vec::new();
-        for entry in self.outbox.pending()? {
-            let age = wall_clock.duration_since(entry.queued).unwrap_or_default();
-            if age > patience {
-                let hours = self.settings.give_up_hours;
-                self.give_up(&entry, &format!("not delivered within {hours} hours (delivery.give_up_hours)"))?;
-            } else if self.held.get(&entry.sop_instance).is_none_or(|held| held.until <= now) {
-                due.push(entry);
-            }
-        }
-        Ok(due)
+        SystemTime::now().duration_since(pending.queued).unwrap_or_default() > patience
     }
 
-    fn hold(&mut self, entry: &Entry, why: &str) {
-        let fresh = || Held { backoff: Backoff::new(&self.settings), until: Instant::now() };
-        let held = self.held.entry(entry.sop_instance.clone()).or_insert_with(fresh);
-        let wait = held.backoff.after_failure(fastrand::f64());
-        held.until = Instant::now() + wait;
-        let seconds = wait.as_secs();
+    async fn postpone(&self, pending: Pending, why: String) -> Result<(), OutboxError> {
+        let wait = backoff::wait(&self.settings, pending.attempts.saturating_add(1), fastrand::f64());
         tracing::warn!(
-            destination = %self.name, report = %entry.sop_instance, %why, again_in_seconds = seconds, "not taken now"
+            destination = %self.name, report = %pending.report.sop_instance, %why, again_in_seconds = wait.as_secs(),
+            "not taken now"
         );
+        self.at_outbox(move |outbox| outbox.postpone(&pending, &why, SystemTime::now() + wait)).await
     }
 
-    fn give_up(&mut self, entry: &Entry, why: &str) -> Result<(), OutboxError> {
-        self.held.remove(&entry.sop_instance);
-        tracing::error!(destination = %self.name, report = %entry.sop_instance, %why, "given up; see failed/");
-        self.outbox.give_up(entry, why)
+    async fn give_up(&self, pending: Pending, why: String) -> Result<(), OutboxError> {
+        tracing::error!(
+            destination = %self.name, study = %pending.study, report = %pending.report.sop_instance, %why,
+            "given up; see failed/, and auscult queue"
+        );
+        self.at_outbox(move |outbox| outbox.give_up(&pending, &why)).await
     }
 
-    fn next_held(&self) -> Option<Duration> {
-        let first = self.held.values().map(|held| held.until).min()?;
-        Some(first.saturating_duration_since(Instant::now()).min(ROUND))
+    /// How long until a report is due, at most a round.
+    async fn until_next(&self) -> Duration {
+        let next = self.at_outbox(|outbox| outbox.next_due()).await.ok().flatten();
+        let until = next.map(|next| next.duration_since(SystemTime::now()).unwrap_or_default());
+        until.map_or(ROUND, |until| until.min(ROUND))
     }
-}
 
-/// How long to rest.
-enum Pause {
-    /// Until there is news, at most this long.
-    ForNews(Duration),
-    /// This long, whatever comes: the destination needs the time.
-    Full(Duration),
+    /// Works at the queue off the async workers.
+    async fn at_outbox<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Outbox) -> Result<T, OutboxError> + Send + 'static,
+    ) -> Result<T, OutboxError> {
+        let outbox = self.outbox.clone();
+        let path = std::path::PathBuf::from("outbox");
+        let panicked = move |_| crate::spool::SpoolError::Io {
+            doing: "work in",
+            path,
+            source: std::io::Error::other("a fault of Auscult's own; please report it"),
+        };
+        spawn_blocking(move || work(&outbox)).await.map_err(panicked)?
+    }
 }

@@ -6,20 +6,21 @@ mod carrier;
 mod courier;
 mod outbox;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
-pub use outbox::{Entry, Outbox, OutboxError};
+pub use outbox::OutboxError;
 
 use crate::config::{self, Destination};
 use crate::ids::AeTitle;
+use crate::ledger::Ledger;
 use crate::sr::Report;
 use carrier::Carrier;
 use courier::Courier;
+use outbox::{Files, Outbox};
 
 /// Everything that couriers are told.
 #[derive(Debug, Clone)]
@@ -34,54 +35,72 @@ pub struct Settings {
     pub state: PathBuf,
 }
 
-/// The door of delivery: what is put in arrives at every destination, or in `failed/`.
+/// What wakes a courier.
+#[derive(Debug, Default)]
+struct Bell {
+    /// A report was queued.
+    news: Notify,
+    /// Somebody wants everything tried at once, whatever was to be waited for.
+    hurry: Notify,
+}
+
+/// The door of delivery: what is put in, and concluded in the ledger, arrives at every destination or in `failed/`.
 #[derive(Clone)]
 pub struct Delivery {
     settings: Arc<Settings>,
-    queues: Arc<Vec<(Outbox, Arc<Notify>)>>,
+    ledger: Ledger,
+    files: Files,
+    bells: Arc<Vec<Arc<Bell>>>,
 }
 
 impl Delivery {
-    /// Opens the queues of all destinations and warns of queues that belong to none.
-    pub fn open(settings: Settings) -> Result<Self, OutboxError> {
-        let open = |d: &Destination| Ok((Outbox::open(&settings.state, d.name())?, Arc::new(Notify::new())));
-        let queues = settings.destinations.iter().map(open).collect::<Result<Vec<_>, OutboxError>>()?;
-        warn_of_orphans(&settings);
-        Ok(Self { settings: Arc::new(settings), queues: Arc::new(queues) })
+    /// Opens the queues of all destinations, and warns of reports that wait for none of them.
+    pub fn open(settings: Settings, ledger: &Ledger) -> Result<Self, OutboxError> {
+        let names: Vec<&str> = settings.destinations.iter().map(Destination::name).collect();
+        for (destination, waiting) in ledger.orphaned(&names)? {
+            tracing::warn!(%destination, waiting, "reports wait for a destination that is not configured");
+        }
+        for name in names {
+            ledger.hurry(name)?;
+        }
+        let bells = settings.destinations.iter().map(|_| Arc::default()).collect();
+        let files = Files::new(&settings.state);
+        Ok(Self { settings: Arc::new(settings), ledger: ledger.clone(), files, bells: Arc::new(bells) })
     }
 
-    /// Queues a report for every destination. When this returns, it survives a power failure.
-    pub fn enqueue(&self, report: &Report) -> Result<(), OutboxError> {
-        for (outbox, news) in self.queues.iter() {
-            outbox.enqueue(&report.sop_instance, &report.bytes, SystemTime::now())?;
-            news.notify_one();
-        }
-        Ok(())
+    /// The names of all destinations.
+    pub fn destinations(&self) -> Vec<String> {
+        self.settings.destinations.iter().map(|destination| destination.name().to_owned()).collect()
+    }
+
+    /// Makes a report durable, and says where its file is. It is sent once the ledger has concluded its study.
+    pub fn put(&self, report: &Report) -> Result<PathBuf, OutboxError> {
+        self.files.put(report)
+    }
+
+    /// Tells the couriers that reports were queued.
+    pub fn ring(&self) {
+        self.bells.iter().for_each(|bell| bell.news.notify_one());
+    }
+
+    /// Tells the couriers that somebody wants everything tried at once.
+    pub fn hurry(&self) {
+        self.bells.iter().for_each(|bell| bell.hurry.notify_one());
     }
 
     /// Delivers until `stop` turns true; a report on its way is finished, the rest stays queued.
     pub async fn run(&self, stop: watch::Receiver<bool>) {
         let mut couriers = JoinSet::new();
-        for (destination, (outbox, news)) in self.settings.destinations.iter().zip(self.queues.iter()) {
-            let (settings, carrier) = (&self.settings, Carrier::new(destination, &self.settings));
-            let courier = Courier::new(destination.name(), carrier, outbox.clone(), news.clone(), &settings.delivery);
+        for (destination, bell) in self.settings.destinations.iter().zip(self.bells.iter()) {
+            let outbox = Outbox::new(&self.ledger, &self.files, destination.name());
+            let carrier = Carrier::new(destination, &self.settings);
+            let courier = Courier::new(destination.name(), carrier, outbox, bell.clone(), &self.settings.delivery);
             couriers.spawn(courier.run(stop.clone()));
         }
         while let Some(ended) = couriers.join_next().await {
             if let Err(error) = ended {
                 tracing::error!(%error, "a courier ended; its reports stay queued until the next start");
             }
-        }
-    }
-}
-
-fn warn_of_orphans(settings: &Settings) {
-    let configured = |path: &Path| settings.destinations.iter().any(|d| path.file_name() == Some(d.name().as_ref()));
-    let Ok(queues) = std::fs::read_dir(settings.state.join("outbox")) else { return };
-    for path in queues.flatten().map(|queue| queue.path()).filter(|path| !configured(path)) {
-        let waiting = std::fs::read_dir(&path).map(Iterator::count).unwrap_or_default();
-        if waiting > 0 {
-            tracing::warn!(queue = %path.display(), waiting, "reports wait for a destination that is not configured");
         }
     }
 }

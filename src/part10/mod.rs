@@ -11,7 +11,7 @@ use std::path::Path;
 
 use dicom::object::InMemDicomObject;
 
-pub use walk::{Fault, WalkError, walk};
+pub use walk::{Fault, Outline, WalkError, Walked, walk};
 
 use walk::Defined;
 
@@ -71,7 +71,7 @@ pub struct Object {
 
 /// Reads a file. A deflated data set may inflate to `largest_inflated` bytes.
 pub fn read(path: &Path, extent: Extent, values: Values, largest_inflated: u64) -> Result<Object, ReadError> {
-    let unknown = walk::unknown(path, largest_inflated)?;
+    let unknown = walk(path, largest_inflated)?.unknown;
     let file = File::open(path).map_err(ReadError::Io)?;
     let size = file.metadata().map_err(ReadError::Io)?.len();
     let mut file = BufReader::with_capacity(1 << 16, file);

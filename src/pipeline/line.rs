@@ -1,95 +1,206 @@
-//! From arrivals to finished studies: assembles, processes a few studies at a time, tries again what failed for a
-//! passing reason, and sets aside what cannot succeed.
+//! From arrivals to finished studies: looks at each image as it arrives, assembles, reports a few studies at a time,
+//! tries again what failed for a passing reason, and sets aside what cannot succeed.
 
-use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, spawn_blocking};
 
-use super::{Pipeline, PipelineError};
-use crate::assemble::Assembler;
-use crate::instance::{Instance, Study};
+use super::turn::Turns;
+use super::{Foreknowledge, Foreseen, Pipeline, PipelineError};
+use crate::assemble::{Assembler, Key};
+use crate::instance::{Instance, Study, Urgency};
+use crate::ledger::Waiting;
 use crate::scp::Arrived;
 use crate::stop::stopped;
 
-/// Studies that are decoded at the same time.
+/// Images that are decoded at the same time.
+const IMAGES_AT_ONCE: usize = 4;
+/// Studies that are reported at the same time.
 const STUDIES_AT_ONCE: usize = 4;
-
 /// How long a study that failed for a passing reason waits for its next try.
 const RETRY: Duration = Duration::from_secs(30);
+/// How often the ledger is asked for studies that were revived from outside.
+const REVIVAL: Duration = Duration::from_secs(2);
 
 /// The line's state; [`Line::run`] owns it.
 pub struct Line {
-    /// The pipeline in force; a reload replaces it for the studies that follow.
+    /// The pipeline in force; a reload replaces it for what follows.
     pipeline: watch::Receiver<Pipeline>,
     assembler: Assembler,
-    complete: VecDeque<Study>,
-    running: JoinSet<(Study, Result<(), PipelineError>)>,
+    urgent: HashSet<Key>,
+    /// Images of arriving studies that are still to be looked at.
+    images: Turns<Instance>,
+    /// How many images of a study are being looked at or wait for it.
+    pending: HashMap<Key, usize>,
+    foreseen: Foreknowledge,
+    complete: Turns<Study>,
+    examining: JoinSet<(Instance, Option<Foreseen>)>,
+    reporting: JoinSet<(Study, Result<(), PipelineError>)>,
 }
 
 impl Line {
-    /// A line that starts with what an earlier run left in the spool.
-    pub fn new(pipeline: watch::Receiver<Pipeline>, mut assembler: Assembler, recovered: Vec<Instance>) -> Self {
-        let now = Instant::now();
-        recovered.into_iter().for_each(|instance| assembler.add(instance, now));
-        Self { pipeline, assembler, complete: VecDeque::new(), running: JoinSet::new() }
+    /// A line that starts with what an earlier run left; studies wait for `routine_wait` at most while urgent ones
+    /// pass.
+    pub fn new(
+        pipeline: watch::Receiver<Pipeline>,
+        assembler: Assembler,
+        routine_wait: Duration,
+        left: Vec<Waiting>,
+    ) -> Self {
+        let mut line = Self {
+            pipeline,
+            assembler,
+            urgent: HashSet::new(),
+            images: Turns::new(routine_wait),
+            pending: HashMap::new(),
+            foreseen: Foreknowledge::new(),
+            complete: Turns::new(routine_wait),
+            examining: JoinSet::new(),
+            reporting: JoinSet::new(),
+        };
+        left.into_iter().for_each(|waiting| line.take(waiting));
+        line
     }
 
     /// Runs until `stop` turns true, then finishes the studies in hand. The others are in the spool.
     pub async fn run(mut self, mut arrived: mpsc::Receiver<Arrived>, mut stop: watch::Receiver<bool>) {
+        let mut revival = tokio::time::interval(REVIVAL);
         loop {
-            self.start_complete();
+            self.start_images();
+            self.start_studies();
             let due = self.assembler.next_due();
             tokio::select! {
                 Some(arrival) = arrived.recv() => self.arrived(arrival),
-                () = until(due), if due.is_some() => self.complete.extend(self.assembler.take_complete(Instant::now())),
-                Some(ended) = self.running.join_next() => self.ended(ended.ok()).await,
+                () = until(due), if due.is_some() => self.completed(),
+                Some(ended) = self.examining.join_next() => self.examined(ended.ok()),
+                Some(ended) = self.reporting.join_next() => self.reported(ended.ok()).await,
+                _ = revival.tick() => self.revive().await,
                 () = stopped(&mut stop) => break,
             }
         }
-        while let Some(ended) = self.running.join_next().await {
-            self.ended(ended.ok()).await;
+        self.examining.abort_all();
+        while let Some(ended) = self.reporting.join_next().await {
+            self.reported(ended.ok()).await;
         }
     }
 
-    fn arrived(&mut self, Arrived { instance, calling, received, .. }: Arrived) {
+    fn arrived(&mut self, Arrived { instance, calling, received, urgency }: Arrived) {
         if self.assembler.mixes_patients(&instance) {
             tracing::warn!(
                 study = %instance.study, instance = %instance.sop_instance, calling = calling.as_str(),
                 "two patients under one Study Instance UID; each gets a report of his own; have the sender mend it"
             );
         }
-        self.assembler.add(instance, received);
+        self.add(instance, urgency, received);
     }
 
-    fn start_complete(&mut self) {
-        while self.running.len() < STUDIES_AT_ONCE
-            && let Some(study) = self.complete.pop_front()
+    fn take(&mut self, Waiting { instance, urgency, .. }: Waiting) {
+        self.add(instance, urgency, Instant::now());
+    }
+
+    fn add(&mut self, instance: Instance, urgency: Urgency, received: Instant) {
+        let key = Key::of(&instance);
+        if urgency == Urgency::Urgent && self.urgent.insert(key.clone()) {
+            self.images.hasten(|waiting| Key::of(waiting) == key);
+            self.complete.hasten(|study| Key::from(study) == key);
+        }
+        let urgency = self.urgency(&key);
+        if self.assembler.add(instance.clone(), received) {
+            *self.pending.entry(key).or_default() += 1;
+            self.images.push(instance, urgency, received);
+        }
+    }
+
+    fn urgency(&self, key: &Key) -> Urgency {
+        if self.urgent.contains(key) { Urgency::Urgent } else { Urgency::Routine }
+    }
+
+    fn completed(&mut self) {
+        let now = Instant::now();
+        for study in self.assembler.take_complete(now) {
+            let urgency = self.urgency(&Key::from(&study));
+            self.complete.push(study, urgency, now);
+        }
+    }
+
+    /// Takes up what somebody asked to be tried again.
+    async fn revive(&mut self) {
+        let ledger = self.pipeline.borrow().ledger.clone();
+        match spawn_blocking(move || ledger.revived()).await {
+            Ok(Ok(revived)) => revived.into_iter().for_each(|waiting| self.take(waiting)),
+            Ok(Err(error)) => tracing::warn!(%error, "revived studies wait"),
+            Err(_) => tracing::error!("a fault of Auscult's own in the ledger; please report it"),
+        }
+    }
+
+    fn start_images(&mut self) {
+        while self.examining.len() < IMAGES_AT_ONCE
+            && let Some(instance) = self.images.next()
         {
+            let examiner = self.pipeline.borrow().examiner.clone();
+            self.examining.spawn(async move {
+                let inner = instance.clone();
+                let foreseen = tokio::spawn(async move { examiner.foresee(&inner).await }).await;
+                // Whatever went wrong goes wrong again, and is told of, when its study is examined.
+                (instance, foreseen.ok().and_then(Result::ok).flatten())
+            });
+        }
+    }
+
+    fn examined(&mut self, ended: Option<(Instance, Option<Foreseen>)>) {
+        let Some((instance, foreseen)) = ended else { return };
+        let key = Key::of(&instance);
+        if let Some(pending) = self.pending.get_mut(&key) {
+            *pending -= 1;
+            if *pending == 0 {
+                self.pending.remove(&key);
+            }
+        }
+        self.foreseen.extend(foreseen.map(|foreseen| (instance.path, foreseen)));
+    }
+
+    /// Reports the studies whose turn it is and whose images have all been looked at.
+    fn start_studies(&mut self) {
+        while self.reporting.len() < STUDIES_AT_ONCE
+            && let Some(study) = self.complete.next_where(|study| !self.pending.contains_key(&Key::from(study)))
+        {
+            self.urgent.remove(&Key::from(&study));
+            let paths = study.instances.iter().map(|instance| &instance.path);
+            let foreseen: HashMap<PathBuf, Foreseen> =
+                paths.filter_map(|path| self.foreseen.remove_entry(path)).collect();
             let (pipeline, inner) = (self.pipeline.borrow().clone(), study.clone());
-            self.running.spawn(async move {
-                let processed = tokio::spawn(async move { pipeline.process(&inner).await }).await;
+            self.reporting.spawn(async move {
+                let processed = tokio::spawn(async move { pipeline.process(&inner, foreseen).await }).await;
                 (study, processed.unwrap_or(Err(PipelineError::Panic("a study"))))
             });
         }
     }
 
-    async fn ended(&mut self, ended: Option<(Study, Result<(), PipelineError>)>) {
+    async fn reported(&mut self, ended: Option<(Study, Result<(), PipelineError>)>) {
         match ended {
             Some((_, Ok(()))) | None => {}
             Some((study, Err(error))) if error.is_transient() => {
                 tracing::error!(study = %study.uid, %error, again_in_seconds = RETRY.as_secs(), "study kept");
                 let later = Instant::now() + RETRY;
-                study.instances.into_iter().for_each(|instance| self.assembler.add(instance, later));
-            }
-            Some((study, Err(error))) => {
-                tracing::error!(study = %study.uid, %error, "study set aside in failed/");
-                let spool = self.pipeline.borrow().spool.clone();
-                if let Err(error) = spool.fail(&study).await {
-                    tracing::error!(study = %study.uid, %error, "study could not be set aside; it is tried at the next start");
+                for instance in study.instances {
+                    self.assembler.add(instance, later);
                 }
             }
+            Some((study, Err(error))) => {
+                tracing::error!(study = %study.uid, %error, "study failed; see auscult queue");
+                self.set_aside(study, error.to_string()).await;
+            }
+        }
+    }
+
+    async fn set_aside(&self, study: Study, why: String) {
+        let (ledger, uid) = (self.pipeline.borrow().ledger.clone(), study.uid.clone());
+        let failed = spawn_blocking(move || ledger.fail(&study, &why, SystemTime::now())).await;
+        if let Ok(Err(error)) = failed {
+            tracing::error!(study = %uid, %error, "the failure could not be recorded; the next start tries the study again");
         }
     }
 }

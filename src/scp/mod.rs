@@ -13,9 +13,8 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 
 use crate::config;
-use crate::dimse::Priority;
 use crate::ids::AeTitle;
-use crate::instance::Instance;
+use crate::instance::{Instance, Urgency};
 use crate::spool::Spool;
 use crate::stop::stopped;
 
@@ -38,8 +37,8 @@ pub struct Arrived {
     pub calling: AeTitle,
     /// When its last byte came.
     pub received: Instant,
-    /// Priority (0000,0700) of its C-STORE-RQ.
-    pub priority: Priority,
+    /// How soon it should be looked at.
+    pub urgency: Urgency,
 }
 
 /// What the station has done since it started.

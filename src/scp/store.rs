@@ -9,9 +9,10 @@ use super::Arrived;
 use super::association::{Association, Fault};
 use super::negotiation::Context;
 use crate::dimse::command::StoreRq;
-use crate::dimse::{DataSet, Part, Status};
-use crate::instance::HeaderError;
-use crate::spool::{Arrival, Incoming, SpoolError, Stored};
+use crate::dimse::{DataSet, Part, Priority, Status};
+use crate::instance::{HeaderError, Instance, Urgency};
+use crate::ledger::Disposal;
+use crate::spool::{Announced, Incoming, SpoolError, Stored};
 
 /// An object that is not taken, and why.
 #[derive(Debug)]
@@ -38,7 +39,8 @@ impl From<SpoolError> for Refused {
             | SpoolError::Io { .. }
             | SpoolError::OutOfSpace { .. }
             | SpoolError::InUse { .. }
-            | SpoolError::TooManyConflicts { .. } => Status::OUT_OF_RESOURCES,
+            | SpoolError::Ledger(_)
+            | SpoolError::TooManyContents { .. } => Status::OUT_OF_RESOURCES,
         };
         Self { status, why: error.to_string() }
     }
@@ -50,7 +52,7 @@ impl Association {
         let outcome = match request.data_set {
             DataSet::Absent => Err(Refused::new(Status::CANNOT_UNDERSTAND, "the C-STORE-RQ comes without a data set")),
             DataSet::Follows => match self.receive(context, request).await? {
-                Ok(incoming) => self.keep(incoming, request).await,
+                Ok(incoming) => self.keep(incoming).await,
                 Err(refused) => Err(refused),
             },
         };
@@ -100,37 +102,54 @@ impl Association {
         if sop_class.as_str() == crate::dimse::sop_class::VERIFICATION {
             return Err(Refused::new(Status::SOP_CLASS_NOT_SUPPORTED, "a C-STORE on the Verification context"));
         }
-        let arrival = Arrival {
+        let announced = Announced {
             sop_class,
             sop_instance,
             transfer_syntax: context.transfer_syntax.clone(),
             calling: self.agreement.calling.clone(),
+            urgency: self.urgency(request.priority),
         };
-        Ok(self.station.spool.receive(arrival).await?)
+        Ok(self.station.spool.receive(announced).await?)
+    }
+
+    /// What the sender asks for, or the administrator for this sender.
+    fn urgency(&self, priority: Priority) -> Urgency {
+        let configured = self.station.settings.borrow().urgent_ae_titles.contains(&self.agreement.calling);
+        if configured || priority == Priority::High { Urgency::Urgent } else { Urgency::Routine }
     }
 
     /// Makes the object durable and passes it on. The place in the queue is taken first, so that nothing durable
     /// is ever without one; a queue that is closed belongs to a service that stops and finds the object at its
     /// next start.
-    async fn keep(&self, incoming: Incoming, request: &StoreRq) -> Result<(), Refused> {
+    async fn keep(&self, incoming: Incoming) -> Result<(), Refused> {
         let received = Instant::now();
         let place = timeout(self.station.silence(), self.station.stored.reserve()).await.map_err(|_| {
             Refused::new(Status::OUT_OF_RESOURCES, "the queue is full: studies arrive faster than they are analysed")
         })?;
-        let calling = &self.agreement.calling;
+        let calling = self.agreement.calling.as_str();
+        let announce = |instance: Instance, urgency| {
+            if let Ok(place) = place {
+                place.send(Arrived { instance, calling: self.agreement.calling.clone(), received, urgency });
+            }
+        };
         match incoming.commit().await? {
-            Stored::New(instance) => {
-                if let Ok(place) = place {
-                    place.send(Arrived { instance, calling: calling.clone(), received, priority: request.priority });
+            Stored::New(instance, urgency) => announce(instance, urgency),
+            Stored::Same(instance) => {
+                tracing::debug!(calling, instance = %instance.sop_instance, "the same object again");
+            }
+            Stored::Other(instance, urgency, disposal) => {
+                let then = match disposal {
+                    Disposal::Report => "both are reported",
+                    Disposal::Aside => "this one is kept aside and not reported (spool.other_content)",
+                };
+                tracing::warn!(
+                    calling, instance = %instance.sop_instance, kept_as = %instance.path.display(), then,
+                    "another content under a SOP Instance UID that is known"
+                );
+                if disposal == Disposal::Report {
+                    announce(instance, urgency);
                 }
             }
-            Stored::Duplicate(instance) => {
-                tracing::debug!(calling = calling.as_str(), instance = %instance.sop_instance, "the same object again");
-            }
-            Stored::Conflict(instance) => tracing::warn!(
-                calling = calling.as_str(), instance = %instance.sop_instance, kept_as = %instance.path.display(),
-                "another object under a SOP Instance UID that is in use; the first one stays"
-            ),
         }
         Ok(())
     }

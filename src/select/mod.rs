@@ -60,17 +60,27 @@ pub struct Selection {
     pub offered: Vec<Candidate>,
     /// Its other images.
     pub others: Vec<(Instance, Verdict)>,
+    /// Its objects whose header cannot be read.
+    pub unreadable: Vec<(Instance, HeaderError)>,
 }
 
 /// Most images of a study without a radiograph that are listed one by one in a report.
 const MOST_LISTED: usize = 32;
 
 /// Reads every header of a study and judges its images. A study without any image (reports, key objects,
-/// presentation states) has an empty selection.
+/// presentation states) has an empty selection. Fails where the disk does.
 pub fn frontal_chest(study: &Study, settings: &Select) -> Result<Selection, HeaderError> {
     let (mut radiographs, mut others, mut unlisted) = (Vec::new(), Vec::new(), Vec::new());
+    let mut unreadable = Vec::new();
     for instance in &study.instances {
-        let header = Header::open(&instance.path)?;
+        let header = match Header::open(&instance.path) {
+            Ok(header) => header,
+            Err(error @ HeaderError::Io { .. }) => return Err(error),
+            Err(error) => {
+                unreadable.push((instance.clone(), error));
+                continue;
+            }
+        };
         if !is_image(&header) {
             continue;
         }
@@ -84,10 +94,10 @@ pub fn frontal_chest(study: &Study, settings: &Select) -> Result<Selection, Head
         }
     }
     if radiographs.is_empty() {
-        return Ok(Selection { offered: others, others: unlisted });
+        return Ok(Selection { offered: others, others: unlisted, unreadable });
     }
     unlisted.extend(others.into_iter().map(|candidate| (candidate.instance, candidate.verdict)));
-    Ok(Selection { offered: radiographs, others: unlisted })
+    Ok(Selection { offered: radiographs, others: unlisted, unreadable })
 }
 
 /// Judges one header.

@@ -1,13 +1,13 @@
 //! Directories and files of the spool: private to their owner, synced with the directory they stand in.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::SpoolError;
-use crate::ids::{SopInstanceUid, StudyInstanceUid};
-use crate::instance::Study;
+use crate::ids::SopInstanceUid;
+use crate::ledger::Digest;
 
 /// Where everything lies.
 #[derive(Debug, Clone)]
@@ -32,32 +32,24 @@ impl Layout {
         self.incoming().join(format!("{number}.part"))
     }
 
-    pub(super) fn studies(&self) -> PathBuf {
-        self.root.join("studies")
+    pub(super) fn images(&self) -> PathBuf {
+        self.root.join("images")
     }
 
-    pub(super) fn study(&self, study: &StudyInstanceUid) -> PathBuf {
-        self.studies().join(study.as_str())
+    pub(super) fn image(&self, instance: &SopInstanceUid, digest: &Digest) -> PathBuf {
+        self.images().join(format!("{instance}-{digest}.dcm"))
     }
 
-    pub(super) fn instance(&self, study: &StudyInstanceUid, instance: &SopInstanceUid) -> PathBuf {
-        self.study(study).join(format!("{instance}.dcm"))
+    pub(super) fn headers(&self) -> PathBuf {
+        self.root.join("headers")
     }
 
-    pub(super) fn conflicts(&self, study: &StudyInstanceUid) -> PathBuf {
-        self.root.join("conflicts").join(study.as_str())
+    pub(super) fn outbox(&self) -> PathBuf {
+        self.root.join("outbox")
     }
 
-    pub(super) fn failed(&self, study: &StudyInstanceUid) -> PathBuf {
-        self.root.join("failed").join(study.as_str())
-    }
-
-    pub(super) fn all_reported(&self) -> PathBuf {
-        self.root.join("reported")
-    }
-
-    pub(super) fn reported(&self, study: &Study) -> PathBuf {
-        self.all_reported().join(format!("{}-{}", study.uid, study.patient))
+    pub(super) fn failed(&self) -> PathBuf {
+        self.root.join("failed")
     }
 
     pub(super) fn quarantine(&self) -> PathBuf {
@@ -65,7 +57,8 @@ impl Layout {
     }
 
     pub(super) fn create(&self) -> Result<(), SpoolError> {
-        [self.incoming(), self.studies()].iter().try_for_each(|directory| make_directory(directory))
+        let directories = [self.incoming(), self.images(), self.headers(), self.outbox()];
+        directories.iter().try_for_each(|directory| make_directory(directory))
     }
 
     /// Holds off a second process for as long as the returned file is open.
@@ -78,17 +71,6 @@ impl Layout {
             Ok(()) => Ok(file),
             Err(TryLockError::WouldBlock) => Err(SpoolError::InUse { path }),
             Err(TryLockError::Error(source)) => Err(SpoolError::Io { doing: "lock", path, source }),
-        }
-    }
-
-    /// Removes a study's directory if nothing is in it.
-    pub(super) fn remove_study_directory(&self, study: &StudyInstanceUid) -> Result<(), SpoolError> {
-        let path = self.study(study);
-        match fs::remove_dir(&path) {
-            Err(error) if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty) => {
-                Err(SpoolError::io("remove", &path)(error))
-            }
-            _ => sync_directory(&self.studies()),
         }
     }
 }
@@ -145,6 +127,21 @@ pub(super) fn move_into(path: &Path, directory: &Path) -> Result<PathBuf, SpoolE
         }
     }
     Ok(directory.join(&*name))
+}
+
+/// Writes a file under another name, makes it durable and gives it its name, so that nobody sees half a file. A file
+/// that has the name already is replaced.
+pub fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), SpoolError> {
+    let directory = path.parent().unwrap_or(Path::new("."));
+    make_directory(directory)?;
+    let mut file = tempfile::Builder::new()
+        .prefix(".part-")
+        .tempfile_in(directory)
+        .map_err(SpoolError::io("create a file in", directory))?;
+    let written = file.write_all(bytes).and_then(|()| file.as_file().sync_all());
+    written.map_err(SpoolError::io("write", path))?;
+    file.persist(path).map_err(|error| SpoolError::io("rename", path)(error.error))?;
+    sync_directory(directory)
 }
 
 /// Space that an unprivileged process may still use on the disk of `path`, in MiB.

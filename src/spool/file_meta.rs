@@ -3,25 +3,30 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
+use std::path::Path;
 
-use super::Arrival;
-use crate::ids::{IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME};
+use super::Announced;
+use crate::ids::{AeTitle, IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME};
 
 /// Preamble and prefix.
 const PREFIX_BYTES: usize = 132;
 /// The group length element that comes first, in explicit VR.
 const GROUP_LENGTH_BYTES: usize = 12;
+/// File Meta Information Version, which follows.
+const VERSION_BYTES: usize = 14;
+/// More than all of it takes.
+const LARGEST_HEAD_BYTES: u64 = 1024;
 
 /// Preamble, prefix and group 0002 for an arriving object.
-pub(super) fn write(arrival: &Arrival) -> Vec<u8> {
+pub(super) fn write(announced: &Announced) -> Vec<u8> {
     let mut group = Vec::with_capacity(400);
     group.extend([2, 0, 1, 0, b'O', b'B', 0, 0, 2, 0, 0, 0, 0, 1]);
-    put(&mut group, 0x0002, *b"UI", arrival.sop_class.as_str());
-    put(&mut group, 0x0003, *b"UI", arrival.sop_instance.as_str());
-    put(&mut group, 0x0010, *b"UI", arrival.transfer_syntax.as_str());
+    put(&mut group, 0x0002, *b"UI", announced.sop_class.as_str());
+    put(&mut group, 0x0003, *b"UI", announced.sop_instance.as_str());
+    put(&mut group, 0x0010, *b"UI", announced.transfer_syntax.as_str());
     put(&mut group, 0x0012, *b"UI", IMPLEMENTATION_CLASS_UID);
     put(&mut group, 0x0013, *b"SH", IMPLEMENTATION_VERSION_NAME);
-    put(&mut group, 0x0016, *b"AE", arrival.calling.as_str());
+    put(&mut group, 0x0016, *b"AE", announced.calling.as_str());
 
     let mut bytes = vec![0; 128];
     bytes.extend(b"DICM");
@@ -40,6 +45,21 @@ fn put(group: &mut Vec<u8>, element: u16, vr: [u8; 2], value: &str) {
     group.extend(u16::try_from(value.len() + odd).unwrap_or(u16::MAX).to_le_bytes());
     group.extend(value.as_bytes());
     group.extend(std::iter::repeat_n(pad, odd));
+}
+
+/// Who sent a file that we wrote: Sending Application Entity Title, written above under (0002,0016).
+pub(super) fn sender(path: &Path) -> Option<AeTitle> {
+    let mut head = Vec::new();
+    File::open(path).ok()?.take(LARGEST_HEAD_BYTES).read_to_end(&mut head).ok()?;
+    let mut rest = head.get(PREFIX_BYTES + GROUP_LENGTH_BYTES + VERSION_BYTES..)?;
+    while let Some(([2, 0, element @ .., _, _, l0, l1], value)) = rest.split_first_chunk::<8>() {
+        let (value, after) = value.split_at_checked(usize::from(u16::from_le_bytes([*l0, *l1])))?;
+        if *element == [0x16, 0x00] {
+            return std::str::from_utf8(value).ok()?.parse().ok();
+        }
+        rest = after;
+    }
+    None
 }
 
 /// Moves a file that we wrote to the first octet of its data set.

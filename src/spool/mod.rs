@@ -2,39 +2,41 @@
 //!
 //! ```text
 //! incoming/    <n>.part           a data set on its way in; removed at start
-//! studies/     <study>/<sop>.dcm  acknowledged images that await their report
-//! conflicts/   <study>/<sop>.<n>.dcm  another content under a SOP Instance UID that is already here
-//! failed/      <study>/<sop>.dcm  images of studies that could not be reported
-//! reported/    <study>-<patient key>  the report that stands for a study, remembered for a month
+//! images/      <sop>-<digest>.dcm acknowledged images
+//! headers/     <sop>-<digest>.dcm what is left of images once their reports arrived: for late images of a study
+//! outbox/      <sop>.dcm          reports on their way (see `delivery`)
+//! failed/      <name>/<sop>.dcm   reports that a destination will not get, and why (see `delivery`)
 //! quarantine/  files that could not be read at start
 //! ```
 //!
-//! A file appears under its final name only whole and synced, and never replaces another.
+//! A file appears under its final name only whole and synced. What it is, and whether it is still needed, is in the
+//! [`ledger`](crate::ledger).
 
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex};
-use std::time::SystemTime;
 
 use tokio::task::spawn_blocking;
 
 use crate::config;
-use crate::finding::SopReference;
 use crate::ids::{AeTitle, SopClassUid, SopInstanceUid, TransferSyntaxUid};
-use crate::instance::{HeaderError, Instance, Study};
+use crate::instance::{HeaderError, Instance, Urgency};
+use crate::ledger::{Disposal, Ledger, LedgerError, Waiting};
 
+mod commit;
 mod disk;
 mod file_meta;
 mod incoming;
-mod place;
 mod recover;
-mod reported;
+mod tidy;
 
-pub use disk::free_mib;
+pub use disk::{free_mib, write_durably};
 pub use incoming::Incoming;
+pub use tidy::{Freed, Keeping};
 
+use commit::Committer;
 use disk::Layout;
 
 /// What went wrong on the disk or with an object, and what to do.
@@ -80,11 +82,16 @@ pub enum SpoolError {
         announced: String,
     },
     /// So many different objects came under one SOP Instance UID that no more are kept.
-    #[error("object refused: {path} and its siblings are full; find out why the sender reuses this UID")]
-    TooManyConflicts {
-        /// The last name tried.
-        path: PathBuf,
+    #[error("object refused: {contents} other objects came under {instance}; find out why the sender reuses this UID")]
+    TooManyContents {
+        /// The UID.
+        instance: SopInstanceUid,
+        /// How many.
+        contents: usize,
     },
+    /// The ledger cannot be read or written.
+    #[error(transparent)]
+    Ledger(#[from] Arc<LedgerError>),
     /// A bug: the work on the disk panicked.
     #[error("internal error while {doing}; please report it")]
     Panic {
@@ -99,9 +106,15 @@ impl SpoolError {
     }
 }
 
+impl From<LedgerError> for SpoolError {
+    fn from(error: LedgerError) -> Self {
+        Self::Ledger(Arc::new(error))
+    }
+}
+
 /// What a C-STORE-RQ announces about the data set that follows it.
 #[derive(Debug, Clone)]
-pub struct Arrival {
+pub struct Announced {
     /// Affected SOP Class UID.
     pub sop_class: SopClassUid,
     /// Affected SOP Instance UID.
@@ -110,101 +123,64 @@ pub struct Arrival {
     pub transfer_syntax: TransferSyntaxUid,
     /// Who sends it.
     pub calling: AeTitle,
+    /// How soon the sender wants it looked at; its data set may want it sooner.
+    pub urgency: Urgency,
 }
 
 /// What became of a received object. It is durable in every case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stored {
     /// It was not here.
-    New(Instance),
-    /// The same content under the same UID was here.
-    Duplicate(Instance),
-    /// Another content under the same UID was here, and still is; this one is kept under `conflicts/`.
-    Conflict(Instance),
+    New(Instance, Urgency),
+    /// The same content under the same UID is known already.
+    Same(Instance),
+    /// Another content under the same UID is known already, and stays; this one is kept beside it.
+    Other(Instance, Urgency, Disposal),
 }
 
-/// The spool directory, opened by one process at a time. Clones are the same spool.
+/// The spool directory with its ledger, opened by one process at a time. Clones are the same spool.
 #[derive(Debug, Clone)]
 pub struct Spool(Arc<Opened>);
 
 #[derive(Debug)]
 struct Opened {
     layout: Layout,
+    ledger: Ledger,
     min_free_mib: u64,
     parts: AtomicU64,
-    making_directories: Mutex<()>,
-    _lock: File,
+    committer: Committer,
+    _lock: Arc<File>,
 }
 
 impl Spool {
-    /// Opens the spool, removes what never became whole, and returns what an earlier run left to be done.
-    /// Files that cannot be read go to `quarantine/`.
-    pub fn open(directory: &Path, settings: &config::Spool) -> Result<(Self, Vec<Instance>), SpoolError> {
+    /// Opens the spool, removes what never became whole, holds files and ledger against each other, and returns what
+    /// an earlier run left to be done. Files that cannot be read go to `quarantine/`.
+    pub fn open(directory: &Path, settings: &config::Spool) -> Result<(Self, Vec<Waiting>), SpoolError> {
         let layout = Layout::new(directory);
         layout.create()?;
-        let lock = layout.lock()?;
-        let left = recover::recover(&layout)?;
-        reported::forget(&layout.all_reported(), SystemTime::now())?;
+        let lock = Arc::new(layout.lock()?);
+        let ledger = Ledger::open(directory)?;
+        let left = recover::recover(&layout, &ledger)?;
+        let committer = Committer::start(&layout, &ledger, settings.other_content, lock.clone())?;
         let opened = Opened {
             layout,
+            ledger,
             min_free_mib: settings.min_free_mib,
             parts: AtomicU64::new(0),
-            making_directories: Mutex::new(()),
+            committer,
             _lock: lock,
         };
         Ok((Self(Arc::new(opened)), left))
     }
 
+    /// The ledger of this spool.
+    pub fn ledger(&self) -> &Ledger {
+        &self.0.ledger
+    }
+
     /// Begins to receive an object; refused when the disk is nearly full.
-    pub async fn receive(&self, arrival: Arrival) -> Result<Incoming, SpoolError> {
-        Incoming::begin(self.clone(), arrival).await
-    }
-
-    /// The report that stands for a study, if there was one in the last month.
-    pub async fn last_report(&self, study: &Study) -> Result<Option<SopReference>, SpoolError> {
-        let path = self.0.layout.reported(study);
-        blocking("looking for an earlier report", move || Ok(reported::last(&path))).await
-    }
-
-    /// Remembers a study's report.
-    pub async fn remember(&self, study: &Study, report: SopReference) -> Result<(), SpoolError> {
-        let path = self.0.layout.reported(study);
-        blocking("remembering a report", move || reported::remember(&path, &report)).await
-    }
-
-    /// Deletes the images of a finished study, and its directory when nothing else came in the meantime.
-    pub async fn finish(&self, study: &Study) -> Result<(), SpoolError> {
-        self.at_work("deleting a reported study", study, |opened, study| {
-            for instance in &study.instances {
-                disk::remove(&instance.path)?;
-            }
-            opened.layout.remove_study_directory(&study.uid)
-        })
-        .await
-    }
-
-    /// Moves the images of a study that could not be reported to `failed/`.
-    pub async fn fail(&self, study: &Study) -> Result<(), SpoolError> {
-        self.at_work("setting a failed study aside", study, |opened, study| {
-            let failed = opened.layout.failed(&study.uid);
-            disk::make_directory(&failed)?;
-            for instance in &study.instances {
-                disk::move_into(&instance.path, &failed)?;
-            }
-            disk::sync_directory(&failed)?;
-            opened.layout.remove_study_directory(&study.uid)
-        })
-        .await
-    }
-
-    async fn at_work(
-        &self,
-        doing: &'static str,
-        study: &Study,
-        work: fn(&Opened, &Study) -> Result<(), SpoolError>,
-    ) -> Result<(), SpoolError> {
-        let (spool, study) = (self.clone(), study.clone());
-        blocking(doing, move || work(&spool.0, &study)).await
+    pub async fn receive(&self, announced: Announced) -> Result<Incoming, SpoolError> {
+        Incoming::begin(self.clone(), announced).await
     }
 }
 

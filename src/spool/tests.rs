@@ -1,12 +1,16 @@
 //! The spool's promises, on a real directory.
 
 use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, SystemTime};
 
 use dicom::core::{DataElement, PrimitiveValue, VR};
 use dicom::dictionary_std::tags;
 use dicom::object::InMemDicomObject;
 
 use super::*;
+use crate::finding::{Outcome, Reason};
+use crate::instance::Study;
+use crate::ledger::Conclusion;
 
 const CR: &str = "1.2.840.10008.5.1.4.1.1.1";
 
@@ -27,64 +31,124 @@ fn data_set(instance: &str, rows: &str) -> Vec<u8> {
     bytes
 }
 
-fn arrival(instance: &str) -> Arrival {
-    Arrival {
+fn announced(instance: &str) -> Announced {
+    Announced {
         sop_class: CR.parse().unwrap(),
         sop_instance: instance.parse().unwrap(),
         transfer_syntax: crate::dimse::transfer_syntax::IMPLICIT_VR_LITTLE_ENDIAN.parse().unwrap(),
         calling: "PACS".parse().unwrap(),
+        urgency: Urgency::Routine,
     }
 }
 
-fn open(directory: &Path) -> (Spool, Vec<Instance>) {
-    Spool::open(directory, &config::Spool { min_free_mib: 0 }).unwrap()
+fn settings() -> config::Spool {
+    config::Spool { min_free_mib: 0, ..config::Spool::default() }
 }
 
-async fn store(spool: &Spool, announced: &str, bytes: &[u8]) -> Result<Stored, SpoolError> {
-    let mut incoming = spool.receive(arrival(announced)).await?;
+fn open(directory: &Path) -> (Spool, Vec<Waiting>) {
+    Spool::open(directory, &settings()).unwrap()
+}
+
+async fn store(spool: &Spool, announced_uid: &str, bytes: &[u8]) -> Result<Stored, SpoolError> {
+    let mut incoming = spool.receive(announced(announced_uid)).await?;
     for piece in bytes.chunks(7) {
         incoming.write(piece).await?;
     }
     incoming.commit().await
 }
 
+async fn store_new(spool: &Spool, uid: &str, bytes: &[u8]) -> Instance {
+    match store(spool, uid, bytes).await.unwrap() {
+        Stored::New(instance, Urgency::Routine) => instance,
+        other => panic!("{other:?}"),
+    }
+}
+
 fn files(directory: &Path) -> usize {
     std::fs::read_dir(directory).map_or(0, Iterator::count)
 }
 
+/// Lets go of the spool, and of its committing thread.
+fn close(spool: Spool, directory: &Path) {
+    drop(spool);
+    while Layout::new(directory).lock().is_err() {
+        std::thread::yield_now();
+    }
+}
+
+fn study(instance: &Instance) -> Study {
+    Study { uid: instance.study.clone(), patient: instance.patient, instances: vec![instance.clone()] }
+}
+
+/// The study is reported, to nobody.
+fn conclude(spool: &Spool, instance: &Instance, at: SystemTime) {
+    let study = study(instance);
+    let outcomes = vec![Some(Outcome::NotAnalysed(Reason::ImageTooSmall))];
+    let conclusion = Conclusion { study: &study, outcomes, algorithm: "m".into(), report: None, at };
+    spool.ledger().conclude(&conclusion).unwrap();
+}
+
+fn keeping() -> Keeping {
+    Keeping::from(&settings())
+}
+
 #[tokio::test]
-async fn what_is_stored_is_found_after_a_restart_until_it_is_finished() {
+async fn what_is_stored_is_found_after_a_restart_until_it_is_concluded() {
     let dir = tempfile::tempdir().unwrap();
     let (spool, left) = open(dir.path());
     assert!(left.is_empty());
-    let Ok(Stored::New(instance)) = store(&spool, "1.2.3.4.5", &data_set("1.2.3.4.5", "a")).await else { panic!() };
-    assert!(instance.path.ends_with("studies/1.2.3/1.2.3.4.5.dcm"));
+    let instance = store_new(&spool, "1.2.3.4.5", &data_set("1.2.3.4.5", "a")).await;
+    assert!(instance.path.starts_with(dir.path().join("images")), "{}", instance.path.display());
     assert_eq!(std::fs::metadata(&instance.path).unwrap().permissions().mode() & 0o777, 0o600);
     let meta = crate::instance::Header::open(&instance.path).unwrap();
     assert_eq!(meta.text(tags::SERIES_DESCRIPTION).as_deref(), Some("a"));
 
-    drop(spool);
+    close(spool, dir.path());
     let (spool, left) = open(dir.path());
-    assert_eq!(left, std::slice::from_ref(&instance));
-    let study = Study { uid: instance.study.clone(), patient: instance.patient, instances: left };
-    spool.finish(&study).await.unwrap();
-    spool.finish(&study).await.unwrap();
-    assert_eq!(files(&dir.path().join("studies")) + files(&dir.path().join("incoming")), 0);
+    assert_eq!(left.iter().map(|waiting| &waiting.instance).collect::<Vec<_>>(), [&instance]);
+    conclude(&spool, &instance, SystemTime::now());
+    close(spool, dir.path());
+    assert!(open(dir.path()).1.is_empty());
+    assert_eq!(files(&dir.path().join("incoming")), 0);
 }
 
 #[tokio::test]
-async fn the_same_again_is_a_duplicate_and_another_content_is_kept_apart() {
+async fn the_same_again_makes_no_work_and_another_content_is_kept_beside_it() {
     let dir = tempfile::tempdir().unwrap();
     let (spool, _) = open(dir.path());
     let (first, second) = (data_set("1.2.3.4.5", "first"), data_set("1.2.3.4.5", "second"));
-    let Ok(Stored::New(instance)) = store(&spool, "1.2.3.4.5", &first).await else { panic!() };
-    assert_eq!(store(&spool, "1.2.3.4.5", &first).await.unwrap(), Stored::Duplicate(instance.clone()));
-    for _ in 0..2 {
-        let Ok(Stored::Conflict(apart)) = store(&spool, "1.2.3.4.5", &second).await else { panic!() };
-        assert!(apart.path.ends_with("conflicts/1.2.3/1.2.3.4.5.1.dcm"));
+    let instance = store_new(&spool, "1.2.3.4.5", &first).await;
+    assert_eq!(store(&spool, "1.2.3.4.5", &first).await.unwrap(), Stored::Same(instance.clone()));
+    let other = store(&spool, "1.2.3.4.5", &second).await.unwrap();
+    let Stored::Other(other, Urgency::Routine, Disposal::Report) = other else { panic!("{other:?}") };
+    assert_ne!(other.path, instance.path);
+    assert_eq!(store(&spool, "1.2.3.4.5", &second).await.unwrap(), Stored::Same(other));
+    assert!(std::fs::read(&instance.path).unwrap().ends_with(&first));
+    conclude(&spool, &instance, SystemTime::now());
+    assert_eq!(store(&spool, "1.2.3.4.5", &first).await.unwrap(), Stored::Same(instance));
+}
+
+#[tokio::test]
+async fn another_content_is_only_kept_where_the_administrator_wants_it_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = config::Spool { other_content: config::OtherContent::Keep, ..settings() };
+    let (spool, _) = Spool::open(dir.path(), &settings).unwrap();
+    store_new(&spool, "1.2.3.4.5", &data_set("1.2.3.4.5", "first")).await;
+    let other = store(&spool, "1.2.3.4.5", &data_set("1.2.3.4.5", "second")).await.unwrap();
+    let Stored::Other(other, _, Disposal::Aside) = other else { panic!("{other:?}") };
+    assert!(other.path.is_file());
+    assert_eq!(spool.ledger().waiting().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn so_many_contents_under_one_uid_are_a_fault() {
+    let dir = tempfile::tempdir().unwrap();
+    let (spool, _) = open(dir.path());
+    for number in 0..64 {
+        store(&spool, "1.2.3.4.5", &data_set("1.2.3.4.5", &number.to_string())).await.unwrap();
     }
-    let kept = std::fs::read(&instance.path).unwrap();
-    assert!(kept.ends_with(&first));
+    let refused = store(&spool, "1.2.3.4.5", &data_set("1.2.3.4.5", "64")).await;
+    assert!(matches!(refused, Err(SpoolError::TooManyContents { contents: 64, .. })));
 }
 
 #[tokio::test]
@@ -94,10 +158,10 @@ async fn what_is_not_what_it_says_is_refused_and_leaves_nothing() {
     let mismatch = store(&spool, "1.2.3.4.6", &data_set("1.2.3.4.5", "a")).await;
     assert!(matches!(mismatch, Err(SpoolError::Mismatch { attribute: "SOP Instance UID", .. })));
     assert!(matches!(store(&spool, "1.2.3.4.6", &[0; 40]).await, Err(SpoolError::Unreadable(_))));
-    let mut dropped = spool.receive(arrival("1.2.3.4.7")).await.unwrap();
+    let mut dropped = spool.receive(announced("1.2.3.4.7")).await.unwrap();
     dropped.write(&vec![0; 400_000]).await.unwrap();
     drop(dropped);
-    assert_eq!(files(&dir.path().join("studies")) + files(&dir.path().join("incoming")), 0);
+    assert_eq!(files(&dir.path().join("images")) + files(&dir.path().join("incoming")), 0);
 }
 
 #[tokio::test]
@@ -107,44 +171,115 @@ async fn a_data_set_that_ends_too_early_is_refused_and_set_aside_where_it_is_fou
     let whole = data_set("1.2.3.4.5", "a description");
     let cut = &whole[..whole.len() - 2];
     assert!(matches!(store(&spool, "1.2.3.4.5", cut).await, Err(SpoolError::Unreadable(_))));
-    let Ok(Stored::New(instance)) = store(&spool, "1.2.3.4.5", &whole).await else { panic!() };
-    drop(spool);
+    let instance = store_new(&spool, "1.2.3.4.5", &whole).await;
+    close(spool, dir.path());
 
     let file = std::fs::File::options().write(true).open(&instance.path).unwrap();
     file.set_len(file.metadata().unwrap().len() - 2).unwrap();
-    let (_, left) = open(dir.path());
+    let (spool, left) = open(dir.path());
     assert!(left.is_empty());
-    assert!(dir.path().join("quarantine/1.2.3.4.5.dcm").is_file());
+    assert!(dir.path().join("quarantine").join(instance.path.file_name().unwrap()).is_file());
+    assert_eq!(spool.ledger().at_work(9).unwrap()[0].state, "failed");
+    assert_eq!(store_new(&spool, "1.2.3.4.5", &whole).await, instance, "sent again, it counts");
+    assert_eq!(spool.ledger().waiting().unwrap().len(), 1);
 }
 
 #[tokio::test]
 async fn a_full_disk_refuses_and_a_second_process_too() {
     let dir = tempfile::tempdir().unwrap();
-    let (spool, _) = Spool::open(dir.path(), &config::Spool { min_free_mib: u64::MAX }).unwrap();
-    assert!(matches!(spool.receive(arrival("1.2")).await, Err(SpoolError::OutOfSpace { .. })));
-    let second = Spool::open(dir.path(), &config::Spool { min_free_mib: 0 });
+    let full = config::Spool { min_free_mib: u64::MAX, ..settings() };
+    let (spool, _) = Spool::open(dir.path(), &full).unwrap();
+    assert!(matches!(spool.receive(announced("1.2")).await, Err(SpoolError::OutOfSpace { .. })));
+    let second = Spool::open(dir.path(), &settings());
     assert!(matches!(second, Err(SpoolError::InUse { .. })));
 }
 
 #[tokio::test]
-async fn failed_studies_and_unreadable_files_are_kept() {
+async fn files_without_a_record_are_adopted_and_what_cannot_be_is_set_aside() {
     let dir = tempfile::tempdir().unwrap();
     let (spool, _) = open(dir.path());
-    let Ok(Stored::New(instance)) = store(&spool, "1.2.3.4.5", &data_set("1.2.3.4.5", "a")).await else { panic!() };
-    spool
-        .fail(&Study { uid: instance.study.clone(), patient: instance.patient, instances: vec![instance] })
-        .await
-        .unwrap();
-    assert!(dir.path().join("failed/1.2.3/1.2.3.4.5.dcm").is_file());
-    drop(spool);
-
-    std::fs::create_dir_all(dir.path().join("studies/9.8/stray")).unwrap();
-    std::fs::create_dir(dir.path().join("studies/9.9")).unwrap();
-    std::fs::write(dir.path().join("studies/9.9/9.9.1.dcm"), "scrap").unwrap();
+    let instance = store_new(&spool, "1.2.3.4.5", &data_set("1.2.3.4.5", "a")).await;
+    close(spool, dir.path());
+    for entry in std::fs::read_dir(dir.path()).unwrap().flatten() {
+        if entry.file_name().to_string_lossy().starts_with("ledger.db") {
+            std::fs::remove_file(entry.path()).unwrap();
+        }
+    }
+    let images = dir.path().join("images");
+    std::fs::create_dir(images.join("stray")).unwrap();
+    std::fs::write(images.join("1.2.3-0123.dcm"), "scrap").unwrap();
+    std::fs::copy(&instance.path, images.join("1.2.3.4.5-0123.dcm")).unwrap();
+    std::fs::write(images.join("notes.txt"), "scrap").unwrap();
     std::fs::write(dir.path().join("incoming/4.part"), "scrap").unwrap();
-    let (_, left) = open(dir.path());
+    std::fs::write(dir.path().join("outbox/2.25.9.dcm"), "scrap").unwrap();
+
+    let (spool, left) = open(dir.path());
+    assert_eq!(left.iter().map(|waiting| &waiting.instance).collect::<Vec<_>>(), [&instance]);
+    let detail = spool.ledger().details(&instance.study).unwrap().remove(0);
+    assert_eq!(detail.images[0].calling, "PACS");
+    let mut aside: Vec<_> =
+        std::fs::read_dir(dir.path().join("quarantine")).unwrap().flatten().map(|e| e.file_name()).collect();
+    aside.sort();
+    assert_eq!(aside, ["1.2.3-0123.dcm", "1.2.3.4.5-0123.dcm", "2.25.9.dcm", "notes.txt"]);
+    assert!(images.join("stray").is_dir());
+    assert_eq!((files(&images), files(&dir.path().join("incoming"))), (2, 0));
+}
+
+#[tokio::test]
+async fn an_image_whose_file_is_gone_is_told_of() {
+    let dir = tempfile::tempdir().unwrap();
+    let (spool, _) = open(dir.path());
+    let instance = store_new(&spool, "1.2.3.4.5", &data_set("1.2.3.4.5", "a")).await;
+    close(spool, dir.path());
+    std::fs::remove_file(&instance.path).unwrap();
+    let (spool, left) = open(dir.path());
     assert!(left.is_empty());
-    assert!(dir.path().join("quarantine/9.9.1.dcm").is_file());
-    assert!(dir.path().join("studies/9.8/stray").is_dir());
-    assert_eq!((files(&dir.path().join("studies")), files(&dir.path().join("incoming"))), (1, 0));
+    let line = spool.ledger().at_work(9).unwrap().remove(0);
+    assert_eq!((line.state.as_str(), line.reason.as_deref()), ("failed", Some("its file is gone from images/")));
+}
+
+#[tokio::test]
+async fn a_reported_image_leaves_its_header_and_in_time_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (spool, _) = open(dir.path());
+    let mut bytes = data_set("1.2.3.4.5", "a");
+    bytes.extend([0xE0, 0x7F, 0x10, 0, 8, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8]);
+    let instance = store_new(&spool, "1.2.3.4.5", &bytes).await;
+    let now = SystemTime::now();
+    assert_eq!(spool.tidy(&keeping(), now).unwrap(), Freed::default(), "it awaits its report");
+    conclude(&spool, &instance, now);
+    let later = Keeping { finished: Duration::from_secs(3600), ..keeping() };
+    assert_eq!(spool.tidy(&later, now).unwrap(), Freed::default(), "its hour has not come");
+    assert_eq!(spool.tidy(&keeping(), now).unwrap().files, 1);
+    let header = dir.path().join("headers").join(instance.path.file_name().unwrap());
+    assert_eq!(crate::instance::Header::open(&header).unwrap().text(tags::SERIES_DESCRIPTION).as_deref(), Some("a"));
+    assert!(!instance.path.exists() && Instance::open(&header).is_ok());
+    close(spool, dir.path());
+
+    let (spool, left) = open(dir.path());
+    assert!(left.is_empty());
+    assert_eq!(store(&spool, "1.2.3.4.5", &bytes).await.unwrap(), Stored::Same(instance));
+    assert_eq!(spool.tidy(&keeping(), now + keeping().headers * 2).unwrap().files, 1);
+    assert!(!header.exists());
+}
+
+#[tokio::test]
+async fn too_much_that_is_kept_goes_before_its_time_and_what_waits_never() {
+    let dir = tempfile::tempdir().unwrap();
+    let (spool, _) = open(dir.path());
+    let keeping = Keeping { finished: Duration::from_secs(1 << 30), most_mib: 1, ..keeping() };
+    let mut stored = Vec::new();
+    for number in 1..=5 {
+        let uid = format!("1.2.3.4.{number}");
+        let mut bytes = data_set(&uid, "a");
+        bytes.extend([0xE0, 0x7F, 0x10, 0, 0, 0, 8, 0]);
+        bytes.extend(vec![0; 512 * 1024]);
+        stored.push(store_new(&spool, &uid, &bytes).await);
+    }
+    for (instance, age) in stored.iter().zip([400, 300, 200, 100]) {
+        conclude(&spool, instance, SystemTime::now() - Duration::from_secs(age));
+    }
+    assert_eq!(spool.tidy(&keeping, SystemTime::now()).unwrap().files, 3);
+    let here: Vec<bool> = stored.iter().map(|instance| instance.path.exists()).collect();
+    assert_eq!(here, [false, false, false, true, true], "the oldest went; the last awaits its report");
 }

@@ -45,7 +45,8 @@ impl Station {
 
     pub async fn with_queue(places: usize, change: impl FnOnce(&mut config::Scp), min_free_mib: u64) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let (spool, left) = Spool::open(directory.path(), &config::Spool { min_free_mib }).unwrap();
+        let settings = config::Spool { min_free_mib, ..config::Spool::default() };
+        let (spool, left) = Spool::open(directory.path(), &settings).unwrap();
         assert!(left.is_empty());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();

@@ -20,6 +20,7 @@ mod identity;
 mod unknown;
 
 pub use fault::{Fault, WalkError};
+pub use identity::Outline;
 pub(super) use unknown::Defined;
 
 use bytes::{Bytes, Inflated};
@@ -34,26 +35,30 @@ const MOST_ELEMENTS: u32 = 250_000;
 const UNDEFINED: u32 = u32::MAX;
 const BUFFER_BYTES: usize = 16 * 1024;
 
+/// What a walk found.
+#[derive(Debug)]
+pub struct Walked {
+    /// What the data set says of itself, as far as it is sound.
+    pub outline: Outline,
+    /// The elements of VR UN and undefined length, as far as it is sound.
+    pub(super) unknown: Vec<Unknown>,
+    /// Whether it is sound to its last byte.
+    pub soundness: Result<(), WalkError>,
+}
+
 /// Walks over the data set of a file. A deflated one may inflate to `largest_inflated` bytes.
-pub fn walk(path: &Path, largest_inflated: u64) -> Result<(), WalkError> {
-    over(path, largest_inflated)?.0
-}
-
-/// The elements of VR UN and undefined length in the data set of a file, as far as it is sound.
-pub(super) fn unknown(path: &Path, largest_inflated: u64) -> Result<Vec<Unknown>, ReadError> {
-    Ok(over(path, largest_inflated)?.1)
-}
-
-fn over(path: &Path, largest_inflated: u64) -> Result<(Result<(), WalkError>, Vec<Unknown>), ReadError> {
+pub fn walk(path: &Path, largest_inflated: u64) -> Result<Walked, ReadError> {
     let file = File::open(path).map_err(ReadError::Io)?;
     let size = file.metadata().map_err(ReadError::Io)?.len();
     let mut file = BufReader::with_capacity(BUFFER_BYTES, file);
     let transfer_syntax = super::transfer_syntax(&mut file).map_err(|error| super::not_dicom(&error))?;
     let at = file.stream_position().map_err(ReadError::Io)?;
-    Ok(match transfer_syntax == DEFLATED {
+    let mut walked = match transfer_syntax == DEFLATED {
         true => Walk::new(Inflated::new(file, largest_inflated), 0, u64::MAX, Encoding::ExplicitLittle).run(),
         false => Walk::new(file, at, size, Encoding::of(&transfer_syntax)).run(),
-    })
+    };
+    walked.outline.transfer_syntax = transfer_syntax;
+    Ok(walked)
 }
 
 /// What an open container has in it next.
@@ -94,7 +99,7 @@ struct Walk<B> {
     at: u64,
     end: u64,
     open: Vec<Container>,
-    identified: Vec<Tag>,
+    outline: Outline,
     unknown: Vec<Unknown>,
     elements: u32,
     /// The element or item in hand: where it begins, and its tag once that is read.
@@ -104,12 +109,13 @@ struct Walk<B> {
 
 impl<B: Bytes> Walk<B> {
     fn new(bytes: B, at: u64, end: u64, encoding: Encoding) -> Self {
-        let (open, identified) = (Vec::with_capacity(2 * DEEPEST + 1), Vec::with_capacity(IDENTITY.len()));
-        Self { bytes, encoding, at, end, open, identified, unknown: Vec::new(), elements: 0, start: at, tag: None }
+        let (open, outline) = (Vec::with_capacity(2 * DEEPEST + 1), Outline::default());
+        Self { bytes, encoding, at, end, open, outline, unknown: Vec::new(), elements: 0, start: at, tag: None }
     }
 
-    fn run(mut self) -> (Result<(), WalkError>, Vec<Unknown>) {
-        (self.take_steps(), self.unknown)
+    fn run(mut self) -> Walked {
+        let soundness = self.take_steps();
+        Walked { outline: self.outline, unknown: self.unknown, soundness }
     }
 
     fn take_steps(&mut self) -> Result<(), WalkError> {
@@ -165,6 +171,9 @@ impl<B: Bytes> Walk<B> {
     fn element(&mut self, tag: Tag) -> Result<(), WalkError> {
         self.tag = Some(tag);
         self.count()?;
+        if self.open.is_empty() && tag == tags::PIXEL_DATA {
+            self.outline.pixel_data.get_or_insert(self.start);
+        }
         if tag.group() == ITEMS {
             return self.item_end(tag);
         }
@@ -178,7 +187,7 @@ impl<B: Bytes> Walk<B> {
             _ if self.open.is_empty() && tag == tags::PIXEL_DATA => self.skip(length),
             _ if length % encoding::unit(vr) != 0 => Err(self.fault(Fault::NotMultiple)),
             _ if self.open.is_empty() && IDENTITY.contains(&tag) => self.identity(tag, length),
-            _ => self.skip(length),
+            _ => self.asked_for(tag, length).unwrap_or_else(|| self.skip(length)),
         }
     }
 

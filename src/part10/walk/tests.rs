@@ -49,9 +49,14 @@ fn fragments(items: &[Vec<u8>]) -> Vec<u8> {
     long(0x7FE0_0010, b"OB", UNDEFINED, &items.concat())
 }
 
+/// Whether a file's data set is sound.
+fn sound(path: &Path, largest_inflated: u64) -> Result<(), WalkError> {
+    walk(path, largest_inflated)?.soundness
+}
+
 fn walked(encoding: Encoding, bytes: &[u8]) -> Result<(), Fault> {
     let size = u64::try_from(bytes.len()).unwrap();
-    match Walk::new(BufReader::new(Cursor::new(bytes)), 0, size, encoding).run().0 {
+    match Walk::new(BufReader::new(Cursor::new(bytes)), 0, size, encoding).run().soundness {
         Ok(()) => Ok(()),
         Err(WalkError::Malformed { fault, .. }) => Err(fault),
         Err(WalkError::File(error)) => panic!("{error}"),
@@ -105,8 +110,8 @@ fn a_sound_data_set_passes_in_every_encoding() {
     assert_eq!(walked(Encoding::ImplicitLittle, &implicit_one), Ok(()));
     let big = [&[0, 8, 0, 0x60][..], b"CS", &[0, 2], b"CR", &[0, 0x28, 0, 0x10], b"US", &[0, 2, 1, 0]].concat();
     assert_eq!(walked(Encoding::ExplicitBig, &big), Ok(()));
-    assert!(walk(file(DEFLATED, &deflated(&small())).path(), 1 << 20).is_ok());
-    assert!(walk(file(EXPLICIT_LITTLE_ENDIAN, &small()).path(), 0).is_ok());
+    assert!(sound(file(DEFLATED, &deflated(&small())).path(), 1 << 20).is_ok());
+    assert!(sound(file(EXPLICIT_LITTLE_ENDIAN, &small()).path(), 0).is_ok());
 }
 
 #[test]
@@ -187,7 +192,7 @@ fn a_data_set_that_ends_too_early_does_not_pass() {
     }
     let cut = deflated(&long(0x7FE0_0010, b"OW", 4000, &(0..4000).map(|n| (n * n % 251) as u8).collect::<Vec<_>>()));
     let cut = file(DEFLATED, cut.get(..cut.len() / 2).unwrap());
-    assert!(matches!(walk(cut.path(), 1 << 20), Err(WalkError::Malformed { fault: Fault::Cut, .. })));
+    assert!(matches!(sound(cut.path(), 1 << 20), Err(WalkError::Malformed { fault: Fault::Cut, .. })));
 }
 
 #[test]
@@ -239,8 +244,8 @@ fn depth_and_number_are_bounded() {
     assert_eq!(explicit(&element.repeat(MOST_ELEMENTS as usize)), Ok(()));
     assert_eq!(explicit(&element.repeat(MOST_ELEMENTS as usize + 1)), Err(Fault::TooMany));
     let bomb = deflated(&long(0x7FE0_0010, b"OW", 1 << 20, &vec![0; 1 << 20]));
-    assert!(walk(file(DEFLATED, &bomb).path(), 2 << 20).is_ok());
-    assert!(matches!(walk(file(DEFLATED, &bomb).path(), 1 << 19), Err(WalkError::File(ReadError::NotDicom(_)))));
+    assert!(sound(file(DEFLATED, &bomb).path(), 2 << 20).is_ok());
+    assert!(matches!(sound(file(DEFLATED, &bomb).path(), 1 << 19), Err(WalkError::File(ReadError::NotDicom(_)))));
 }
 
 #[test]
@@ -261,17 +266,17 @@ fn an_object_is_identified_once() {
 #[test]
 fn a_fault_says_where_and_no_value() {
     let data_set = [short(0x0010_0010, b"PN", b"Secret"), short(0x0028_0010, b"US", b"abc")].concat();
-    let message = walk(file(EXPLICIT_LITTLE_ENDIAN, &data_set).path(), 0).unwrap_err().to_string();
+    let message = sound(file(EXPLICIT_LITTLE_ENDIAN, &data_set).path(), 0).unwrap_err().to_string();
     assert_eq!(message, "a length that its VR cannot have, at byte 174, element (0028,0010)");
     let twice = short(0x0002_0010, b"UI", b"1.2.840.10008.1.2\0");
-    let message = walk(file(EXPLICIT_LITTLE_ENDIAN, &twice).path(), 0).unwrap_err().to_string();
+    let message = sound(file(EXPLICIT_LITTLE_ENDIAN, &twice).path(), 0).unwrap_err().to_string();
     assert!(message.contains("more than one transfer syntax"), "{message}");
 }
 
 /// What passes is read by the parser, to its end and without a panic.
 fn passes_or_errs(transfer_syntax: &str, data_set: &[u8]) {
     let file = file(transfer_syntax, data_set);
-    if walk(file.path(), 1 << 20).is_ok() {
+    if sound(file.path(), 1 << 20).is_ok() {
         for (extent, values) in [(Extent::Header, Values::Octets), (Extent::PixelData, Values::Decoded)] {
             let _ = read(file.path(), extent, values, 1 << 20);
         }
@@ -311,3 +316,24 @@ fn every_truncation_inside_an_element_is_an_error() {
 
 const IMPLICIT: &str = crate::part10::IMPLICIT_LITTLE_ENDIAN;
 const BIG: &str = crate::part10::EXPLICIT_BIG_ENDIAN;
+
+#[test]
+fn the_outline_says_whose_it_is_how_urgent_and_where_its_pixels_begin() {
+    let request = [item(UNDEFINED, &short(0x0040_1003, b"SH", b"STAT")), item_end()].concat();
+    let elements = [
+        short(0x0008_0018, b"UI", b"1.2.3\0"),
+        short(0x0010_0020, b"LO", b" P-1  "),
+        long(0x0040_0275, b"SQ", UNDEFINED, &[request, sequence_end()].concat()),
+    ]
+    .concat();
+    let data_set = [&elements[..], &long(0x7FE0_0010, b"OW", 4, &[1, 2, 3, 4])].concat();
+    let file = file(EXPLICIT_LITTLE_ENDIAN, &data_set);
+    let outline = walk(file.path(), 0).unwrap().outline;
+    assert_eq!(outline.uid(tags::SOP_INSTANCE_UID), Some("1.2.3"));
+    assert_eq!(outline.uid(tags::STUDY_INSTANCE_UID), None);
+    assert_eq!(outline.patient_id.as_deref(), Some(&b"P-1"[..]));
+    assert_eq!(outline.issuer_of_patient_id, None);
+    assert_eq!(outline.requested_procedure_priority.as_deref(), Some(&b"STAT"[..]));
+    let size = std::fs::metadata(file.path()).unwrap().len();
+    assert_eq!(outline.pixel_data, Some(size - 16));
+}

@@ -8,18 +8,21 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinSet, spawn_blocking};
 
+mod deliver;
+mod keep;
+
 use crate::assemble::Assembler;
 use crate::config::{self, Config, ContentQualification};
 use crate::delivery::{self, Delivery, OutboxError};
 use crate::inference::Inference;
+use crate::ledger::Waiting;
 use crate::model::{Model, ModelError, Qualification};
 use crate::pipeline::line::Line;
 use crate::pipeline::{Examiner, Pipeline};
 use crate::resource;
 use crate::scp;
-use crate::spool::{Spool, SpoolError};
+use crate::spool::{Keeping, Spool, SpoolError};
 use crate::sr::{Device, Installation};
-use crate::stop::stopped;
 
 /// Arrived instances that wait to be assembled.
 const ARRIVALS: usize = 1024;
@@ -104,18 +107,21 @@ impl Daemon {
     pub async fn start(config: &Config) -> Result<Self, StartError> {
         let (listener, address) = listen(config).await?;
         let inference = start_model(config).await?;
-        let (spool, recovered) = Spool::open(&config.state.resolved(), &config.spool)?;
-        let delivery = open_delivery(config)?;
+        let (spool, left) = open_spool(config).await?;
+        let delivery = open_delivery(config, &spool)?;
         let (pipeline, pipelines) = watch::channel(assemble_pipeline(config, inference, &spool, &delivery));
         let (scp, scp_settings) = watch::channel(config.scp.clone());
         let (stop, stopped) = watch::channel(false);
         let (arrivals, arrived) = mpsc::channel(ARRIVALS);
         let (deliveries, next_delivery) = mpsc::unbounded_channel();
-        let line = Line::new(pipelines, Assembler::new(&config.study), recovered);
+        let routine_wait = Duration::from_secs(config.study.routine_wait_seconds);
+        let keep = keep::run(spool.clone(), Keeping::from(&config.spool), pipelines.clone(), stopped.clone());
+        let line = Line::new(pipelines, Assembler::new(&config.study), routine_wait, left);
         let serve = scp::serve(listener, scp_settings, spool.clone(), arrivals, Arc::default(), stopped.clone());
         let mut stations = JoinSet::new();
         stations.spawn(named("line", line.run(arrived, stopped.clone())));
-        stations.spawn(named("delivery", deliver(delivery, next_delivery, stopped)));
+        stations.spawn(named("delivery", deliver::run(delivery, next_delivery, stopped)));
+        stations.spawn(named("housekeeping", keep));
         stations.spawn(named("scp", serve));
         tracing::info!(%address, ae_title = %config.scp.ae_title, destinations = config.destination.len(), "listening");
         Ok(Self { address, config: config.clone(), spool, pipeline, scp, delivery: deliveries, stop, stations })
@@ -130,7 +136,7 @@ impl Daemon {
     /// error everything stays as it was. What is fixed at start is named in the log and needs a restart.
     pub async fn reload(&mut self, config: &Config) -> Result<(), StartError> {
         let inference = start_model(config).await?;
-        let delivery = open_delivery(&Config { state: self.config.state.clone(), ..config.clone() })?;
+        let delivery = open_delivery(&Config { state: self.config.state.clone(), ..config.clone() }, &self.spool)?;
         self.pipeline.send_replace(assemble_pipeline(config, inference, &self.spool, &delivery));
         self.scp.send_replace(config.scp.clone());
         // It is only closed when the service stops, and then nobody reloads.
@@ -166,13 +172,20 @@ async fn start_model(config: &Config) -> Result<Inference, StartError> {
     load.await.unwrap_or_else(|_| Err(std::io::Error::other("the model's loader panicked").into()))
 }
 
-fn open_delivery(config: &Config) -> Result<Delivery, OutboxError> {
-    Delivery::open(delivery::Settings {
+async fn open_spool(config: &Config) -> Result<(Spool, Vec<Waiting>), StartError> {
+    let (state, settings) = (config.state.resolved(), config.spool.clone());
+    let open = spawn_blocking(move || Ok(Spool::open(&state, &settings)?));
+    open.await.unwrap_or_else(|_| Err(std::io::Error::other("the spool's recovery panicked").into()))
+}
+
+fn open_delivery(config: &Config, spool: &Spool) -> Result<Delivery, OutboxError> {
+    let settings = delivery::Settings {
         destinations: config.destination.clone(),
         delivery: config.delivery.clone(),
         calling: config.scp.ae_title.clone(),
         state: config.state.resolved(),
-    })
+    };
+    Delivery::open(settings, spool.ledger())
 }
 
 fn assemble_pipeline(config: &Config, inference: Inference, spool: &Spool, delivery: &Delivery) -> Pipeline {
@@ -180,30 +193,8 @@ fn assemble_pipeline(config: &Config, inference: Inference, spool: &Spool, deliv
         examiner: Examiner::new(config.select.clone(), inference),
         device: Arc::new(Device::new(&config.report, &config.scp.ae_title, &Installation::of_this_machine())),
         not_analysed: config.report.not_analysed,
-        spool: spool.clone(),
+        ledger: spool.ledger().clone(),
         delivery: delivery.clone(),
-    }
-}
-
-/// Delivers until `stop` turns true. Each further delivery takes over from the one before, once that one's couriers
-/// have put down what they carry: no two couriers ever share a queue.
-async fn deliver(first: Delivery, mut next: mpsc::UnboundedReceiver<Delivery>, mut stop: watch::Receiver<bool>) {
-    let mut delivery = first;
-    loop {
-        let (leave, left) = watch::channel(false);
-        let couriers = tokio::spawn(async move { delivery.run(left).await });
-        let successor = tokio::select! {
-            successor = next.recv() => successor,
-            () = stopped(&mut stop) => None,
-        };
-        let _ = leave.send(true);
-        if couriers.await.is_err() {
-            tracing::error!("delivery ended in an internal error; please report it");
-        }
-        match successor {
-            Some(successor) => delivery = successor,
-            None => return,
-        }
     }
 }
 

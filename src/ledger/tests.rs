@@ -1,0 +1,245 @@
+//! The ledger's promises, on a real database.
+
+use std::time::{Duration, SystemTime};
+
+use super::*;
+use crate::finding::{Outcome, Probability, Reason, SopReference};
+use crate::instance::{Instance, PatientKey, Study, Urgency};
+
+const CT: &str = "1.2.840.10008.5.1.4.1.1.2";
+
+fn second(n: u64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(1_800_000_000 + n)
+}
+
+fn digest(content: &str) -> Digest {
+    blake3::hash(content.as_bytes()).into()
+}
+
+fn arrival(directory: &Path, study: &str, sop: &str, content: &str) -> Arrival {
+    let digest = digest(content);
+    let instance = Instance {
+        study: study.parse().unwrap(),
+        series: "1.9".parse().unwrap(),
+        sop_class: CT.parse().unwrap(),
+        sop_instance: sop.parse().unwrap(),
+        patient: PatientKey::new(Some(b"P1"), None),
+        transfer_syntax: "1.2.840.10008.1.2".parse().unwrap(),
+        path: directory.join(format!("images/{sop}-{digest}.dcm")),
+    };
+    Arrival {
+        instance,
+        digest,
+        bytes: 10,
+        calling: "PACS".parse().unwrap(),
+        received: second(0),
+        urgency: Urgency::Routine,
+        disposal: Disposal::Report,
+    }
+}
+
+fn study(arrivals: &[&Arrival]) -> Study {
+    let instances: Vec<Instance> = arrivals.iter().map(|arrival| arrival.instance.clone()).collect();
+    Study { uid: instances[0].study.clone(), patient: instances[0].patient, instances }
+}
+
+fn report(directory: &Path, uid: &str) -> NewReport {
+    NewReport {
+        reference: SopReference {
+            series: "2.25.1".parse().unwrap(),
+            sop_class: "1.2.840.10008.5.1.4.1.1.88.33".parse().unwrap(),
+            sop_instance: uid.parse().unwrap(),
+        },
+        headline: "AI: nothing flagged".into(),
+        file: directory.join(format!("outbox/{uid}.dcm")),
+        bytes: 5,
+        destinations: vec!["pacs".into(), "archive".into()],
+    }
+}
+
+fn conclude(ledger: &Ledger, study: &Study, report: Option<NewReport>, at: SystemTime) {
+    let outcome = Some(Outcome::Analysed(Probability::try_from(0.25).unwrap()));
+    let outcomes = study.instances.iter().map(|_| outcome).collect();
+    ledger.conclude(&Conclusion { study, outcomes, algorithm: "m 1".into(), report, at }).unwrap();
+}
+
+#[test]
+fn an_instance_is_known_by_its_content_and_waits_until_its_study_is_concluded() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(dir.path()).unwrap();
+    let first = arrival(dir.path(), "1.1", "2.1", "a");
+    let (uid, patient) = (first.instance.study.clone(), first.instance.patient);
+    assert_eq!(ledger.known(&first.instance.sop_instance, &first.digest).unwrap(), Known::New);
+    ledger.record(std::slice::from_ref(&first)).unwrap();
+    assert_eq!(ledger.known(&first.instance.sop_instance, &first.digest).unwrap(), Known::Same);
+    assert_eq!(ledger.known(&first.instance.sop_instance, &digest("b")).unwrap(), Known::Other(1));
+    drop(ledger);
+
+    let ledger = Ledger::open(dir.path()).unwrap();
+    let waiting: Vec<Instance> = ledger.waiting().unwrap().into_iter().map(|waiting| waiting.instance).collect();
+    assert_eq!(waiting, std::slice::from_ref(&first.instance));
+    conclude(&ledger, &study(&[&first]), Some(report(dir.path(), "2.25.7")), second(1));
+    assert!(ledger.waiting().unwrap().is_empty());
+    let dossier = ledger.dossier(&uid, patient).unwrap().unwrap();
+    assert!(dossier.waiting.is_empty());
+    assert_eq!(dossier.last_report.unwrap().sop_instance.as_str(), "2.25.7");
+    let covered = &dossier.covered[0];
+    assert_eq!(covered.outcome, Some(Outcome::Analysed(Probability::try_from(0.25).unwrap())));
+    assert_eq!((covered.whole, covered.algorithm.as_deref()), (true, Some("m 1")));
+}
+
+#[test]
+fn outcomes_come_back_as_they_were_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(dir.path()).unwrap();
+    let arrivals = ["2.1", "2.2", "2.3"].map(|sop| arrival(dir.path(), "1.1", sop, sop));
+    ledger.record(&arrivals).unwrap();
+    let study = study(&arrivals.each_ref());
+    let said = [
+        Some(Outcome::Analysed(Probability::try_from(0.123_456_789_012_345_6).unwrap())),
+        Some(Outcome::NotAnalysed(Reason::LateralView)),
+        None,
+    ];
+    let conclusion =
+        Conclusion { study: &study, outcomes: said.to_vec(), algorithm: "m 1".into(), report: None, at: second(1) };
+    ledger.conclude(&conclusion).unwrap();
+    let dossier = ledger.dossier(&study.uid, study.patient).unwrap().unwrap();
+    let read: Vec<_> = dossier.covered.iter().map(|covered| covered.outcome).collect();
+    assert_eq!(read, said);
+}
+
+#[test]
+fn an_instance_that_came_in_the_meantime_keeps_its_study_open() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(dir.path()).unwrap();
+    let (first, late) = (arrival(dir.path(), "1.1", "2.1", "a"), arrival(dir.path(), "1.1", "2.2", "b"));
+    ledger.record(&[first.clone(), late.clone()]).unwrap();
+    conclude(&ledger, &study(&[&first]), None, second(1));
+    assert_eq!(ledger.at_work(9).unwrap()[0].state, "open");
+    conclude(&ledger, &study(&[&first, &late]), None, second(2));
+    assert!(ledger.at_work(9).unwrap().is_empty());
+    assert_eq!(ledger.latest(9).unwrap()[0].state, "closed");
+}
+
+#[test]
+fn each_destination_has_a_queue_of_its_own_urgent_first_then_in_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(dir.path()).unwrap();
+    for (number, urgency) in [(1, Urgency::Routine), (2, Urgency::Routine), (3, Urgency::Urgent)] {
+        let (sop, uid) = (format!("2.{number}"), format!("2.25.{number}"));
+        let one = Arrival { urgency, ..arrival(dir.path(), &format!("1.{number}"), &sop, &sop) };
+        ledger.record(std::slice::from_ref(&one)).unwrap();
+        conclude(&ledger, &study(&[&one]), Some(report(dir.path(), &uid)), second(number));
+    }
+    let uids = |destination| -> Vec<String> {
+        let due = ledger.due(destination, second(10), 9).unwrap();
+        due.iter().map(|pending| pending.report.sop_instance.to_string()).collect()
+    };
+    assert_eq!(uids("pacs"), ["2.25.3", "2.25.1", "2.25.2"]);
+    let due = ledger.due("pacs", second(10), 9).unwrap();
+    ledger.delivered(&due[0], "pacs", "ok", second(11)).unwrap();
+    ledger.postpone(&due[1], "pacs", "busy", second(20)).unwrap();
+    ledger.give_up(&due[2], "pacs", "refused", second(11)).unwrap();
+    assert_eq!((uids("pacs").len(), uids("archive").len()), (0, 3));
+    assert_eq!(ledger.next_due("pacs").unwrap(), Some(second(20)));
+    let later = ledger.due("pacs", second(20), 9).unwrap();
+    assert_eq!((later[0].attempts, later[0].report.sop_instance.as_str()), (1, "2.25.1"));
+    assert_eq!(ledger.orphaned(&["pacs"]).unwrap(), [("archive".to_owned(), 3)]);
+}
+
+#[test]
+fn a_report_that_was_made_is_not_queued_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(dir.path()).unwrap();
+    let one = arrival(dir.path(), "1.1", "2.1", "a");
+    ledger.record(std::slice::from_ref(&one)).unwrap();
+    for _ in 0..2 {
+        conclude(&ledger, &study(&[&one]), Some(report(dir.path(), "2.25.7")), second(1));
+    }
+    assert_eq!(ledger.due("pacs", second(2), 9).unwrap().len(), 1);
+    assert!(ledger.has_report(&"2.25.7".parse().unwrap()).unwrap());
+}
+
+#[test]
+fn what_failed_can_be_tried_again_or_discarded() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(dir.path()).unwrap();
+    let one = arrival(dir.path(), "1.1", "2.1", "a");
+    let uid = one.instance.study.clone();
+    ledger.record(std::slice::from_ref(&one)).unwrap();
+    ledger.fail(&study(&[&one]), "the report could not be written", second(1)).unwrap();
+    let line = ledger.at_work(9).unwrap().remove(0);
+    assert_eq!((line.state.as_str(), line.reason.as_deref()), ("failed", Some("the report could not be written")));
+    assert!(ledger.revived().unwrap().is_empty());
+
+    assert_eq!(ledger.retry(&uid, second(2)).unwrap(), (1, 0));
+    assert_eq!((ledger.revived().unwrap().len(), ledger.revived().unwrap().len()), (1, 0));
+    assert!(ledger.still_waits(&one.instance).unwrap());
+    assert_eq!(ledger.discard(&uid, "a test", second(3)).unwrap(), (1, 0));
+    assert!(!ledger.still_waits(&one.instance).unwrap());
+    let detail = ledger.details(&uid).unwrap().remove(0);
+    assert_eq!((detail.line.state.as_str(), detail.line.reason.as_deref()), ("discarded", Some("a test")));
+    assert_eq!(ledger.known(&one.instance.sop_instance, &one.digest).unwrap(), Known::New);
+    assert_eq!(ledger.uncovered_before(second(0), 9).unwrap().len(), 1);
+}
+
+#[test]
+fn images_may_go_once_every_report_has_arrived_everywhere() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(dir.path()).unwrap();
+    let one = arrival(dir.path(), "1.1", "2.1", "a");
+    ledger.record(std::slice::from_ref(&one)).unwrap();
+    assert!(ledger.covered(9).unwrap().is_empty());
+    conclude(&ledger, &study(&[&one]), Some(report(dir.path(), "2.25.7")), second(1));
+    assert!(ledger.covered_before(second(100), 9).unwrap().is_empty());
+    for destination in ["pacs", "archive"] {
+        let due = ledger.due(destination, second(2), 9).unwrap();
+        ledger.delivered(&due[0], destination, "ok", second(50)).unwrap();
+    }
+    assert!(ledger.covered_before(second(49), 9).unwrap().is_empty());
+    let done = ledger.covered_before(second(50), 9).unwrap();
+    assert_eq!((done.len(), ledger.kept_bytes().unwrap()), (1, 10));
+    let header = dir.path().join("headers/2.1.dcm");
+    ledger.let_go(&[(done[0].clone(), Some(header.clone()))]).unwrap();
+    assert_eq!(ledger.kept_bytes().unwrap(), 0);
+    let dossier = ledger.dossier(&one.instance.study, one.instance.patient).unwrap().unwrap();
+    assert_eq!((dossier.covered[0].whole, &dossier.covered[0].instance.path), (false, &header));
+    let reports = ledger.reports_before(second(50), second(0), 9).unwrap();
+    ledger.let_go(&[(reports[0].clone(), None)]).unwrap();
+    assert_eq!(ledger.forget_before(second(100), 9).unwrap(), 0, "its header is still there");
+    let headers = ledger.headers_before(second(100), 9).unwrap();
+    ledger.let_go(&[(headers[0].clone(), None)]).unwrap();
+    assert_eq!(ledger.forget_before(second(100), 9).unwrap(), 1);
+    assert_eq!(ledger.known(&one.instance.sop_instance, &one.digest).unwrap(), Known::New);
+}
+
+#[test]
+fn a_later_schema_is_refused_and_a_damaged_ledger_begun_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(NAME);
+    drop(Ledger::open(dir.path()).unwrap());
+    let connection = Connection::open(&path).unwrap();
+    connection.pragma_update(None, "user_version", 99).unwrap();
+    drop(connection);
+    let message = Ledger::open(dir.path()).unwrap_err().to_string();
+    assert!(message.contains("schema 99") && message.contains("later version"), "{message}");
+
+    std::fs::write(&path, "no database at all, but long enough to be taken for one".repeat(100)).unwrap();
+    assert!(Ledger::open(dir.path()).unwrap().waiting().unwrap().is_empty());
+    let kept = std::fs::read_dir(dir.path()).unwrap().flatten();
+    assert!(kept.into_iter().any(|entry| entry.file_name().to_string_lossy().starts_with("ledger.db.damaged-")));
+}
+
+#[test]
+fn what_another_process_wrote_is_noticed() {
+    let dir = tempfile::tempdir().unwrap();
+    assert!(matches!(Ledger::beside(dir.path()), Err(LedgerError::Missing { .. })));
+    let ledger = Ledger::open(dir.path()).unwrap();
+    assert!(!ledger.changed_elsewhere().unwrap());
+    let one = arrival(dir.path(), "1.1", "2.1", "a");
+    ledger.record(std::slice::from_ref(&one)).unwrap();
+    assert!(!ledger.changed_elsewhere().unwrap());
+    Ledger::beside(dir.path()).unwrap().discard(&one.instance.study, "a test", second(1)).unwrap();
+    assert!(ledger.changed_elsewhere().unwrap());
+    assert!(!ledger.changed_elsewhere().unwrap());
+}

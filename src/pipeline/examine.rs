@@ -1,0 +1,198 @@
+//! Selection, decoding and classification: from a study to what is said of it.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use candle_core::Tensor;
+use chrono::Local;
+use tokio::task::spawn_blocking;
+
+use super::PipelineError;
+use crate::config::Select;
+use crate::finding::{Finding, ImageFinding, Outcome, Reason, SopReference};
+use crate::inference::{Inference, InferenceError};
+use crate::instance::{Header, HeaderError, Instance, Study};
+use crate::model::Input;
+use crate::pixels::{self, Bounds, PixelError};
+use crate::select::{self, Candidate, Selection, Verdict};
+use crate::sr::{self, Device, Report, Source, SrError};
+
+/// What is known of images before their study is examined, by file.
+pub type Foreknowledge = HashMap<PathBuf, Foreseen>;
+
+/// What was said of an image earlier.
+#[derive(Debug, Clone)]
+pub struct Foreseen {
+    /// Score or reason.
+    pub outcome: Outcome,
+    /// Rule and values of the selection: one line, no patient data.
+    pub grounds: String,
+    /// Name, version and digest of the model that said so ([`Examiner::algorithm`]).
+    pub algorithm: String,
+}
+
+/// One image after the model, or after what kept it from the model.
+#[derive(Debug)]
+pub struct ExaminedImage {
+    /// The image.
+    pub instance: Instance,
+    /// Score or reason.
+    pub outcome: Outcome,
+    /// Rule and values of the selection, or the decoder's message: one line, no patient data.
+    pub grounds: String,
+}
+
+/// A study after the model.
+#[derive(Debug)]
+pub struct Examination {
+    /// What is said of it.
+    pub finding: Finding,
+    /// The images offered, in the order of `finding.images`.
+    pub images: Vec<ExaminedImage>,
+    /// Their headers, in the same order, for the report to copy from.
+    pub sources: Vec<Source>,
+    /// The study's other images.
+    pub others: Vec<(Instance, Verdict)>,
+    /// Objects of the study whose header cannot be read.
+    pub unreadable: Vec<(Instance, HeaderError)>,
+}
+
+impl Examination {
+    /// The report of this examination; `earlier` is the one that it follows, if any.
+    pub fn report(&self, device: &Device, earlier: Option<&SopReference>) -> Result<Report, SrError> {
+        sr::document(&self.finding, &self.sources, earlier, device, Local::now().fixed_offset())
+    }
+}
+
+/// Selection, decoding and classification: what the service and `auscult classify` share.
+#[derive(Clone)]
+pub struct Examiner {
+    select: Select,
+    inference: Inference,
+}
+
+impl Examiner {
+    /// An examiner with the administrator's selection rules.
+    pub fn new(select: Select, inference: Inference) -> Self {
+        Self { select, inference }
+    }
+
+    /// The model behind it.
+    pub fn inference(&self) -> &Inference {
+        &self.inference
+    }
+
+    /// Name, version and digest of the model behind it.
+    pub fn algorithm(&self) -> String {
+        let algorithm = self.inference.algorithm();
+        format!("{} {}", algorithm.name, algorithm.version_with_digest())
+    }
+
+    /// Examines one image of a study that is still arriving; `None` where the header says that it is none for the
+    /// model, or cannot be read.
+    pub async fn foresee(&self, instance: &Instance) -> Result<Option<Foreseen>, PipelineError> {
+        let (path, settings) = (instance.path.clone(), self.select.clone());
+        let judged = spawn_blocking(move || Header::open(&path).map(|header| select::judge(&header, &settings))).await;
+        let Ok(Ok(Verdict::Accepted(grounds))) = judged else { return Ok(None) };
+        let (outcome, grounds) = match self.classify(instance).await? {
+            Ok(outcome) => (outcome, grounds.to_string()),
+            Err((reason, message)) => (Outcome::NotAnalysed(reason), message),
+        };
+        Ok(Some(Foreseen { outcome, grounds, algorithm: self.algorithm() }))
+    }
+
+    /// Examines a study; of images in `known` it repeats what the same model said. `None` when the study holds no
+    /// image at all (reports, key objects, presentation states).
+    pub async fn examine(&self, study: &Study, known: &Foreknowledge) -> Result<Option<Examination>, PipelineError> {
+        let mut selection = self.select(study).await?;
+        let (mut images, mut sources) = (Vec::new(), Vec::new());
+        for candidate in selection.offered {
+            images.push(self.image(&candidate, known).await?);
+            sources.push(Source { reference: reference(&candidate.instance), header: candidate.header });
+        }
+        if images.is_empty() {
+            return match selection.unreadable.pop() {
+                Some((_, error)) => Err(error.into()),
+                None => Ok(None),
+            };
+        }
+        let finding = Finding {
+            study: study.uid.clone(),
+            images: images
+                .iter()
+                .map(|image| ImageFinding { image: reference(&image.instance), outcome: image.outcome })
+                .collect(),
+            evidence: images
+                .iter()
+                .map(|image| &image.instance)
+                .chain(selection.others.iter().map(|(instance, _)| instance))
+                .chain(selection.unreadable.iter().map(|(instance, _)| instance))
+                .map(reference)
+                .collect(),
+            algorithm: self.inference.algorithm().clone(),
+            operating_point: self.inference.operating_point(),
+        };
+        let Selection { others, unreadable, .. } = Selection { offered: Vec::new(), ..selection };
+        Ok(Some(Examination { finding, images, sources, others, unreadable }))
+    }
+
+    async fn select(&self, study: &Study) -> Result<Selection, PipelineError> {
+        let (study, settings) = (study.clone(), self.select.clone());
+        let selection = spawn_blocking(move || select::frontal_chest(&study, &settings)).await;
+        Ok(selection.map_err(|_| PipelineError::Panic("selection"))??)
+    }
+
+    async fn image(&self, candidate: &Candidate, known: &Foreknowledge) -> Result<ExaminedImage, PipelineError> {
+        let foreseen = known.get(&candidate.instance.path).filter(|foreseen| foreseen.algorithm == self.algorithm());
+        if let Some(Foreseen { outcome, grounds, .. }) = foreseen.cloned() {
+            return Ok(ExaminedImage { instance: candidate.instance.clone(), outcome, grounds });
+        }
+        let (outcome, grounds) = match &candidate.verdict {
+            Verdict::Declined(reason, grounds) => (Outcome::NotAnalysed(*reason), grounds.to_string()),
+            Verdict::Accepted(grounds) => match self.classify(&candidate.instance).await? {
+                Ok(outcome) => (outcome, grounds.to_string()),
+                Err((reason, message)) => (Outcome::NotAnalysed(reason), message),
+            },
+        };
+        Ok(ExaminedImage { instance: candidate.instance.clone(), outcome, grounds })
+    }
+
+    async fn classify(&self, instance: &Instance) -> Result<Result<Outcome, (Reason, String)>, PipelineError> {
+        let path = instance.path.clone();
+        let bounds = Bounds { max_pixels: u64::from(self.select.max_megapixels) * 1_000_000 };
+        let input = self.inference.input().clone();
+        let prepared = spawn_blocking(move || prepare(&pixels::decode(&path, &bounds), &input)).await;
+        let tensor = match prepared {
+            Ok(Ok(tensor)) => tensor,
+            Ok(Err(fault)) => return Ok(Err(fault)),
+            Err(_) => return Ok(Err((Reason::InternalError, "the decoder panicked on this image".into()))),
+        };
+        match self.inference.classify(tensor).await {
+            Ok(score) => Ok(Ok(Outcome::Analysed(score))),
+            Err(InferenceError::Failed(message)) => Ok(Err((Reason::InternalError, message))),
+            Err(stopped) => Err(stopped.into()),
+        }
+    }
+}
+
+fn prepare(radiograph: &Result<pixels::Radiograph, PixelError>, input: &Input) -> Result<Tensor, (Reason, String)> {
+    let radiograph = radiograph.as_ref().map_err(|error| (reason(error), error.to_string()))?;
+    input.tensor(radiograph).map_err(|error| (Reason::InternalError, error.to_string()))
+}
+
+fn reason(error: &PixelError) -> Reason {
+    match error {
+        PixelError::Photometric(_) => Reason::PhotometricInterpretation,
+        PixelError::TooLarge { .. } => Reason::ImageTooLarge,
+        _ => Reason::PixelsNotDecodable,
+    }
+}
+
+/// How a report refers to an instance.
+pub(super) fn reference(instance: &Instance) -> SopReference {
+    SopReference {
+        series: instance.series.clone(),
+        sop_class: instance.sop_class.clone(),
+        sop_instance: instance.sop_instance.clone(),
+    }
+}
