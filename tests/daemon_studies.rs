@@ -47,33 +47,81 @@ fn changed(directory: &Path, file: &str, changes: &[(dicom::core::Tag, VR, &str)
     path
 }
 
+/// The one item of a sequence.
+fn item(object: &InMemDicomObject, tag: dicom::core::Tag) -> InMemDicomObject {
+    let items = object.element(tag).unwrap().items().unwrap();
+    assert_eq!(items.len(), 1);
+    items[0].clone()
+}
+
+/// The instances that a report lists as its evidence.
+fn evidence(report: &File) -> Vec<String> {
+    let series = item(report, tags::CURRENT_REQUESTED_PROCEDURE_EVIDENCE_SEQUENCE);
+    let series = series.element(tags::REFERENCED_SERIES_SEQUENCE).unwrap().items().unwrap().to_vec();
+    let of =
+        |series: &InMemDicomObject| series.element(tags::REFERENCED_SOP_SEQUENCE).unwrap().items().unwrap().to_vec();
+    let mut uids: Vec<String> =
+        series.iter().flat_map(of).map(|sop| text(&sop, tags::REFERENCED_SOP_INSTANCE_UID)).collect();
+    uids.sort();
+    uids
+}
+
+/// Asserts that a report names another one of the same study as the one that it follows.
+fn assert_follows(report: &File, earlier: &File) {
+    let study = item(report, tags::PREDECESSOR_DOCUMENTS_SEQUENCE);
+    assert_eq!(text(&study, tags::STUDY_INSTANCE_UID), text(earlier, tags::STUDY_INSTANCE_UID));
+    let series = item(&study, tags::REFERENCED_SERIES_SEQUENCE);
+    assert_eq!(text(&series, tags::SERIES_INSTANCE_UID), text(earlier, tags::SERIES_INSTANCE_UID));
+    let document = item(&series, tags::REFERENCED_SOP_SEQUENCE);
+    assert_eq!(text(&document, tags::REFERENCED_SOP_INSTANCE_UID), text(earlier, tags::SOP_INSTANCE_UID));
+}
+
+fn sop_instance(file: &str) -> String {
+    text(&open_file(checkout(file)).unwrap(), tags::SOP_INSTANCE_UID)
+}
+
 #[test]
 fn a_late_lateral_view_takes_nothing_back() {
     let service = Service::start("");
     send(&service, &[&checkout(FRONTAL)]);
-    assert_eq!(text(&reports(&service, 1)[0], tags::SERIES_DESCRIPTION), "AI: possible pneumonia");
+    let first = reports(&service, 1).remove(0);
+    assert_eq!(text(&first, tags::SERIES_DESCRIPTION), "AI: possible pneumonia");
     send(&service, &[&checkout(LATERAL)]);
-    wait_for("the late image", || service.log().contains("late images; the report stands").then_some(()));
-    assert_eq!(reports(&service, 1).len(), 1);
+    let second = reports(&service, 2).remove(1);
+    assert_eq!(text(&second, tags::SERIES_DESCRIPTION), "AI: possible pneumonia");
+    assert_follows(&second, &first);
+    assert_eq!(evidence(&second).len(), 2);
 }
 
 #[test]
-fn a_late_frontal_view_leads_to_a_report_that_names_the_first() {
-    let service = Service::start("");
+fn a_late_frontal_view_leads_to_a_report_of_both_that_names_the_first_also_after_a_restart() {
+    let mut service = Service::start("");
     send(&service, &[&checkout(LATERAL)]);
     let first = reports(&service, 1).remove(0);
     assert_eq!(text(&first, tags::SERIES_DESCRIPTION), "AI: not analysed");
     assert!(first.get(tags::PREDECESSOR_DOCUMENTS_SEQUENCE).is_none());
+    wait_for("the image to be deleted", || {
+        files_below(&service.state().join("images"), "dcm").is_empty().then_some(())
+    });
+    service.restart_after_kill();
     send(&service, &[&checkout(FRONTAL)]);
     let second = reports(&service, 2).remove(1);
     assert_eq!(text(&second, tags::SERIES_DESCRIPTION), "AI: possible pneumonia");
-    let item = |object: &InMemDicomObject, tag| object.element(tag).unwrap().items().unwrap()[0].clone();
-    let study = item(&second, tags::PREDECESSOR_DOCUMENTS_SEQUENCE);
-    assert_eq!(text(&study, tags::STUDY_INSTANCE_UID), text(&first, tags::STUDY_INSTANCE_UID));
-    let series = item(&study, tags::REFERENCED_SERIES_SEQUENCE);
-    assert_eq!(text(&series, tags::SERIES_INSTANCE_UID), text(&first, tags::SERIES_INSTANCE_UID));
-    let document = item(&series, tags::REFERENCED_SOP_SEQUENCE);
-    assert_eq!(text(&document, tags::REFERENCED_SOP_INSTANCE_UID), text(&first, tags::SOP_INSTANCE_UID));
+    assert_follows(&second, &first);
+    let mut both = [sop_instance(FRONTAL), sop_instance(LATERAL)];
+    both.sort();
+    assert_eq!(evidence(&second), both);
+}
+
+#[test]
+fn the_same_image_again_makes_no_work() {
+    let service = Service::start("");
+    send(&service, &[&checkout(FRONTAL)]);
+    reports(&service, 1);
+    send(&service, &[&checkout(FRONTAL)]);
+    send(&service, &[&checkout("testdata/normal-dx/dx-pa.dcm")]);
+    reports(&service, 2);
+    assert_eq!(service.log().matches("image analysed").count(), 2, "{}", service.log());
 }
 
 #[test]

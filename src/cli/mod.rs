@@ -8,6 +8,7 @@ mod files;
 mod import;
 mod log;
 mod node;
+mod queue;
 mod send;
 mod serve;
 
@@ -41,6 +42,8 @@ enum Command {
     Serve(serve::Serve),
     /// Check configuration, model package and destinations
     Check(check::Check),
+    /// Show what waits and what failed; try it again, or discard it
+    Queue(queue::Queue),
     /// Classify DICOM files, JPEG or PNG pictures without a PACS
     Classify(classify::Classify),
     /// Ask a DICOM node whether it is there (C-ECHO)
@@ -62,6 +65,7 @@ pub fn main() -> ExitCode {
         Command::Demo(demo) => demo.run(),
         Command::Serve(serve) => serve.run(),
         Command::Check(check) => check.run(),
+        Command::Queue(queue) => queue.run(),
         Command::Classify(classify) => classify.run(),
         Command::Echo(echo) => echo.run(),
         Command::Send(send) => send.run(),

@@ -112,15 +112,19 @@ impl Ledger {
     }
 
     /// Records what a study came to, and queues its report; durable when this returns. A report that is known already
-    /// is not queued again. Instances that came in the meantime keep the study open.
+    /// is not queued again, and nothing of a study that was discarded in the meantime. Instances that came in the
+    /// meantime keep the study open.
     pub fn conclude(&self, conclusion: &Conclusion) -> Result<(), LedgerError> {
         let Conclusion { study, outcomes, algorithm, report, at } = conclusion;
         let now = millis(*at);
         self.write("conclude a study", |transaction| {
             let key = params![study.uid.as_str(), study.patient.to_string()];
-            let (id, urgency): (i64, i64) = transaction
-                .prepare_cached("SELECT id, urgency FROM study WHERE uid = ?1 AND patient = ?2")?
-                .query_row(key, |row| Ok((row.get(0)?, row.get(1)?)))?;
+            let (id, urgency, discarded): (i64, i64, bool) = transaction
+                .prepare_cached("SELECT id, urgency, state = 'discarded' FROM study WHERE uid = ?1 AND patient = ?2")?
+                .query_row(key, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+            if discarded {
+                return Ok(());
+            }
             let mut cover = transaction.prepare_cached(
                 "UPDATE instance SET state = 'covered', score = ?3, declined = ?4, algorithm = ?5, changed_ms = ?6
                  WHERE study = ?1 AND file = ?2 AND state IN ('waiting', 'covered')",

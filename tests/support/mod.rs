@@ -135,8 +135,16 @@ pub struct Service {
 impl Service {
     /// Starts the daemon; `settings` is TOML that follows the test's own keys (`[state]`, `[scp]`, `[study]`).
     pub fn start(settings: &str) -> Self {
+        Self::with(free_port(), settings)
+    }
+
+    /// Starts the daemon on a port, with the defaults.
+    pub fn start_on(port: u16) -> Self {
+        Self::with(port, "")
+    }
+
+    fn with(port: u16, settings: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let port = free_port();
         let state = directory.path().join("state");
         let config = format!(
             "[state]\ndirectory = {state:?}\n[scp]\naddress = \"127.0.0.1\"\nport = {port}\n\

@@ -1,0 +1,112 @@
+//! `auscult queue` beside a running service and without it: what waits, what failed, and a word to it.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test that cannot go on fails")]
+
+mod support;
+
+use serde_json::Value;
+use support::{AUSCULT, Service, checkout, files_below, free_port, run, stderr, stdout, wait_for};
+
+const STUDY: &str = "pneumonia-pa-and-lateral";
+
+/// A service whose only destination listens on `port`, and which waits for an hour before it tries again.
+fn service(port: u16) -> Service {
+    Service::start(&format!(
+        "[delivery]\nretry_first_seconds = 3600\nretry_max_seconds = 3600\n\
+         [[destination]]\nkind = \"dicom\"\nname = \"pacs\"\nhost = \"127.0.0.1\"\nport = {port}\nae_title = \"AUSCULT\""
+    ))
+}
+
+fn send(service: &Service, study: &str) -> String {
+    let folder = checkout("testdata").join(study);
+    let output = run(AUSCULT, &["send", "--port", &service.port.to_string(), folder.to_str().unwrap()]);
+    assert!(output.status.success(), "{}{}", stdout(&output), stderr(&output));
+    let file = files_below(&folder, "dcm").remove(0);
+    let object = dicom::object::open_file(file).unwrap();
+    let uid = object.element(dicom::dictionary_std::tags::STUDY_INSTANCE_UID).unwrap().to_str().unwrap();
+    uid.trim_end_matches('\0').to_owned()
+}
+
+fn queue(service: &Service, arguments: &[&str]) -> std::process::Output {
+    let config = service.directory.path().join("auscult.toml");
+    run(AUSCULT, &[&["queue", "--config", config.to_str().unwrap()], arguments].concat())
+}
+
+fn json(service: &Service, arguments: &[&str]) -> Value {
+    let output = queue(service, &[arguments, &["--json"]].concat());
+    assert!(output.status.success(), "{}", stderr(&output));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// The only delivery of the only report of a study, once it is in a state.
+fn delivery(service: &Service, study: &str, state: &str) -> Value {
+    wait_for(&format!("a delivery that is {state}"), || {
+        let detail = json(service, &["show", study]);
+        let delivery = detail[0]["reports"][0]["deliveries"][0].clone();
+        (delivery["state"] == state && (state != "queued" || delivery["attempts"] != 0)).then_some(delivery)
+    })
+}
+
+#[test]
+fn what_waits_is_shown_and_tried_again_at_a_word() {
+    let port = free_port();
+    let mut service = service(port);
+    assert!(stdout(&queue(&service, &["list"])).contains("nothing waits"));
+    let study = send(&service, STUDY);
+    let waiting = delivery(&service, &study, "queued");
+    assert!(waiting["said"].as_str().unwrap().contains("refuses the connection"), "{waiting}");
+    let list = json(&service, &["list"]);
+    assert_eq!(
+        (&list[0]["state"], &list[0]["images"], &list[0]["to_deliver"]),
+        (&"reported".into(), &2.into(), &1.into())
+    );
+    let shown = stdout(&queue(&service, &["show", &study]));
+    assert!(shown.contains("score 91.2 %") && shown.contains("not analysed: lateral view"), "{shown}");
+    assert!(shown.contains("AI: possible pneumonia") && shown.contains("to pacs: queued"), "{shown}");
+
+    assert!(service.stop().success());
+    assert_eq!(json(&service, &["list"])[0]["to_deliver"], 1, "and while the service is stopped");
+    service.restart_after_kill();
+
+    let pacs = Service::start_on(port);
+    let output = queue(&service, &["retry", &study]);
+    assert!(
+        stdout(&output).contains("to be tried again: images 0, deliveries 1"),
+        "{}{}",
+        stdout(&output),
+        stderr(&output)
+    );
+    delivery(&service, &study, "delivered");
+    assert_eq!(json(&service, &["list"]), Value::Array(Vec::new()));
+    assert_eq!(json(&service, &["list", "--all"])[0]["state"], "done");
+    drop(pacs);
+}
+
+#[test]
+fn what_is_discarded_is_not_sent_and_its_images_go() {
+    let service = service(free_port());
+    let study = send(&service, STUDY);
+    delivery(&service, &study, "queued");
+    let output = queue(&service, &["discard", &study, "--reason", "sent by mistake"]);
+    assert!(stdout(&output).contains("discarded: images 0, deliveries 1"), "{}{}", stdout(&output), stderr(&output));
+    assert_eq!(json(&service, &["list"]), Value::Array(Vec::new()));
+    let detail = json(&service, &["show", &study]);
+    assert_eq!((&detail[0]["state"], &detail[0]["reason"]), (&"discarded".into(), &"sent by mistake".into()));
+    wait_for("the images to go", || files_below(&service.state().join("images"), "dcm").is_empty().then_some(()));
+    let again = queue(&service, &["discard", &study, "--reason", "again"]);
+    assert!(!again.status.success() && stderr(&again).contains("nothing of study"), "{}", stderr(&again));
+}
+
+#[test]
+fn a_wrong_study_and_a_missing_ledger_are_told_in_one_line() {
+    let service = service(free_port());
+    let unknown = stderr(&queue(&service, &["show", "1.2.3"]));
+    assert!(unknown.contains("knows no study 1.2.3") && unknown.lines().count() == 1, "{unknown}");
+    let no_uid = stderr(&queue(&service, &["show", "abc"]));
+    assert!(no_uid.contains("not a DICOM UID"), "{no_uid}");
+    let empty = tempfile::tempdir().unwrap();
+    let config = empty.path().join("auscult.toml");
+    std::fs::write(&config, format!("[state]\ndirectory = {:?}\n", empty.path())).unwrap();
+    let output = run(AUSCULT, &["queue", "list", "--config", config.to_str().unwrap()]);
+    let missing = stderr(&output);
+    assert!(missing.contains("there is no ledger") && missing.lines().count() == 1, "{missing}");
+}
