@@ -7,6 +7,7 @@ use std::sync::Arc;
 use candle_core::Tensor;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::background;
 use crate::finding::{Algorithm, OperatingPoint, Probability};
 use crate::model::{Input, Model};
 
@@ -52,7 +53,10 @@ impl Inference {
             operating_point: model.operating_point(),
         };
         let (jobs, waiting) = mpsc::channel(queue);
-        std::thread::Builder::new().name("model".into()).spawn(move || run(&model, waiting))?;
+        std::thread::Builder::new().name("model".into()).spawn(move || {
+            background::give_way();
+            run(&model, waiting);
+        })?;
         Ok(Self { jobs, card: Arc::new(card) })
     }
 

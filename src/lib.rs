@@ -4,6 +4,7 @@
 //! reads the headings below and holds every file to it. `docs/architecture.md` shows the whole house.
 
 // Floor 0: words
+pub mod background;
 pub mod ids;
 pub mod part10;
 pub mod stop;

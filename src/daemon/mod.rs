@@ -12,6 +12,7 @@ mod deliver;
 mod keep;
 
 use crate::assemble::Assembler;
+use crate::background;
 use crate::config::{self, Config, ContentQualification};
 use crate::delivery::{self, Delivery, OutboxError};
 use crate::inference::Inference;
@@ -73,6 +74,7 @@ impl StartError {
 
 /// Finds and loads the configured model package, self-test included.
 pub fn load_model(config: &Config) -> Result<Model, StartError> {
+    background::give_way_in_arithmetic();
     let directory = resource::find(&config.model.package)?;
     let started = Instant::now();
     let model = Model::load(&directory)?;

@@ -75,6 +75,7 @@ async fn send(peer: &Peer, slot: &mut Option<Association>, report: &Path) -> Res
     let object =
         spawn_blocking(move || Object::open(&path)).await.map_err(|_| TryError::NotNow("unreadable".into()))?;
     let object = object.map_err(unreadable)?;
+    let reused = slot.is_some();
     let mut association = match slot.take() {
         Some(association) => association,
         None => {
@@ -87,6 +88,11 @@ async fn send(peer: &Peer, slot: &mut Option<Association>, report: &Path) -> Res
         Ok(status) => {
             *slot = Some(association);
             judge(status)
+        }
+        // An association that was opened for other objects does not say what the peer takes of this one.
+        Err(ScuError::NoContext { .. }) if reused => {
+            let _ = association.release().await;
+            Box::pin(send(peer, slot, report)).await
         }
         Err(error @ ScuError::NoContext { .. }) => {
             *slot = Some(association);

@@ -8,6 +8,7 @@ use chrono::Local;
 use tokio::task::spawn_blocking;
 
 use super::PipelineError;
+use crate::background;
 use crate::config::Select;
 use crate::finding::{Finding, ImageFinding, Outcome, Reason, SopReference};
 use crate::inference::{Inference, InferenceError};
@@ -92,7 +93,7 @@ impl Examiner {
     /// model, or cannot be read.
     pub async fn foresee(&self, instance: &Instance) -> Result<Option<Foreseen>, PipelineError> {
         let (path, settings) = (instance.path.clone(), self.select.clone());
-        let judged = spawn_blocking(move || Header::open(&path).map(|header| select::judge(&header, &settings))).await;
+        let judged = background::run(move || Header::open(&path).map(|header| select::judge(&header, &settings))).await;
         let Ok(Ok(Verdict::Accepted(grounds))) = judged else { return Ok(None) };
         let (outcome, grounds) = match self.classify(instance).await? {
             Ok(outcome) => (outcome, grounds.to_string()),
@@ -161,7 +162,7 @@ impl Examiner {
         let path = instance.path.clone();
         let bounds = Bounds { max_pixels: u64::from(self.select.max_megapixels) * 1_000_000 };
         let input = self.inference.input().clone();
-        let prepared = spawn_blocking(move || prepare(&pixels::decode(&path, &bounds), &input)).await;
+        let prepared = background::run(move || prepare(&pixels::decode(&path, &bounds), &input)).await;
         let tensor = match prepared {
             Ok(Ok(tensor)) => tensor,
             Ok(Err(fault)) => return Ok(Err(fault)),

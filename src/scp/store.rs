@@ -75,7 +75,7 @@ impl Association {
 
     /// Reads the data set to its end, also when nothing of it is kept: the association goes on behind it.
     async fn receive(&mut self, context: &Context, request: &StoreRq) -> Result<Result<Incoming, Refused>, Fault> {
-        let mut sink = self.begin(context, request).await;
+        let mut sink = self.begin(context, request);
         loop {
             let value = self.next_fragment(context.id, Part::DataSet).await?;
             let length = u64::try_from(value.fragment.len()).unwrap_or(u64::MAX);
@@ -91,7 +91,7 @@ impl Association {
         }
     }
 
-    async fn begin(&self, context: &Context, request: &StoreRq) -> Result<Incoming, Refused> {
+    fn begin(&self, context: &Context, request: &StoreRq) -> Result<Incoming, Refused> {
         let sop_class =
             request.sop_class.clone().filter(|class| *class == context.abstract_syntax).ok_or_else(|| {
                 Refused::new(Status::SOP_CLASS_NOT_SUPPORTED, "its SOP class is not that of its presentation context")
@@ -109,7 +109,7 @@ impl Association {
             calling: self.agreement.calling.clone(),
             urgency: self.urgency(request.priority),
         };
-        Ok(self.station.spool.receive(announced).await?)
+        Ok(self.station.spool.receive(announced))
     }
 
     /// What the sender asks for, or the administrator for this sender.

@@ -13,7 +13,7 @@ use std::time::SystemTime;
 use tokio::sync::{mpsc, oneshot};
 
 use super::disk::Layout;
-use super::incoming::PartPath;
+use super::incoming::PartName;
 use super::{SpoolError, Stored, disk};
 use crate::config::OtherContent;
 use crate::ids::AeTitle;
@@ -36,7 +36,7 @@ pub(super) struct Candidate {
     pub(super) urgency: Urgency,
     pub(super) calling: AeTitle,
     pub(super) received: SystemTime,
-    pub(super) part: PartPath,
+    pub(super) part: PartName,
 }
 
 type Answer = oneshot::Sender<Result<Stored, SpoolError>>;

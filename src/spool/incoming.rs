@@ -21,7 +21,8 @@ const LARGEST_INFLATED: u64 = 1 << 30;
 pub struct Incoming {
     spool: Spool,
     announced: Announced,
-    part: Part,
+    /// `None` before the first bytes go to the disk: a small object goes there all at once.
+    part: Option<Part>,
     gathered: Vec<u8>,
     /// Bytes at the beginning of `gathered` that are file meta information, not data set.
     head: usize,
@@ -30,16 +31,16 @@ pub struct Incoming {
 /// The file under `incoming/` and the digest of what is in it.
 #[derive(Debug)]
 struct Part {
-    path: PartPath,
-    /// `None` while the disk works on it.
-    open: Option<(File, Box<blake3::Hasher>)>,
+    name: PartName,
+    file: File,
+    digest: Box<blake3::Hasher>,
 }
 
 /// A file that is removed when nobody needs it under this name any more.
 #[derive(Debug)]
-pub(super) struct PartPath(PathBuf);
+pub(super) struct PartName(PathBuf);
 
-impl PartPath {
+impl PartName {
     pub(super) fn as_path(&self) -> &Path {
         &self.0
     }
@@ -50,7 +51,7 @@ impl PartPath {
     }
 }
 
-impl Drop for PartPath {
+impl Drop for PartName {
     fn drop(&mut self) {
         if self.0.as_os_str().is_empty() {
             return;
@@ -61,18 +62,26 @@ impl Drop for PartPath {
     }
 }
 
+impl Part {
+    /// A file for an object; refused when the disk is nearly full.
+    fn create(spool: &Spool) -> Result<Self, SpoolError> {
+        spool.check_space()?;
+        let path = spool.0.layout.part(spool.0.parts.fetch_add(1, Ordering::Relaxed));
+        let file = disk::create_file(&path)?;
+        Ok(Self { name: PartName(path), file, digest: Box::default() })
+    }
+
+    /// Writes bytes, of which all but the first `head` belong to the data set.
+    fn write(&mut self, bytes: &[u8], head: usize) -> Result<(), SpoolError> {
+        self.digest.update(bytes.get(head..).unwrap_or_default());
+        self.file.write_all(bytes).map_err(SpoolError::io("write", self.name.as_path()))
+    }
+}
+
 impl Incoming {
-    pub(super) async fn begin(spool: Spool, announced: Announced) -> Result<Self, SpoolError> {
-        let opened = spool.clone();
-        let path = PartPath(opened.0.layout.part(opened.0.parts.fetch_add(1, Ordering::Relaxed)));
-        let part = blocking("creating a file", move || {
-            opened.check_space()?;
-            let file = disk::create_file(path.as_path())?;
-            Ok(Part { path, open: Some((file, Box::default())) })
-        })
-        .await?;
+    pub(super) fn new(spool: Spool, announced: Announced) -> Self {
         let gathered = file_meta::write(&announced);
-        Ok(Self { spool, announced, part, head: gathered.len(), gathered })
+        Self { spool, announced, part: None, head: gathered.len(), gathered }
     }
 
     /// Takes the next bytes of the data set.
@@ -81,18 +90,19 @@ impl Incoming {
         if self.gathered.len() < GATHER_BYTES {
             return Ok(());
         }
-        let (spool, path, head) = (self.spool.clone(), self.part.path.as_path().to_owned(), self.head);
-        let open = self.part.open.take().ok_or(SpoolError::Panic { doing: "writing a file" })?;
+        let (spool, part, head) = (self.spool.clone(), self.part.take(), std::mem::take(&mut self.head));
         let mut gathered = std::mem::take(&mut self.gathered);
         let work = blocking("writing a file", move || {
-            spool.check_space()?;
-            let (mut file, mut digest) = open;
-            put(&mut file, &mut digest, &path, &gathered, head)?;
+            let mut part = match part {
+                Some(part) => spool.check_space().map(|()| part)?,
+                None => Part::create(&spool)?,
+            };
+            part.write(&gathered, head)?;
             gathered.clear();
-            Ok(((file, digest), gathered))
+            Ok((part, gathered))
         });
-        let (open, gathered) = work.await?;
-        (self.part.open, self.gathered, self.head) = (Some(open), gathered, 0);
+        let (part, gathered) = work.await?;
+        (self.part, self.gathered) = (Some(part), gathered);
         Ok(())
     }
 
@@ -105,16 +115,17 @@ impl Incoming {
 
     /// Everything that needs no other object: written, checked and synced under its first name.
     fn seal(self) -> Result<Candidate, SpoolError> {
-        let Self { announced, part: Part { path, open }, gathered, head, .. } = self;
-        let (mut file, mut digest) = open.ok_or(SpoolError::Panic { doing: "storing an object" })?;
-        put(&mut file, &mut digest, path.as_path(), &gathered, head)?;
+        let Self { spool, announced, part, gathered, head } = self;
+        let mut part = part.map_or_else(|| Part::create(&spool), Ok)?;
+        part.write(&gathered, head)?;
         drop(gathered);
-        let walked = walk(path.as_path())?;
-        let instance = Instance::from_walk(path.as_path(), &walked)?;
+        let Part { name, file, digest } = part;
+        let walked = walk(name.as_path())?;
+        let instance = Instance::from_walk(name.as_path(), &walked)?;
         agree("SOP Class UID", instance.sop_class.as_str(), announced.sop_class.as_str())?;
         agree("SOP Instance UID", instance.sop_instance.as_str(), announced.sop_instance.as_str())?;
-        file.sync_all().map_err(SpoolError::io("sync", path.as_path()))?;
-        let bytes = file.metadata().map_err(SpoolError::io("measure", path.as_path()))?.len();
+        file.sync_all().map_err(SpoolError::io("sync", name.as_path()))?;
+        let bytes = file.metadata().map_err(SpoolError::io("measure", name.as_path()))?.len();
         Ok(Candidate {
             instance,
             digest: digest.finalize().into(),
@@ -122,15 +133,9 @@ impl Incoming {
             urgency: announced.urgency.max(Urgency::of(&walked.outline)),
             calling: announced.calling,
             received: SystemTime::now(),
-            part: path,
+            part: name,
         })
     }
-}
-
-/// Writes bytes, of which all but the first `head` belong to the data set.
-fn put(file: &mut File, digest: &mut blake3::Hasher, path: &Path, bytes: &[u8], head: usize) -> Result<(), SpoolError> {
-    digest.update(bytes.get(head..).unwrap_or_default());
-    file.write_all(bytes).map_err(SpoolError::io("write", path))
 }
 
 /// Walks over a whole data set; nothing of it is believed before.

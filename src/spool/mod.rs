@@ -178,9 +178,9 @@ impl Spool {
         &self.0.ledger
     }
 
-    /// Begins to receive an object; refused when the disk is nearly full.
-    pub async fn receive(&self, announced: Announced) -> Result<Incoming, SpoolError> {
-        Incoming::begin(self.clone(), announced).await
+    /// Begins to receive an object.
+    pub fn receive(&self, announced: Announced) -> Incoming {
+        Incoming::new(self.clone(), announced)
     }
 }
 

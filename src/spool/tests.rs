@@ -50,7 +50,7 @@ fn open(directory: &Path) -> (Spool, Vec<Waiting>) {
 }
 
 async fn store(spool: &Spool, announced_uid: &str, bytes: &[u8]) -> Result<Stored, SpoolError> {
-    let mut incoming = spool.receive(announced(announced_uid)).await?;
+    let mut incoming = spool.receive(announced(announced_uid));
     for piece in bytes.chunks(7) {
         incoming.write(piece).await?;
     }
@@ -158,7 +158,7 @@ async fn what_is_not_what_it_says_is_refused_and_leaves_nothing() {
     let mismatch = store(&spool, "1.2.3.4.6", &data_set("1.2.3.4.5", "a")).await;
     assert!(matches!(mismatch, Err(SpoolError::Mismatch { attribute: "SOP Instance UID", .. })));
     assert!(matches!(store(&spool, "1.2.3.4.6", &[0; 40]).await, Err(SpoolError::Unreadable(_))));
-    let mut dropped = spool.receive(announced("1.2.3.4.7")).await.unwrap();
+    let mut dropped = spool.receive(announced("1.2.3.4.7"));
     dropped.write(&vec![0; 400_000]).await.unwrap();
     drop(dropped);
     assert_eq!(files(&dir.path().join("images")) + files(&dir.path().join("incoming")), 0);
@@ -189,7 +189,10 @@ async fn a_full_disk_refuses_and_a_second_process_too() {
     let dir = tempfile::tempdir().unwrap();
     let full = config::Spool { min_free_mib: u64::MAX, ..settings() };
     let (spool, _) = Spool::open(dir.path(), &full).unwrap();
-    assert!(matches!(spool.receive(announced("1.2")).await, Err(SpoolError::OutOfSpace { .. })));
+    assert!(matches!(
+        store(&spool, "1.2.3.4.5", &data_set("1.2.3.4.5", "a")).await,
+        Err(SpoolError::OutOfSpace { .. })
+    ));
     let second = Spool::open(dir.path(), &settings());
     assert!(matches!(second, Err(SpoolError::InUse { .. })));
 }

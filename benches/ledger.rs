@@ -1,0 +1,131 @@
+//! Does the ledger stay as fast with a million finished studies as it is when empty? `cargo bench --bench ledger`
+//!
+//! Prints medians of what intake and `auscult queue list` ask of it, for an empty ledger and for a full one, in
+//! alternating rounds, and their ratio.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::indexing_slicing,
+    reason = "a benchmark that cannot go on fails, and prints its figures"
+)]
+
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime};
+
+use auscult::instance::{Instance, PatientKey, Urgency};
+use auscult::ledger::{Arrival, Digest, Disposal, Ledger};
+use rusqlite::Connection;
+
+/// Finished studies of the full ledger, unless `AUSCULT_BENCH_STUDIES` says otherwise.
+const STUDIES: u64 = 1_000_000;
+/// Alternating rounds.
+const ROUNDS: usize = 15;
+/// Instances that are committed together, as by eight associations.
+const GROUP: u64 = 8;
+/// Groups of one round.
+const GROUPS: u64 = 50;
+
+fn main() {
+    let studies = std::env::var("AUSCULT_BENCH_STUDIES").ok().and_then(|text| text.parse().ok()).unwrap_or(STUDIES);
+    let (empty_dir, full_dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (empty, full) = (Ledger::open(empty_dir.path()).unwrap(), Ledger::open(full_dir.path()).unwrap());
+    let began = Instant::now();
+    fill(&full_dir.path().join("ledger.db"), studies);
+    let size = std::fs::metadata(full_dir.path().join("ledger.db")).unwrap().len();
+    println!("{studies} finished studies: {} MB, made in {:.0} s", size / 1_000_000, began.elapsed().as_secs_f64());
+
+    let (mut intake, mut list) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
+    for round in 0..ROUNDS {
+        for (which, (ledger, directory)) in [(&empty, empty_dir.path()), (&full, full_dir.path())].iter().enumerate() {
+            intake[which].push(receive(ledger, directory, round as u64));
+            list[which].push(timed(|| drop(ledger.at_work(100).unwrap())));
+        }
+    }
+    for (what, times) in [("intake, per instance", intake), ("queue list", list)] {
+        let [empty, full] = times.map(median);
+        let ratio = full.as_secs_f64() / empty.as_secs_f64();
+        println!("{what:<22} empty {empty:>10.1?}  full {full:>10.1?}  ratio {ratio:.2}");
+    }
+}
+
+/// What intake asks: is it known, and now it is.
+fn receive(ledger: &Ledger, directory: &Path, round: u64) -> Duration {
+    let spent = timed(|| {
+        for group in 0..GROUPS {
+            let arrivals: Vec<Arrival> =
+                (0..GROUP).map(|number| arrival(directory, (round * GROUPS + group) * GROUP + number)).collect();
+            for arrival in &arrivals {
+                ledger.known(&arrival.instance.sop_instance, &arrival.digest).unwrap();
+            }
+            ledger.record(&arrivals).unwrap();
+        }
+    });
+    let waiting = ledger.waiting().unwrap();
+    for waiting in waiting {
+        ledger.discard(&waiting.instance.study, "benchmark", SystemTime::now()).unwrap();
+    }
+    spent / u32::try_from(GROUP * GROUPS).unwrap()
+}
+
+fn arrival(directory: &Path, number: u64) -> Arrival {
+    let uid = format!("1.2.840.99999.7.{}.{number}", number.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+    let digest = Digest::from(blake3::hash(uid.as_bytes()));
+    Arrival {
+        instance: Instance {
+            study: format!("{uid}.1").parse().unwrap(),
+            series: format!("{uid}.2").parse().unwrap(),
+            sop_class: "1.2.840.10008.5.1.4.1.1.1.1".parse().unwrap(),
+            sop_instance: uid.parse().unwrap(),
+            patient: PatientKey::new(Some(uid.as_bytes()), None),
+            transfer_syntax: "1.2.840.10008.1.2.1".parse().unwrap(),
+            path: directory.join(format!("images/{uid}-{digest}.dcm")),
+        },
+        digest,
+        bytes: 130_000,
+        calling: "PACS".parse().unwrap(),
+        received: SystemTime::now(),
+        urgency: Urgency::Routine,
+        disposal: Disposal::Report,
+    }
+}
+
+/// Finished studies of one image, one report and one delivery each, over the last year.
+fn fill(path: &Path, studies: u64) {
+    let connection = Connection::open(path).unwrap();
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis();
+    let age = format!("{now} - n * 31536000000 / {studies}");
+    let uid = "'1.2.840.99999.' || (n * 2654435761 % 4294967296) || '.' || n";
+    let numbers = format!("WITH RECURSIVE c (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < {studies})");
+    connection
+        .execute_batch(&format!(
+            "BEGIN;
+             {numbers} INSERT INTO study (id, uid, patient, state, urgency, first_ms, changed_ms)
+                 SELECT n, {uid}, printf('%016x', n * 7919), 'closed', 0, {age}, {age} FROM c;
+             {numbers} INSERT INTO instance (id, study, series, sop_class, sop_instance, transfer_syntax, digest, bytes,
+                     calling, received_ms, state, kept, file, score, algorithm, changed_ms)
+                 SELECT n, n, {uid} || '.2', '1.2.840.10008.5.1.4.1.1.1.1', {uid} || '.1', '1.2.840.10008.1.2.1',
+                     randomblob(32), 15000000, 'PACS', {age}, 'covered', 'nothing',
+                     'images/' || {uid} || '-' || hex(randomblob(16)) || '.dcm', 0.2, 'm 1', {age} FROM c;
+             {numbers} INSERT INTO report (id, study, series, sop_class, sop_instance, headline, file, kept, bytes,
+                     created_ms)
+                 SELECT n, n, '2.25.' || n, '1.2.840.10008.5.1.4.1.1.88.33', '2.25.1' || (n * 2654435761),
+                     'AI: nothing flagged', 'outbox/2.25.1' || n || '.dcm', 0, 9000, {age} FROM c;
+             {numbers} INSERT INTO delivery (report, destination, state, urgency, queued_ms, next_ms, attempts, said,
+                     changed_ms)
+                 SELECT n, 'pacs', 'delivered', 0, {age}, 0, 1, '0x0000 (success)', {age} FROM c;
+             COMMIT;"
+        ))
+        .unwrap();
+}
+
+fn timed(work: impl FnOnce()) -> Duration {
+    let began = Instant::now();
+    work();
+    began.elapsed()
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort();
+    times[times.len() / 2]
+}
