@@ -38,17 +38,24 @@ async fn storescu_stores_and_what_it_stored_is_announced() {
         Part10::radiograph(&format!("1.2.3.4.{number}")).rows(64 * number).write(&path);
         files.push(path.to_string_lossy().into_owned());
     }
+    let mut stored = 0;
     for syntax in ["-xe", "-xi", "-xb", "-xd"] {
         let mut arguments = words(&format!("{syntax} -aec AUSCULT -aet STORESCU 127.0.0.1 {}", station.port()));
         arguments.extend(files.clone());
         let Some(output) = run("storescu", arguments.clone()).await else { return };
         assert!(output.status.success(), "{syntax}: {output:?}");
-        assert_eq!(station.arrived().len(), 5, "{syntax}: another encoding is another content");
+        let new = station.arrived().len();
+        stored += new;
+        match syntax {
+            "-xe" | "-xi" => assert_eq!(new, 5, "{syntax}: another encoding is another content"),
+            // storescu may settle for an encoding that it has sent already.
+            _ => assert!([0, 5].contains(&new), "{syntax}: {new}"),
+        }
         let Some(again) = run("storescu", arguments).await else { return };
         assert!(again.status.success() && station.arrived().is_empty(), "{syntax}: the same again is no news");
     }
-    assert_eq!(station.files("images").len(), 4 * 5);
-    assert!(station.files("incoming").is_empty());
+    assert_eq!(station.images().len(), stored);
+    assert!(station.parts().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -101,7 +101,7 @@ async fn hostile_data_sets_are_refused_and_the_association_goes_on() {
     for (what, data_set) in cases {
         assert_eq!(peer.store(&data_set).await, Status::CANNOT_UNDERSTAND, "{what}");
     }
-    assert!(station.arrived().is_empty() && station.files("images").is_empty());
+    assert!(station.arrived().is_empty() && station.images().is_empty());
     assert_eq!(peer.store(&with(&nested(32))).await, Status::SUCCESS);
     assert_eq!(station.arrived().len(), 1);
 }

@@ -196,7 +196,7 @@ async fn every_refusal_has_its_status_and_the_association_goes_on() {
     assert_eq!((unrecognized.status, unrecognized.field), (Status::UNRECOGNIZED_OPERATION, 0x8020));
     assert_eq!(unrecognized.responding_to, 43);
 
-    assert!(station.arrived().is_empty() && station.files("images").is_empty());
+    assert!(station.arrived().is_empty() && station.images().is_empty());
     let stored = peer.store("1.2.3.4.1", &good).await;
     assert_eq!((stored.status, stored.responding_to), (Status::SUCCESS, 41));
     assert_eq!(stored.sop_instance, "1.2.3.4.1".parse().ok());
@@ -212,12 +212,12 @@ async fn a_full_queue_refuses_for_now_and_a_closed_one_leaves_the_object_for_the
     let [first, second] = ["1.2.3.4.1", "1.2.3.4.2"].map(radiograph);
     assert_eq!(peer.store("1.2.3.4.1", &first).await.status, Status::SUCCESS);
     assert_eq!(peer.store("1.2.3.4.2", &second).await.status, Status::OUT_OF_RESOURCES);
-    assert_eq!(station.files("images").len(), 1);
+    assert_eq!(station.images().len(), 1);
     assert_eq!(station.arrived().len(), 1);
     assert_eq!(peer.store("1.2.3.4.2", &second).await.status, Status::SUCCESS);
     station.close_queue();
     assert_eq!(peer.store("1.2.3.4.3", &radiograph("1.2.3.4.3")).await.status, Status::SUCCESS);
-    assert_eq!(station.files("images").len(), 3);
+    assert_eq!(station.images().len(), 3);
 }
 
 #[tokio::test]
@@ -238,8 +238,8 @@ async fn eight_associations_store_the_same_and_different_objects_at_once() {
         sender.await.unwrap();
     }
     assert_eq!(station.arrived().len(), 8 * 5 + 5);
-    assert_eq!(station.files("images").len(), 8 * 5 + 5);
-    until(|| station.files("incoming").is_empty()).await;
+    assert_eq!(station.images().len(), 8 * 5 + 5);
+    until(|| station.parts().is_empty()).await;
 }
 
 #[tokio::test]
@@ -249,10 +249,10 @@ async fn half_a_data_set_leaves_nothing() {
     let good = Part10::radiograph("1.2.3.4.1").rows(6000).data_set();
     peer.command(STORE, &Request::store(1, &CR.parse().unwrap(), &"1.2.3.4.1".parse().unwrap())).await;
     peer.data(&good[..good.len() / 2], Ending::More).await;
-    until(|| station.files("incoming").len() == 1).await;
+    until(|| station.parts().len() == 1).await;
     drop(peer);
-    until(|| station.files("incoming").is_empty()).await;
-    assert!(station.files("images").is_empty() && station.arrived().is_empty());
+    until(|| station.parts().is_empty()).await;
+    assert!(station.images().is_empty() && station.arrived().is_empty());
 }
 
 #[tokio::test]
@@ -264,7 +264,7 @@ async fn stopping_lets_a_message_end_and_then_aborts() {
     let (begun, rest) = good.split_at(good.len() / 2);
     peer.command(STORE, &Request::store(1, &CR.parse().unwrap(), &"1.2.3.4.1".parse().unwrap())).await;
     peer.data(begun, Ending::More).await;
-    until(|| station.files("incoming").len() == 1).await;
+    until(|| station.parts().len() == 1).await;
     station.stop.send(true).unwrap();
     assert_eq!(idle.aborted().await, Abort::BY_USER);
     assert!(TcpStream::connect(("127.0.0.1", station.port())).await.is_err());

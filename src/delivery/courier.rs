@@ -51,8 +51,7 @@ enum Pause {
 #[derive(PartialEq, Eq)]
 enum Woken {
     ByTime,
-    ByNews,
-    ByHurry,
+    ByBell,
 }
 
 impl Courier {
@@ -98,18 +97,12 @@ impl Courier {
             Pause::ForNews(wait) => (wait, true),
             Pause::Full(wait) => (wait, false),
         };
-        let woken = tokio::select! {
+        tokio::select! {
             () = tokio::time::sleep(wait) => Woken::ByTime,
-            () = self.bell.news.notified(), if listens => Woken::ByNews,
-            () = self.bell.hurry.notified() => Woken::ByHurry,
+            () = self.bell.news.notified(), if listens => Woken::ByBell,
+            () = self.bell.hurry.notified() => Woken::ByBell,
             () = stopped(stop) => Woken::ByTime,
-        };
-        if woken == Woken::ByHurry
-            && let Err(error) = self.at_outbox(|outbox| outbox.hurry()).await
-        {
-            tracing::warn!(destination = %self.name, %error, "the queue cannot be hurried");
         }
-        woken
     }
 
     /// Tries every report that is due, in the queue's order.

@@ -40,7 +40,7 @@ pub struct Settings {
 struct Bell {
     /// A report was queued.
     news: Notify,
-    /// Somebody wants everything tried at once, whatever was to be waited for.
+    /// Somebody changed the queue and wants to see what comes of it, even at a destination that has to be waited for.
     hurry: Notify,
 }
 
@@ -83,7 +83,7 @@ impl Delivery {
         self.bells.iter().for_each(|bell| bell.news.notify_one());
     }
 
-    /// Tells the couriers that somebody wants everything tried at once.
+    /// Tells the couriers that somebody changed the queue, and wants to see what comes of it.
     pub fn hurry(&self) {
         self.bells.iter().for_each(|bell| bell.hurry.notify_one());
     }

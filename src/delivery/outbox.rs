@@ -67,11 +67,6 @@ impl Outbox {
         Ok(self.ledger.next_due(&self.destination)?)
     }
 
-    /// Lets every report be tried at once.
-    pub(super) fn hurry(&self) -> Result<(), OutboxError> {
-        Ok(self.ledger.hurry(&self.destination)?)
-    }
-
     /// The destination has it.
     pub(super) fn delivered(&self, pending: &Pending, said: &str) -> Result<(), OutboxError> {
         self.ledger.delivered(pending, &self.destination, said, SystemTime::now())?;

@@ -79,7 +79,7 @@ impl Ledger {
         })
     }
 
-    /// Lets every waiting report of a queue be tried at once: the service has just started, or is told to.
+    /// Lets every waiting report of a queue be tried at once: the service has just started, or its settings changed.
     pub fn hurry(&self, destination: &str) -> Result<(), LedgerError> {
         self.write("start a queue", |transaction| {
             transaction.execute(

@@ -115,6 +115,9 @@ pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), Le
     if found > known {
         return Err(LedgerError::Newer { path: path.to_owned(), found, known });
     }
+    if found == known {
+        return Ok(());
+    }
     for step in STEPS.iter().skip(usize::try_from(found).unwrap_or(usize::MAX)) {
         transaction.execute_batch(step).map_err(LedgerError::sql(doing))?;
     }

@@ -239,6 +239,8 @@ fn what_another_process_wrote_is_noticed() {
     let one = arrival(dir.path(), "1.1", "2.1", "a");
     ledger.record(std::slice::from_ref(&one)).unwrap();
     assert!(!ledger.changed_elsewhere().unwrap());
+    Ledger::beside(dir.path()).unwrap().at_work(9).unwrap();
+    assert!(!ledger.changed_elsewhere().unwrap(), "looking changes nothing");
     Ledger::beside(dir.path()).unwrap().discard(&one.instance.study, "a test", second(1)).unwrap();
     assert!(ledger.changed_elsewhere().unwrap());
     assert!(!ledger.changed_elsewhere().unwrap());

@@ -24,16 +24,13 @@ impl Layout {
         &self.root
     }
 
-    pub(super) fn incoming(&self) -> PathBuf {
-        self.root.join("incoming")
-    }
-
-    pub(super) fn part(&self, number: u64) -> PathBuf {
-        self.incoming().join(format!("{number}.part"))
-    }
-
     pub(super) fn images(&self) -> PathBuf {
         self.root.join("images")
+    }
+
+    /// An image on its way in, in the directory that it will stay in: its name changes within one directory.
+    pub(super) fn part(&self, number: u64) -> PathBuf {
+        self.images().join(format!("{number}.part"))
     }
 
     pub(super) fn image(&self, instance: &SopInstanceUid, digest: &Digest) -> PathBuf {
@@ -57,7 +54,7 @@ impl Layout {
     }
 
     pub(super) fn create(&self) -> Result<(), SpoolError> {
-        let directories = [self.incoming(), self.images(), self.headers(), self.outbox()];
+        let directories = [self.images(), self.headers(), self.outbox()];
         directories.iter().try_for_each(|directory| make_directory(directory))
     }
 

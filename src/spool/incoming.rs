@@ -1,4 +1,4 @@
-//! One object on its way in: streamed to `incoming/`, then checked, synced and given its place.
+//! One object on its way in: streamed to the disk, then checked, synced and given its place.
 
 use std::fs::File;
 use std::io::Write;
@@ -28,7 +28,7 @@ pub struct Incoming {
     head: usize,
 }
 
-/// The file under `incoming/` and the digest of what is in it.
+/// Its file and the digest of what is in it.
 #[derive(Debug)]
 struct Part {
     name: PartName,

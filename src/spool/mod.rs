@@ -1,8 +1,8 @@
 //! The disk: what arrived is durable here before it is acknowledged, and found again after a restart.
 //!
 //! ```text
-//! incoming/    <n>.part           a data set on its way in; removed at start
 //! images/      <sop>-<digest>.dcm acknowledged images
+//!              <n>.part           an image on its way in; removed at start
 //! headers/     <sop>-<digest>.dcm what is left of images once their reports arrived: for late images of a study
 //! outbox/      <sop>.dcm          reports on their way (see `delivery`)
 //! failed/      <name>/<sop>.dcm   reports that a destination will not get, and why (see `delivery`)

@@ -1,7 +1,6 @@
 //! What an earlier run left: unfinished files are removed, files and ledger held against each other. A file that the
 //! ledger does not know is adopted, or set aside where it cannot be; a row whose file is gone is told of.
 
-use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -16,12 +15,11 @@ use crate::ledger::{Arrival, Digest, Disposal, Held, Known, Ledger, Waiting};
 
 /// Brings directory and ledger into the state that the running spool keeps them in.
 pub(super) fn recover(layout: &Layout, ledger: &Ledger) -> Result<Vec<Waiting>, SpoolError> {
-    for part in files(&layout.incoming())? {
-        disk::remove(&part)?;
-    }
-    let here: HashSet<PathBuf> = files(&layout.images())?.into_iter().collect();
-    for path in &here {
-        check_image(layout, ledger, path)?;
+    for path in files(&layout.images())? {
+        match path.extension() {
+            Some(extension) if extension == "part" => disk::remove(&path)?,
+            _ => check_image(layout, ledger, &path)?,
+        }
     }
     disk::sync_directory(&layout.images())?;
     for report in files(&layout.outbox())? {

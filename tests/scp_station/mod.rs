@@ -80,9 +80,20 @@ impl Station {
         self.stored.close();
     }
 
-    pub fn files(&self, directory: &str) -> Vec<PathBuf> {
-        let Ok(entries) = std::fs::read_dir(self.directory.path().join(directory)) else { return Vec::new() };
-        entries.map(|entry| entry.unwrap().path()).collect()
+    /// The images that were stored.
+    pub fn images(&self) -> Vec<PathBuf> {
+        self.files("dcm")
+    }
+
+    /// The images that are on their way in.
+    pub fn parts(&self) -> Vec<PathBuf> {
+        self.files("part")
+    }
+
+    fn files(&self, extension: &str) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(self.directory.path().join("images")).unwrap();
+        let paths = entries.map(|entry| entry.unwrap().path());
+        paths.filter(|path| path.extension().is_some_and(|found| found == extension)).collect()
     }
 }
 
