@@ -112,6 +112,10 @@ uid_type!(
     TransferSyntaxUid
 );
 uid_type!(
+    /// Transaction UID (0008,1195) of a Storage Commitment.
+    TransactionUid
+);
+uid_type!(
     /// A UID that names neither a study, a series nor an instance: a device, a tracked finding.
     Uid
 );

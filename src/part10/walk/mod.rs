@@ -5,7 +5,7 @@
 //! set, group lengths that lie, tags out of order, groups that do not exist.
 
 use std::fs::File;
-use std::io::{self, BufReader, ErrorKind, Seek};
+use std::io::{self, BufReader, Cursor, ErrorKind, Seek};
 use std::path::Path;
 
 use dicom::core::{Tag, VR};
@@ -42,6 +42,13 @@ pub fn walk(path: &Path, largest_inflated: u64) -> Result<(), WalkError> {
 /// The elements of VR UN and undefined length in the data set of a file, as far as it is sound.
 pub(super) fn unknown(path: &Path, largest_inflated: u64) -> Result<Vec<Unknown>, ReadError> {
     Ok(over(path, largest_inflated)?.1)
+}
+
+/// Walks over a data set in memory; the elements of VR UN and undefined length in it.
+pub(super) fn over_received(data_set: &[u8], transfer_syntax: &str) -> Result<Vec<Unknown>, WalkError> {
+    let bytes = BufReader::with_capacity(BUFFER_BYTES, Cursor::new(data_set));
+    let (sound, unknown) = Walk::new(bytes, 0, data_set.len() as u64, Encoding::of(transfer_syntax)).run();
+    sound.map(|()| unknown)
 }
 
 fn over(path: &Path, largest_inflated: u64) -> Result<(Result<(), WalkError>, Vec<Unknown>), ReadError> {
