@@ -112,7 +112,8 @@ impl Daemon {
         let (arrivals, arrived) = mpsc::channel(ARRIVALS);
         let (deliveries, next_delivery) = mpsc::unbounded_channel();
         let line = Line::new(pipelines, Assembler::new(&config.study), recovered);
-        let serve = scp::serve(listener, scp_settings, spool.clone(), arrivals, Arc::default(), stopped.clone());
+        let backing = scp::Backing { spool: spool.clone(), stored: arrivals, commitment: None, stats: Arc::default() };
+        let serve = scp::serve(listener, scp_settings, backing, stopped.clone());
         let mut stations = JoinSet::new();
         stations.spawn(named("line", line.run(arrived, stopped.clone())));
         stations.spawn(named("delivery", deliver(delivery, next_delivery, stopped)));
