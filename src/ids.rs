@@ -112,9 +112,20 @@ uid_type!(
     TransferSyntaxUid
 );
 uid_type!(
+    /// Transaction UID (0008,1195) of a Storage Commitment.
+    TransactionUid
+);
+uid_type!(
     /// A UID that names neither a study, a series nor an instance: a device, a tracked finding.
     Uid
 );
+
+impl TransactionUid {
+    /// A UID that nobody has used (PS3.5 B.2).
+    pub fn random() -> Self {
+        Self(format!("2.25.{}", Uuid::new_v4().as_u128()))
+    }
+}
 
 /// `2.25.` + decimal of UUIDv5 over the parts joined by the unit separator; at most 44 characters.
 fn derived_uid(parts: &[&str]) -> String {

@@ -10,6 +10,7 @@ pub mod part10;
 pub mod stop;
 
 // Floor 1: values
+pub mod commitment;
 pub mod config;
 pub mod dimse;
 pub mod finding;

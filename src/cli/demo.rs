@@ -132,7 +132,8 @@ async fn pacs(directory: &Path, stop: watch::Receiver<bool>) -> Result<(SocketAd
     let (spool, _) = Spool::open(directory, &config::Spool { min_free_mib: 0, ..config::Spool::default() })?;
     let settings = config::Scp { ae_title: ae_title("DEMO_PACS")?, ..config::Scp::default() };
     let (stored, arrivals) = mpsc::channel(64);
-    tokio::spawn(scp::serve(listener, watch::Sender::new(settings).subscribe(), spool, stored, Arc::default(), stop));
+    let backing = scp::Backing { spool, stored, commitment: None, stats: Arc::default() };
+    tokio::spawn(scp::serve(listener, watch::Sender::new(settings).subscribe(), backing, stop));
     Ok((address, arrivals))
 }
 

@@ -42,6 +42,7 @@ impl Config {
         let first = self.delivery.retry_first_seconds;
         within("delivery.retry_max_seconds", self.delivery.retry_max_seconds, first..=86_400)?;
         within("delivery.give_up_hours", self.delivery.give_up_hours, 1..=8760)?;
+        within("delivery.commitment_wait_seconds", self.delivery.commitment_wait_seconds, 1..=604_800)?;
         self.report.check()?;
         check_destinations(&self.destination)
     }

@@ -109,6 +109,7 @@ impl Default for Delivery {
             retry_first_seconds: 30,
             retry_max_seconds: 900,
             give_up_hours: 168,
+            commitment_wait_seconds: 3600,
         }
     }
 }

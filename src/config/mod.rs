@@ -269,6 +269,8 @@ pub struct Delivery {
     pub retry_max_seconds: u64,
     /// Hours after which a report that could not be delivered goes to `failed/`.
     pub give_up_hours: u64,
+    /// Seconds that a destination has to commit to a report before it is sent again.
+    pub commitment_wait_seconds: u64,
 }
 
 /// `[[destination]]`: where reports go.

@@ -8,6 +8,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinSet, spawn_blocking};
 
+mod commitment;
 mod deliver;
 mod keep;
 
@@ -27,6 +28,9 @@ use crate::sr::{Device, Installation};
 
 /// Arrived instances that wait to be assembled.
 const ARRIVALS: usize = 1024;
+
+/// Outcomes of storage commitment that wait to be taken or told.
+const OUTCOMES: usize = 64;
 
 /// How long associations, the studies in hand and reports on their way may take after a signal.
 const DRAIN: Duration = Duration::from_secs(20);
@@ -118,12 +122,24 @@ impl Daemon {
         let (deliveries, next_delivery) = mpsc::unbounded_channel();
         let routine_wait = Duration::from_secs(config.study.routine_wait_seconds);
         let keep = keep::run(spool.clone(), Keeping::from(&config.spool), pipelines.clone(), stopped.clone());
-        let line = Line::new(pipelines, Assembler::new(&config.study), routine_wait, left);
-        let serve = scp::serve(listener, scp_settings, spool.clone(), arrivals, Arc::default(), stopped.clone());
+        let line = Line::new(pipelines.clone(), Assembler::new(&config.study), routine_wait, left);
+        let (outcomes, reported) = mpsc::channel(OUTCOMES);
+        let (unreported, to_be_told) = mpsc::channel(OUTCOMES);
+        let mail = commitment::Mail { outcomes: reported, unreported: to_be_told };
+        let commitment = scp::Commitment { custody: Arc::new(spool.ledger().clone()), unreported, outcomes };
+        let backing = scp::Backing {
+            spool: spool.clone(),
+            stored: arrivals,
+            commitment: Some(commitment),
+            stats: Arc::default(),
+        };
+        let serve = scp::serve(listener, scp_settings, backing, stopped.clone());
+        let commit = commitment::run(mail, pipelines, stopped.clone());
         let mut stations = JoinSet::new();
         stations.spawn(named("line", line.run(arrived, stopped.clone())));
         stations.spawn(named("delivery", deliver::run(delivery, next_delivery, stopped)));
         stations.spawn(named("housekeeping", keep));
+        stations.spawn(named("commitment", commit));
         stations.spawn(named("scp", serve));
         tracing::info!(%address, ae_title = %config.scp.ae_title, destinations = config.destination.len(), "listening");
         Ok(Self { address, config: config.clone(), spool, pipeline, scp, delivery: deliveries, stop, stations })

@@ -7,11 +7,14 @@ use std::time::Duration;
 use tokio::task::spawn_blocking;
 
 use super::Settings;
-use crate::config::Destination;
+use crate::commitment::{Outcome, Reference, Request};
+use crate::config::{Destination, StorageCommitment};
 use crate::dimse::Status;
+use crate::finding::SopReference;
+use crate::ids::TransactionUid;
 use crate::instance::HeaderError;
 use crate::ledger::Pending;
-use crate::scu::{Association, Object, Peer, Proposal, ScuError};
+use crate::scu::{Association, Object, Peer, Proposal, Role, ScuError};
 use crate::spool;
 
 /// Why a report did not arrive.
@@ -27,34 +30,84 @@ pub(super) enum TryError {
 
 /// Carries reports to one destination, over one association as long as reports follow each other.
 pub(super) enum Carrier {
-    Dicom { peer: Box<Peer>, association: Option<Association> },
+    Dicom { peer: Box<Peer>, commitment: StorageCommitment, association: Option<Association> },
     Folder(PathBuf),
+}
+
+/// Where a DICOM destination is.
+pub(super) fn peer(destination: &Destination, settings: &Settings) -> Option<Peer> {
+    let Destination::Dicom { host, port, ae_title, .. } = destination else { return None };
+    let times = &settings.delivery;
+    Some(Peer {
+        connect: Duration::from_secs(times.connect_seconds),
+        response: Duration::from_secs(times.response_seconds),
+        ..Peer::new(host, *port, ae_title.clone(), settings.calling.clone())
+    })
 }
 
 impl Carrier {
     pub(super) fn new(destination: &Destination, settings: &Settings) -> Self {
-        match destination {
-            Destination::Dicom { host, port, ae_title, .. } => {
-                let times = &settings.delivery;
-                let peer = Peer {
-                    connect: Duration::from_secs(times.connect_seconds),
-                    response: Duration::from_secs(times.response_seconds),
-                    ..Peer::new(host, *port, ae_title.clone(), settings.calling.clone())
-                };
-                Self::Dicom { peer: Box::new(peer), association: None }
+        match (destination, peer(destination, settings)) {
+            (Destination::Dicom { storage_commitment, .. }, Some(peer)) => {
+                Self::Dicom { peer: Box::new(peer), commitment: *storage_commitment, association: None }
             }
-            Destination::Folder { path, .. } => Self::Folder(settings.state.join(path)),
+            (Destination::Folder { path, .. }, _) => Self::Folder(settings.state.join(path)),
+            (Destination::Dicom { name, .. }, None) => Self::Folder(settings.state.join(name)),
         }
     }
 
     /// Brings one report; what the destination said.
     pub(super) async fn carry(&mut self, pending: &Pending) -> Result<String, TryError> {
         match self {
-            Self::Dicom { peer, association } => send(peer, association, &pending.file).await,
+            Self::Dicom { peer, commitment, association } => {
+                let object = open(&pending.file).await?;
+                send(peer, *commitment, association, &object).await
+            }
             Self::Folder(folder) => {
                 let (folder, report) = (folder.clone(), pending.file.clone());
                 let put = spawn_blocking(move || put(&folder, &report)).await;
                 put.unwrap_or_else(|_| Err(TryError::NotNow("a fault of Auscult's own".into())))
+            }
+        }
+    }
+
+    /// Whether the destination has to commit to what it was brought.
+    pub(super) fn commitment(&self) -> StorageCommitment {
+        match self {
+            Self::Dicom { commitment, .. } => *commitment,
+            Self::Folder(_) => StorageCommitment::Off,
+        }
+    }
+
+    /// Asks the destination to commit to what it was just brought.
+    pub(super) async fn ask(&mut self, pending: &Pending, transaction: TransactionUid) -> Result<(), TryError> {
+        let Self::Dicom { association, .. } = self else { return Ok(()) };
+        let SopReference { sop_class, sop_instance, .. } = pending.report.clone();
+        let request = Request { transaction, references: vec![Reference { sop_class, sop_instance }] };
+        let not_now = |why: &dyn std::fmt::Display| TryError::NotNow(format!("storage commitment: {why}"));
+        let mut asking = association.take().ok_or_else(|| not_now(&"the association ended"))?;
+        match asking.request_commitment(&request).await {
+            Ok(status) => {
+                *association = Some(asking);
+                if status.is_stored() { Ok(()) } else { Err(not_now(&status)) }
+            }
+            Err(error) => {
+                asking.abort().await;
+                Err(not_now(&error))
+            }
+        }
+    }
+
+    /// What the destination says within `wait` of its commitment, on the association that is open; it may say so on an
+    /// association of its own as well.
+    pub(super) async fn outcome(&mut self, wait: Duration) -> Option<Outcome> {
+        let Self::Dicom { commitment: StorageCommitment::Required, association, .. } = self else { return None };
+        match association.as_mut()?.outcome(wait).await {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                tracing::debug!(%error, "no outcome on this association");
+                *association = None;
+                None
             }
         }
     }
@@ -70,21 +123,33 @@ impl Carrier {
     }
 }
 
-async fn send(peer: &Peer, slot: &mut Option<Association>, report: &Path) -> Result<String, TryError> {
+async fn open(report: &Path) -> Result<Object, TryError> {
     let path = report.to_owned();
-    let object =
-        spawn_blocking(move || Object::open(&path)).await.map_err(|_| TryError::NotNow("unreadable".into()))?;
-    let object = object.map_err(unreadable)?;
+    let opened = spawn_blocking(move || Object::open(&path)).await;
+    opened.map_err(|_| TryError::NotNow("unreadable".into()))?.map_err(unreadable)
+}
+
+/// C-STORE, on the association that is open or a new one.
+async fn send(
+    peer: &Peer,
+    commitment: StorageCommitment,
+    slot: &mut Option<Association>,
+    object: &Object,
+) -> Result<String, TryError> {
     let reused = slot.is_some();
     let mut association = match slot.take() {
         Some(association) => association,
         None => {
             let mut proposals = Vec::new();
-            Proposal::extend(&mut proposals, &object);
+            Proposal::extend(&mut proposals, object);
+            if commitment == StorageCommitment::Required {
+                proposals
+                    .extend(Proposal::commitment(Role::User).map_err(|error| TryError::NotNow(error.to_string()))?);
+            }
             Association::open(peer, &proposals).await.map_err(|error| TryError::Unreachable(error.to_string()))?
         }
     };
-    match association.store(&object).await {
+    match association.store(object).await {
         Ok(status) => {
             *slot = Some(association);
             judge(status)
@@ -92,7 +157,7 @@ async fn send(peer: &Peer, slot: &mut Option<Association>, report: &Path) -> Res
         // An association that was opened for other objects does not say what the peer takes of this one.
         Err(ScuError::NoContext { .. }) if reused => {
             let _ = association.release().await;
-            Box::pin(send(peer, slot, report)).await
+            Box::pin(send(peer, commitment, slot, object)).await
         }
         Err(error @ ScuError::NoContext { .. }) => {
             *slot = Some(association);

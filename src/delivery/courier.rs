@@ -10,7 +10,8 @@ use super::Bell;
 use super::backoff;
 use super::carrier::{Carrier, TryError};
 use super::outbox::{Outbox, OutboxError};
-use crate::config;
+use crate::config::{self, StorageCommitment};
+use crate::ids::TransactionUid;
 use crate::ledger::Pending;
 use crate::stop::stopped;
 
@@ -70,6 +71,9 @@ impl Courier {
         while !*stop.borrow() {
             let pause = match self.round(&stop).await {
                 Ok(Round::Done) => {
+                    if let Err(error) = self.hear(IDLE).await {
+                        tracing::error!(destination = %self.name, %error, "an outcome could not be recorded");
+                    }
                     if self.pause(Pause::ForNews(IDLE), &mut stop).await != Woken::ByTime {
                         continue;
                     }
@@ -133,11 +137,7 @@ impl Courier {
         match self.carrier.carry(&pending).await {
             Ok(said) => {
                 self.unreachable = 0;
-                tracing::info!(
-                    destination = %self.name, study = %pending.study, report = %pending.report.sop_instance, said,
-                    "delivered"
-                );
-                self.at_outbox(move |outbox| outbox.delivered(&pending, &said)).await.map(|()| None)
+                self.carried(pending, said).await.map(|()| None)
             }
             Err(TryError::Unreachable(why)) => {
                 let said = why.clone();
@@ -147,6 +147,38 @@ impl Courier {
             Err(TryError::NotNow(why)) => self.postpone(pending, why).await.map(|()| None),
             Err(TryError::Refused(why)) => self.give_up(pending, why).await.map(|()| None),
         }
+    }
+
+    /// The destination has a report; whether that is enough is the administrator's word.
+    async fn carried(&mut self, pending: Pending, said: String) -> Result<(), OutboxError> {
+        let (destination, study, report) = (&self.name, &pending.study, &pending.report.sop_instance);
+        if self.carrier.commitment() == StorageCommitment::Off {
+            tracing::info!(%destination, %study, %report, said, "delivered");
+            return self.at_outbox(move |outbox| outbox.delivered(&pending, &said)).await;
+        }
+        tracing::info!(%destination, %study, %report, said, "sent; the destination is asked to commit to keep it");
+        let ask_again = SystemTime::now() + Duration::from_secs(self.settings.commitment_wait_seconds);
+        let (transaction, noted) = (TransactionUid::random(), pending.clone());
+        let asked = transaction.clone();
+        // The ledger knows the question before anybody can answer it.
+        self.at_outbox(move |outbox| outbox.committing(&noted, &asked, ask_again)).await?;
+        match self.carrier.ask(&pending, transaction).await {
+            Ok(()) => self.hear(Duration::ZERO).await,
+            Err(TryError::Unreachable(why) | TryError::NotNow(why) | TryError::Refused(why)) => {
+                self.postpone(pending, why).await
+            }
+        }
+    }
+
+    /// Takes what the destination says within `wait` of its commitments.
+    async fn hear(&mut self, wait: Duration) -> Result<(), OutboxError> {
+        while let Some(outcome) = self.carrier.outcome(wait).await {
+            let (committed, failed) = (outcome.committed.len(), outcome.failed.len());
+            tracing::info!(destination = %self.name, committed, failed, "storage commitment");
+            let next = SystemTime::now() + backoff::wait(&self.settings, 1, fastrand::f64());
+            self.at_outbox(move |outbox| outbox.committed(&outcome, next)).await?;
+        }
+        Ok(())
     }
 
     fn is_too_late(&self, pending: &Pending) -> bool {

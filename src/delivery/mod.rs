@@ -8,6 +8,7 @@ mod outbox;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
@@ -17,6 +18,7 @@ pub use outbox::OutboxError;
 use crate::config::{self, Destination};
 use crate::ids::AeTitle;
 use crate::ledger::Ledger;
+use crate::scu::Peer;
 use crate::sr::Report;
 use carrier::Carrier;
 use courier::Courier;
@@ -76,6 +78,17 @@ impl Delivery {
     /// Makes a report durable, and says where its file is. It is sent once the ledger has concluded its study.
     pub fn put(&self, report: &Report) -> Result<PathBuf, OutboxError> {
         self.files.put(report)
+    }
+
+    /// How long a destination is given before something is tried a second time.
+    pub fn first_retry(&self) -> Duration {
+        Duration::from_secs(self.settings.delivery.retry_first_seconds)
+    }
+
+    /// The destination of an AE title, if there is one.
+    pub fn peer(&self, ae_title: &AeTitle) -> Option<Peer> {
+        let of_title = |destination: &&Destination| matches!(destination, Destination::Dicom { ae_title: title, .. } if title == ae_title);
+        carrier::peer(self.settings.destinations.iter().find(of_title)?, &self.settings)
     }
 
     /// Tells the couriers that reports were queued.

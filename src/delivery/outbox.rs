@@ -4,7 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use crate::ids::SopInstanceUid;
+use crate::commitment::Outcome;
+use crate::ids::{SopInstanceUid, TransactionUid};
 use crate::ledger::{Ledger, LedgerError, Pending};
 use crate::spool::{self, SpoolError};
 use crate::sr::Report;
@@ -77,6 +78,22 @@ impl Outbox {
             // Given up earlier and tried again since; nothing depends on it.
             let _ = fs::remove_file(left);
         }
+        Ok(())
+    }
+
+    /// The destination has it and is asked to commit to it; without an answer by `ask_again` it is sent again.
+    pub(super) fn committing(
+        &self,
+        pending: &Pending,
+        transaction: &TransactionUid,
+        ask_again: SystemTime,
+    ) -> Result<(), OutboxError> {
+        Ok(self.ledger.committing(pending, &self.destination, transaction, ask_again)?)
+    }
+
+    /// Takes what the destination said of its commitment.
+    pub(super) fn committed(&self, outcome: &Outcome, next: SystemTime) -> Result<(), OutboxError> {
+        self.ledger.committed(outcome, next, SystemTime::now())?;
         Ok(())
     }
 

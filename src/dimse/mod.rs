@@ -8,7 +8,7 @@ pub mod status;
 pub mod transfer_syntax;
 pub mod wire;
 
-pub use command::{CommandSet, DataSet, Priority, Request, Response};
+pub use command::{CommandSet, DataSet, Message, Priority, Request, Response};
 pub use pdu::{Abort, Part, Pdu, Pdv};
 pub use status::{Class, Status};
 pub use wire::{Wire, WireError};

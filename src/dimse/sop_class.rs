@@ -5,6 +5,10 @@ use crate::ids::SopClassUid;
 
 /// Verification SOP Class (PS3.4 A.4).
 pub const VERIFICATION: &str = "1.2.840.10008.1.1";
+/// Storage Commitment Push Model SOP Class (PS3.4 J.3.5).
+pub const STORAGE_COMMITMENT: &str = "1.2.840.10008.1.20.1";
+/// The well-known SOP Instance that every commitment is asked of (PS3.4 J.3.5).
+pub const STORAGE_COMMITMENT_INSTANCE: &str = "1.2.840.10008.1.20.1.1";
 
 /// Whether a class is one of the Storage service.
 pub fn is_storage(class: &SopClassUid) -> bool {
@@ -253,7 +257,7 @@ mod tests {
         for uid in ["1.2.840.10008.5.1.4.1.1.1", "1.2.840.10008.5.1.4.1.1.1.1", "1.2.840.10008.5.1.4.1.1.88.33"] {
             assert!(is_storage(&uid.parse().unwrap()), "{uid}");
         }
-        for uid in [VERIFICATION, "1.2.840.10008.1.20.1", "1.2.840.10008.1.3.10", "1.2.3"] {
+        for uid in [VERIFICATION, STORAGE_COMMITMENT, "1.2.840.10008.1.3.10", "1.2.3"] {
             assert!(!is_storage(&uid.parse().unwrap()), "{uid}");
         }
     }

@@ -26,12 +26,24 @@ impl Status {
     pub const SUCCESS: Self = Self(0x0000);
     /// 0110: processing failure.
     pub const PROCESSING_FAILURE: Self = Self(0x0110);
+    /// 0112: no such SOP instance.
+    pub const NO_SUCH_INSTANCE: Self = Self(0x0112);
+    /// 0113: no such event type.
+    pub const NO_SUCH_EVENT: Self = Self(0x0113);
+    /// 0115: invalid argument value.
+    pub const INVALID_ARGUMENT: Self = Self(0x0115);
     /// 0117: the SOP Instance UID is no UID.
     pub const INVALID_INSTANCE: Self = Self(0x0117);
+    /// 0118: no such SOP class.
+    pub const NO_SUCH_CLASS: Self = Self(0x0118);
     /// 0122: SOP class not supported, or not that of the presentation context.
     pub const SOP_CLASS_NOT_SUPPORTED: Self = Self(0x0122);
+    /// 0123: no such action type.
+    pub const NO_SUCH_ACTION: Self = Self(0x0123);
     /// 0211: unrecognized operation.
     pub const UNRECOGNIZED_OPERATION: Self = Self(0x0211);
+    /// 0213: resource limitation.
+    pub const RESOURCE_LIMITATION: Self = Self(0x0213);
     /// A700: out of resources.
     pub const OUT_OF_RESOURCES: Self = Self(0xA700);
     /// A900: data set does not match SOP class.
@@ -76,6 +88,9 @@ impl Status {
             0x0110 => "processing failure at the peer",
             0x0111 => "the peer already has an object with this SOP Instance UID",
             0x0112 => "no such object at the peer",
+            0x0113 => "no such event type",
+            0x0114 => "the peer does not take this argument",
+            0x0115 => "an argument is not valid",
             0x0116 => "done, but an attribute value was out of range",
             0x0117 => "the SOP Instance UID is not valid",
             0x0118 => "no such SOP class at the peer",

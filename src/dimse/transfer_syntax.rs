@@ -31,11 +31,19 @@ const COMPRESSED: &[&str] = &[
 /// The syntax to accept for one presentation context: the first uncompressed one in the peer's order if it
 /// proposes any, else the first that Auscult takes.
 pub fn choose<T: AsRef<str>>(proposed: &[T]) -> Option<TransferSyntaxUid> {
-    let first_of = |known: &[&str]| {
-        let mut offered = proposed.iter().map(|text| text.as_ref().trim_end_matches(['\0', ' ']));
-        offered.find(|text| known.contains(text))
-    };
-    first_of(UNCOMPRESSED).or_else(|| first_of(COMPRESSED))?.parse().ok()
+    first_of(proposed, UNCOMPRESSED).or_else(|| first_of(proposed, COMPRESSED))?.parse().ok()
+}
+
+/// The syntax to accept where the data sets are arguments of commands, without pixels: little endian if proposed.
+pub fn choose_uncompressed<T: AsRef<str>>(proposed: &[T]) -> Option<TransferSyntaxUid> {
+    let little = first_of(proposed, &[IMPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_LITTLE_ENDIAN]);
+    little.or_else(|| first_of(proposed, UNCOMPRESSED))?.parse().ok()
+}
+
+/// The first in the peer's order that is among those known.
+fn first_of<'a, T: AsRef<str>>(proposed: &'a [T], known: &[&str]) -> Option<&'a str> {
+    let mut offered = proposed.iter().map(|text| text.as_ref().trim_end_matches(['\0', ' ']));
+    offered.find(|text| known.contains(text))
 }
 
 /// Whether a data set in this syntax may be written again in implicit VR without touching pixel data.
@@ -56,5 +64,14 @@ mod tests {
         assert_eq!(chosen(&["1.2.3", jpeg, "1.2.840.10008.1.2.4.90"]), Some(jpeg.to_owned()));
         assert_eq!(chosen(&["1.2.840.10008.1.2.4.100", "nonsense"]), None);
         assert_eq!(chosen(&[]), None);
+    }
+
+    #[test]
+    fn arguments_of_commands_come_uncompressed_and_little_endian_if_they_can() {
+        let chosen = |list: &[&str]| choose_uncompressed(list).map(String::from);
+        let (big, explicit) = ("1.2.840.10008.1.2.2", EXPLICIT_VR_LITTLE_ENDIAN);
+        assert_eq!(chosen(&[big, explicit, IMPLICIT_VR_LITTLE_ENDIAN]).as_deref(), Some(explicit));
+        assert_eq!(chosen(&["1.2.840.10008.1.2.1.99", big]).as_deref(), Some(big));
+        assert_eq!(chosen(&["1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.70"]), None);
     }
 }

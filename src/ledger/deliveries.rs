@@ -19,28 +19,18 @@ pub struct Pending {
     pub study: StudyInstanceUid,
     /// Its DICOM Part 10 file.
     pub file: PathBuf,
-    /// How far it is.
-    pub progress: Progress,
     /// When it was queued.
     pub queued: SystemTime,
     /// How often it was tried.
     pub attempts: u32,
-    row: i64,
+    pub(super) row: i64,
 }
 
-/// How far a delivery is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Progress {
-    /// To be sent.
-    Queued,
-    /// Sent; the destination has not yet said that it keeps it (storage commitment).
-    Committing,
-}
-
-const PENDING: &str = "r.series, r.sop_class, r.sop_instance, s.uid, r.file, d.state, d.queued_ms, d.attempts, r.id";
+const PENDING: &str = "r.series, r.sop_class, r.sop_instance, s.uid, r.file, d.queued_ms, d.attempts, r.id";
 
 impl Ledger {
-    /// The reports to be tried at `now`, at most `most`.
+    /// The reports to be tried at `now`, at most `most`: those that wait, and those that their destination has not
+    /// committed to keep in time.
     pub fn due(&self, destination: &str, now: SystemTime, most: usize) -> Result<Vec<Pending>, LedgerError> {
         self.read("read a queue", |connection| {
             let mut statement = connection.prepare_cached(&format!(
@@ -55,15 +45,13 @@ impl Ledger {
     }
 
     fn pending(&self, row: &Row) -> rusqlite::Result<Pending> {
-        let state: String = row.get(5)?;
         Ok(Pending {
             report: reference(row, 0)?,
             study: parsed(row, 3)?,
             file: self.path(&row.get::<_, String>(4)?),
-            progress: if state == "committing" { Progress::Committing } else { Progress::Queued },
-            queued: moment(row.get(6)?),
-            attempts: row.get(7)?,
-            row: row.get(8)?,
+            queued: moment(row.get(5)?),
+            attempts: row.get(6)?,
+            row: row.get(7)?,
         })
     }
 

@@ -7,6 +7,7 @@
 //! database takes SQLite's place by taking this room's.
 
 mod arrivals;
+mod commitments;
 mod deliveries;
 mod keeping;
 mod overview;
@@ -23,7 +24,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 
 pub use arrivals::{Arrival, Digest, Disposal, Held, Known, Waiting};
-pub use deliveries::{Pending, Progress};
+pub use deliveries::Pending;
 pub use keeping::{Kept, Leftover};
 pub use overview::{DeliveryLine, ImageLine, ReportLine, StudyDetail, StudyLine};
 pub use studies::{Conclusion, Covered, Dossier, NewReport};

@@ -9,6 +9,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Error, ErrorKind, Read, Seek, SeekFrom};
 use std::path::Path;
 
+use bytes::{Buf, Bytes};
 use dicom::object::InMemDicomObject;
 
 pub use walk::{Fault, Outline, WalkError, Walked, walk};
@@ -84,6 +85,14 @@ pub fn read(path: &Path, extent: Extent, values: Values, largest_inflated: u64) 
         data_set::read(Defined::new(file, at, unknown), &transfer_syntax, extent, values, size)?
     };
     Ok(Object { transfer_syntax, data_set })
+}
+
+/// Reads a data set that came without a file, up to Pixel Data, after a walk over all of it. It is not deflated.
+pub fn read_received(data_set: Bytes, transfer_syntax: &str) -> Result<InMemDicomObject, WalkError> {
+    let unknown = walk::over_received(&data_set, transfer_syntax)?;
+    let size = data_set.len() as u64;
+    let data = Defined::new(data_set.reader(), 0, unknown);
+    Ok(data_set::read(data, transfer_syntax, Extent::Header, Values::Decoded, size)?)
 }
 
 /// Where the data set begins in a file, and how long the file is, in bytes.
@@ -211,6 +220,17 @@ mod tests {
         let nested = b"\x40\x00\x30\xa7SQ\0\0\xff\xff\xff\xff\xfe\xff\x00\xe0\xff\xff\xff\xff".repeat(10_000);
         let message = header(&file(EXPLICIT, &nested)).unwrap_err().to_string();
         assert!(message.contains("nested deeper than"), "{message}");
+    }
+
+    #[test]
+    fn a_received_data_set_is_walked_over_before_it_is_read() {
+        let received = |bytes: &'static [u8], syntax| read_received(Bytes::from_static(bytes), syntax);
+        let modality = |read: Result<InMemDicomObject, WalkError>| attribute::text(&read.unwrap(), tags::MODALITY);
+        assert_eq!(modality(received(b"\x08\0\x60\0\x02\0\0\0CT", IMPLICIT_LITTLE_ENDIAN)).as_deref(), Some("CT"));
+        assert_eq!(modality(received(b"\x08\0\x60\0CS\x02\0CT", EXPLICIT_LITTLE_ENDIAN)).as_deref(), Some("CT"));
+        assert_eq!(modality(received(b"\0\x08\0\x60CS\0\x02CT", EXPLICIT_BIG_ENDIAN)).as_deref(), Some("CT"));
+        let cut = received(b"\x08\0\x60\0CS\xFE\xFFCT", EXPLICIT_LITTLE_ENDIAN).unwrap_err();
+        assert!(matches!(cut, WalkError::Malformed { fault: Fault::Beyond, offset: 0, .. }), "{cut}");
     }
 
     #[test]

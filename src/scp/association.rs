@@ -6,10 +6,12 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use super::Station;
+use super::link::{Event, Link};
 use super::negotiation::{Agreement, Context};
+use super::reporting::{Due, Reporting};
 use crate::dimse::command::{CommandError, MAX_COMMAND_BYTES};
-use crate::dimse::pdu::{PduError, Pdvs};
-use crate::dimse::{Abort, CommandSet, DataSet, Part, Pdu, Pdv, Request, Response, Wire, WireError};
+use crate::dimse::pdu::PduError;
+use crate::dimse::{Abort, CommandSet, DataSet, Message, Part, Pdv, Request, Response, Status, Wire, WireError};
 use crate::stop::stopped;
 
 /// Why an association ended without a release.
@@ -68,36 +70,41 @@ pub(super) struct Association {
     pub(super) station: Arc<Station>,
     pub(super) agreement: Agreement,
     pub(super) tally: Tally,
-    wire: Wire<TcpStream>,
-    /// What is left of the P-DATA-TF received last.
-    values: Pdvs,
+    pub(super) reporting: Reporting,
+    link: Link,
 }
 
-enum Event {
-    Value(Pdv),
-    Release,
+/// What happens between two messages.
+enum Turn {
+    Peer(Event),
+    Ours(Due),
 }
 
 impl Association {
     pub(super) fn new(station: Arc<Station>, wire: Wire<TcpStream>, agreement: Agreement) -> Self {
-        Self { station, agreement, tally: Tally::default(), wire, values: Pdvs::default() }
+        let (calling, silence) = (agreement.calling.clone(), station.silence());
+        let reporting = Reporting::new(station.commitment.clone(), calling, silence);
+        let link = Link::new(wire, agreement.largest);
+        Self { station, agreement, tally: Tally::default(), reporting, link }
     }
 
-    pub(super) fn into_parts(self) -> (Wire<TcpStream>, Tally) {
-        (self.wire, self.tally)
+    pub(super) fn into_parts(self) -> (Wire<TcpStream>, Tally, Reporting) {
+        (self.link.into_wire(), self.tally, self.reporting)
     }
 
-    /// Answers message after message until the peer releases.
+    /// Answers message after message, and reports between them, until the peer releases.
     pub(super) async fn converse(&mut self, stop: &mut watch::Receiver<bool>) -> Result<(), Fault> {
         loop {
-            let event = tokio::select! {
+            let turn = tokio::select! {
                 biased;
                 () = stopped(stop) => return Err(Fault::Stopped),
-                event = self.next_event() => event?,
+                due = self.reporting.due() => Turn::Ours(due),
+                event = self.link.next_event() => Turn::Peer(event?),
             };
-            match event {
-                Event::Value(first) => self.answer(first).await?,
-                Event::Release => return Ok(self.wire.send(&Pdu::ReleaseRp).await?),
+            match turn {
+                Turn::Ours(due) => self.reporting.perform(due, &mut self.link).await?,
+                Turn::Peer(Event::Value(first)) => self.answer(first).await?,
+                Turn::Peer(Event::Release) => return self.link.release().await,
             }
         }
     }
@@ -105,7 +112,14 @@ impl Association {
     async fn answer(&mut self, first: Pdv) -> Result<(), Fault> {
         let context = self.context(first.context)?;
         let command = self.read_command(first).await?;
-        match Request::decode(&CommandSet::decode(&command)?)? {
+        let request = match Message::decode(&CommandSet::decode(&command)?)? {
+            Message::Request(request) => request,
+            Message::Response(response) => {
+                self.skip_data_set(&context, response.data_set).await?;
+                return self.reporting.answered(&response).await;
+            }
+        };
+        match request {
             Request::Cancel => Ok(()),
             Request::Echo(message_id, data_set) => {
                 self.skip_data_set(&context, data_set).await?;
@@ -114,6 +128,16 @@ impl Association {
             Request::Store(request) => {
                 let status = self.store(&context, &request).await?;
                 self.respond(&context, &Response::to_store(&request, status)).await
+            }
+            Request::Action(request) if context.may_ask_commitment() => self.act(&context, &request).await,
+            Request::EventReport(request) if context.is_commitment() => self.take_report(&context, &request).await,
+            Request::Action(request) => {
+                self.skip_data_set(&context, request.data_set).await?;
+                self.respond(&context, &Response::to_action(&request, Status::UNRECOGNIZED_OPERATION)).await
+            }
+            Request::EventReport(request) => {
+                self.skip_data_set(&context, request.data_set).await?;
+                self.respond(&context, &Response::to_event_report(&request, Status::UNRECOGNIZED_OPERATION)).await
             }
             Request::Other { field, message_id, sop_class, data_set } => {
                 self.skip_data_set(&context, data_set).await?;
@@ -145,7 +169,7 @@ impl Association {
 
     /// The next fragment of the message that is under way.
     pub(super) async fn next_fragment(&mut self, context: u8, part: Part) -> Result<Pdv, Fault> {
-        match self.next_event().await? {
+        match self.link.next_event().await? {
             Event::Value(value) if value.context == context && value.part == part => Ok(value),
             Event::Value(value) if value.context != context => {
                 self.context(value.context)?;
@@ -154,7 +178,7 @@ impl Association {
             Event::Value(_) if part == Part::Command => Err(Fault::Sequence("a data set inside a command")),
             Event::Value(_) => Err(Fault::Sequence("a command where a data set is due")),
             Event::Release => {
-                self.wire.send(&Pdu::ReleaseRp).await?;
+                self.link.release().await?;
                 Err(Fault::ReleasedInside)
             }
         }
@@ -168,24 +192,7 @@ impl Association {
         Ok(())
     }
 
-    /// The next value or release. Dropping the future loses nothing.
-    async fn next_event(&mut self) -> Result<Event, Fault> {
-        loop {
-            if let Some(value) = self.values.next().transpose()? {
-                return Ok(Event::Value(value));
-            }
-            match self.wire.read().await? {
-                Pdu::Data(values) => self.values = values,
-                Pdu::ReleaseRq => return Ok(Event::Release),
-                Pdu::Abort(abort) => return Err(Fault::Aborted(abort)),
-                Pdu::AssociateRq(_) | Pdu::AssociateAc(_) | Pdu::AssociateRj(_) | Pdu::ReleaseRp => {
-                    return Err(Fault::UnexpectedPdu);
-                }
-            }
-        }
-    }
-
-    async fn respond(&mut self, context: &Context, response: &Response) -> Result<(), Fault> {
-        Ok(self.wire.send_command(context.id, &response.command_set(), self.agreement.largest).await?)
+    pub(super) async fn respond(&mut self, context: &Context, response: &Response) -> Result<(), Fault> {
+        self.link.send_command(context.id, &response.command_set()).await
     }
 }

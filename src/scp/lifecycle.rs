@@ -48,17 +48,18 @@ async fn establish(
     request: &AssociationRQ,
     stop: watch::Receiver<bool>,
 ) {
-    let refusal = match seat(&station).and_then(|seat| Ok((seat, negotiate(request, &station.settings())?))) {
-        Ok((seat, (agreement, answer))) => {
-            station.stats.associations_accepted.fetch_add(1, Relaxed);
-            match wire.send(&Pdu::AssociateAc(answer)).await {
-                Ok(()) => serve(station, wire, peer, agreement, stop).await,
-                Err(error) => no_association(&station, wire, peer, &error.to_string()).await,
+    let refusal =
+        match seat(&station).and_then(|seat| Ok((seat, negotiate(request, &station.settings(), station.offer())?))) {
+            Ok((seat, (agreement, answer))) => {
+                station.stats.associations_accepted.fetch_add(1, Relaxed);
+                match wire.send(&Pdu::AssociateAc(answer)).await {
+                    Ok(()) => serve(station, wire, peer, agreement, stop).await,
+                    Err(error) => no_association(&station, wire, peer, &error.to_string()).await,
+                }
+                return drop(seat);
             }
-            return drop(seat);
-        }
-        Err(refusal) => refusal,
-    };
+            Err(refusal) => refusal,
+        };
     station.stats.associations_rejected.fetch_add(1, Relaxed);
     let calling = request.calling_ae_title.escape_default().to_string();
     let called = request.called_ae_title.escape_default().to_string();
@@ -86,7 +87,7 @@ async fn serve(
     let stats = station.stats.clone();
     let mut association = Association::new(station, wire, agreement);
     let end = association.converse(&mut stop).await;
-    let (wire, tally) = association.into_parts();
+    let (wire, tally, reporting) = association.into_parts();
     if end.is_err() {
         stats.associations_aborted.fetch_add(1, Relaxed);
     }
@@ -102,4 +103,5 @@ async fn serve(
         Err(Some(abort)) => wire.abort(abort).await,
         _ => wire.close().await,
     }
+    reporting.finish().await;
 }

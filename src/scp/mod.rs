@@ -1,5 +1,5 @@
-//! The Storage and Verification SCP: admits associations, one task each, and answers no C-STORE with success
-//! before the object is durable in the spool.
+//! The Storage, Storage Commitment and Verification SCP: admits associations, one task each, and answers no C-STORE
+//! with success before the object is durable in the spool.
 //!
 //! A fault of a peer ends its own association and nothing else.
 
@@ -19,12 +19,21 @@ use crate::spool::Spool;
 use crate::stop::stopped;
 
 mod association;
+mod commitment;
 mod lifecycle;
+mod link;
 mod negotiation;
+mod reporting;
 mod store;
+
+pub use commitment::{Commitment, Reported, Unreported};
+
+use negotiation::Offer;
 
 /// Connections that may wait for their association besides those that have one. They cost a descriptor each.
 const MAX_WAITING: usize = 512;
+/// Arguments of commands that are parsed at a time: a mebibyte may take a hundred of them while it is.
+const PARSERS: usize = 2;
 /// Pause after the operating system refuses a connection, mostly for want of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -58,20 +67,39 @@ pub struct Stats {
     pub data_set_bytes: AtomicU64,
 }
 
+/// What stands behind the station: where things go, and who answers for them.
+#[derive(Debug)]
+pub struct Backing {
+    /// Keeps what is received.
+    pub spool: Spool,
+    /// Takes what has become durable.
+    pub stored: mpsc::Sender<Arrived>,
+    /// Storage Commitment; without it, it is not accepted.
+    pub commitment: Option<Commitment>,
+    /// What is counted.
+    pub stats: Arc<Stats>,
+}
+
 /// What every association needs of its station.
 #[derive(Debug)]
 struct Station {
     settings: watch::Receiver<config::Scp>,
     spool: Spool,
     stored: mpsc::Sender<Arrived>,
+    commitment: Option<Commitment>,
     stats: Arc<Stats>,
     seats: Arc<Semaphore>,
+    parsers: Semaphore,
 }
 
 impl Station {
     /// What the administrator asks for now; an association keeps what it began with.
     fn settings(&self) -> config::Scp {
         self.settings.borrow().clone()
+    }
+
+    fn offer(&self) -> Offer {
+        if self.commitment.is_some() { Offer::StorageAndCommitment } else { Offer::Storage }
     }
 
     fn silence(&self) -> Duration {
@@ -87,13 +115,14 @@ impl Station {
 pub async fn serve(
     listener: TcpListener,
     settings: watch::Receiver<config::Scp>,
-    spool: Spool,
-    stored: mpsc::Sender<Arrived>,
-    stats: Arc<Stats>,
+    backing: Backing,
     mut stop: watch::Receiver<bool>,
 ) {
     let most = settings.borrow().max_associations;
-    let station = Arc::new(Station { settings, spool, stored, stats, seats: Arc::new(Semaphore::new(most)) });
+    let Backing { spool, stored, commitment, stats } = backing;
+    let seats = Arc::new(Semaphore::new(most));
+    let station =
+        Arc::new(Station { settings, spool, stored, commitment, stats, seats, parsers: Semaphore::new(PARSERS) });
     let mut associations = JoinSet::new();
     loop {
         tokio::select! {

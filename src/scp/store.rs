@@ -14,15 +14,15 @@ use crate::instance::{HeaderError, Instance, Urgency};
 use crate::ledger::Disposal;
 use crate::spool::{Announced, Incoming, SpoolError, Stored};
 
-/// An object that is not taken, and why.
+/// What is not taken, and why.
 #[derive(Debug)]
-struct Refused {
-    status: Status,
-    why: String,
+pub(super) struct Refused {
+    pub(super) status: Status,
+    pub(super) why: String,
 }
 
 impl Refused {
-    fn new(status: Status, why: &str) -> Self {
+    pub(super) fn new(status: Status, why: &str) -> Self {
         Self { status, why: why.to_owned() }
     }
 }
@@ -99,8 +99,11 @@ impl Association {
         let sop_instance = request.sop_instance.clone().ok_or_else(|| {
             Refused::new(Status::INVALID_INSTANCE, "the C-STORE-RQ has no valid Affected SOP Instance UID")
         })?;
-        if sop_class.as_str() == crate::dimse::sop_class::VERIFICATION {
-            return Err(Refused::new(Status::SOP_CLASS_NOT_SUPPORTED, "a C-STORE on the Verification context"));
+        if !crate::dimse::sop_class::is_storage(&sop_class) {
+            return Err(Refused::new(
+                Status::SOP_CLASS_NOT_SUPPORTED,
+                "a C-STORE on a context that is not for storage",
+            ));
         }
         let announced = Announced {
             sop_class,

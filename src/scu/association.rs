@@ -1,17 +1,21 @@
 //! One association as its requestor: C-ECHO, C-STORE, release (PS3.7 9.1.1, 9.1.5; PS3.8 7.2).
 
+use std::collections::VecDeque;
 use std::io::Read;
+use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use dicom_ul::pdu::PresentationContextResultReason;
 use tokio::net::TcpStream;
 use tokio::task::spawn_blocking;
 
-use super::connect::{associate, connect, numbered};
+use super::connect::{associate, connect, numbered, role_accepted};
+use super::inbox::{Inbox, Received};
 use super::object::Source;
-use super::{Object, Peer, Proposal, ScuError};
-use crate::dimse::command::{CommandError, MAX_COMMAND_BYTES};
+use super::{Object, Peer, Proposal, Role, ScuError};
+use crate::dimse::command::NormalizedRq;
 use crate::dimse::pdu::{self, Ending};
-use crate::dimse::{Abort, CommandSet, Part, Pdu, Request, Response, Status, Wire, WireError};
+use crate::dimse::{Abort, CommandSet, Message, Part, Pdu, Request, Status, Wire, WireError};
 use crate::ids::{SopClassUid, TransferSyntaxUid};
 
 /// Bytes of a data set in memory at a time.
@@ -21,9 +25,13 @@ const PIECE_BYTES: u64 = 256 * 1024;
 #[derive(Debug)]
 pub struct Association {
     wire: Wire<TcpStream>,
+    patience: Duration,
     contexts: Vec<(u8, Proposal)>,
     largest: u32,
     last_message: u16,
+    inbox: Inbox,
+    /// Outcomes of Storage Commitment that have not been answered yet.
+    pub(super) reports: VecDeque<(u8, NormalizedRq, Option<Bytes>)>,
 }
 
 impl Association {
@@ -40,25 +48,21 @@ impl Association {
                 result.id == id
                     && result.reason == PresentationContextResultReason::Acceptance
                     && result.transfer_syntax.trim_end_matches(['\0', ' ']) == proposal.transfer_syntax.as_str()
-            })
+            }) && role_accepted(&accept, proposal)
         };
         let contexts = numbered(proposals).filter(|(id, proposal)| accepted(*id, proposal));
         let contexts = contexts.map(|(id, proposal)| (id, proposal.clone())).collect();
-        Ok(Self { wire, contexts, largest, last_message: 0 })
+        let (inbox, reports) = (Inbox::default(), VecDeque::new());
+        Ok(Self { wire, patience: peer.response, contexts, largest, last_message: 0, inbox, reports })
     }
 
     /// C-ECHO.
     pub async fn echo(&mut self) -> Result<Status, ScuError> {
-        let verification = |(_, proposal): &&(u8, Proposal)| {
-            proposal.abstract_syntax.as_str() == crate::dimse::sop_class::VERIFICATION
-        };
-        let Some(&(context, _)) = self.contexts.iter().find(verification) else {
+        let Some((context, _)) = self.accepted(crate::dimse::sop_class::VERIFICATION, Role::User) else {
             return Err(ScuError::Protocol("it does not accept Verification; enable C-ECHO there".into()));
         };
         let message_id = self.next_message();
-        let doing = "sending C-ECHO";
-        let sent = self.wire.send_command(context, &Request::echo(message_id), self.largest).await;
-        self.or_abort(sent, doing).await?;
+        self.send_command(context, &Request::echo(message_id), "sending C-ECHO").await?;
         self.response(message_id, "waiting for the answer to C-ECHO").await
     }
 
@@ -69,8 +73,7 @@ impl Association {
         let message_id = self.next_message();
         let doing = "sending an object";
         let command = Request::store(message_id, &object.sop_class, &object.sop_instance);
-        let sent = self.wire.send_command(context, &command, self.largest).await;
-        self.or_abort(sent, doing).await?;
+        self.send_command(context, &command, doing).await?;
         let mut pdus = Vec::new();
         loop {
             let (after, piece) = match read_piece(source, left.min(PIECE_BYTES)).await {
@@ -124,39 +127,99 @@ impl Association {
         })
     }
 
-    fn next_message(&mut self) -> u16 {
+    pub(super) fn next_message(&mut self) -> u16 {
         self.last_message = self.last_message.checked_add(1).unwrap_or(1);
         self.last_message
     }
 
-    /// Reads the response to a message.
-    async fn response(&mut self, message_id: u16, doing: &'static str) -> Result<Status, ScuError> {
-        let mut command = Vec::new();
+    /// Reads the response to a message. An outcome of Storage Commitment may come before it.
+    pub(super) async fn response(&mut self, message_id: u16, doing: &'static str) -> Result<Status, ScuError> {
         loop {
-            let values = match self.wire.read().await {
-                Ok(Pdu::Data(values)) => values,
-                Ok(Pdu::Abort(abort)) => return Err(ScuError::Aborted(abort)),
-                Ok(_) => return Err(ScuError::Protocol(format!("unexpected PDU while {doing}"))),
-                Err(error) => return Err(ScuError::from_wire(error, doing)),
-            };
-            for value in values {
-                let value = value?;
-                if value.part != Part::Command {
-                    return Err(ScuError::Protocol(format!("a data set while {doing}")));
-                }
-                if command.len() + value.fragment.len() > MAX_COMMAND_BYTES {
-                    return Err(CommandError::TooLong.into());
-                }
-                command.extend_from_slice(&value.fragment);
-                if value.last {
-                    let response = Response::decode(&CommandSet::decode(&command)?)?;
-                    return match response.responding_to == message_id {
-                        true => Ok(response.status),
-                        false => Err(ScuError::Protocol("it answered another message".into())),
-                    };
-                }
+            let Received { context, message, data_set } = self.receive(doing).await?;
+            match message {
+                Message::Response(response) if response.responding_to == message_id => return Ok(response.status),
+                Message::Response(_) => return Err(ScuError::Protocol("it answered another message".into())),
+                Message::Request(Request::EventReport(report)) => self.keep_report(context, report, data_set)?,
+                Message::Request(_) => return Err(ScuError::Protocol(format!("a request while {doing}"))),
             }
         }
+    }
+
+    async fn receive(&mut self, doing: &'static str) -> Result<Received, ScuError> {
+        loop {
+            if let Some(received) = self.inbox.next()? {
+                return Ok(received);
+            }
+            let read = self.wire.read().await.map_err(|error| ScuError::from_wire(error, doing))?;
+            self.take(read, doing).await?;
+        }
+    }
+
+    /// The next message; `None` when none is whole by the deadline. What came of it is kept.
+    pub(super) async fn receive_until(
+        &mut self,
+        deadline: Instant,
+        doing: &'static str,
+    ) -> Result<Option<Received>, ScuError> {
+        loop {
+            if let Some(received) = self.inbox.next()? {
+                return Ok(Some(received));
+            }
+            self.wire.set_patience(deadline.saturating_duration_since(Instant::now()));
+            let read = self.wire.read().await;
+            self.wire.set_patience(self.patience);
+            match read {
+                Err(WireError::Silence(_)) => return Ok(None),
+                read => self.take(read.map_err(|error| ScuError::from_wire(error, doing))?, doing).await?,
+            }
+        }
+    }
+
+    async fn take(&mut self, read: Pdu, doing: &'static str) -> Result<(), ScuError> {
+        match read {
+            Pdu::Data(values) => Ok(self.inbox.put(values)),
+            Pdu::Abort(abort) => Err(ScuError::Aborted(abort)),
+            Pdu::ReleaseRq => {
+                let _ = self.wire.send(&Pdu::ReleaseRp).await;
+                Err(ScuError::Closed { doing })
+            }
+            _ => Err(ScuError::Protocol(format!("unexpected PDU while {doing}"))),
+        }
+    }
+
+    pub(super) async fn send_command(
+        &mut self,
+        context: u8,
+        command: &CommandSet,
+        doing: &'static str,
+    ) -> Result<(), ScuError> {
+        let sent = self.wire.send_command(context, command, self.largest).await;
+        self.or_abort(sent, doing).await
+    }
+
+    /// Sends a command and the data set that follows it.
+    pub(super) async fn send_message(
+        &mut self,
+        context: u8,
+        command: &CommandSet,
+        data_set: &[u8],
+        doing: &'static str,
+    ) -> Result<(), ScuError> {
+        let mut pdus = Vec::new();
+        pdu::put_data(&mut pdus, context, Part::Command, &command.encode(), Ending::Last, self.largest);
+        pdu::put_data(&mut pdus, context, Part::DataSet, data_set, Ending::Last, self.largest);
+        let sent = self.wire.write(&pdus).await;
+        self.or_abort(sent, doing).await
+    }
+
+    /// The context in which a class was accepted in a role, and its transfer syntax.
+    pub(super) fn accepted(&self, class: &str, role: Role) -> Option<(u8, TransferSyntaxUid)> {
+        let found = self.contexts.iter().find(|(_, p)| p.abstract_syntax.as_str() == class && p.role == role);
+        found.map(|(id, proposal)| (*id, proposal.transfer_syntax.clone()))
+    }
+
+    pub(super) fn transfer_syntax(&self, context: u8) -> Option<&TransferSyntaxUid> {
+        self.contexts.iter().find(|(id, _)| *id == context).map(|(_, proposal)| &proposal.transfer_syntax)
     }
 
     /// When sending fails, the peer may have said why before it closed.

@@ -1,18 +1,19 @@
 //! From a peer's name to an answered A-ASSOCIATE-RQ (PS3.8 9.2, 9.3.2-9.3.4).
 
+use std::collections::BTreeSet;
 use std::io;
 
 use dicom_ul::pdu::{
     AssociationAC, AssociationRJ, AssociationRJResult, AssociationRJServiceProviderPresentationReason as Presentation,
     AssociationRJServiceUserReason as User, AssociationRJSource as Source, AssociationRQ, PresentationContextProposed,
-    UserVariableItem,
+    RequestorRoles, UserVariableItem,
 };
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::{MAX_CONTEXTS, Peer, Proposal, ScuError};
+use super::{MAX_CONTEXTS, Peer, Proposal, Role, ScuError};
 use crate::dimse::{APPLICATION_CONTEXT, Abort, Pdu, Wire};
-use crate::ids::{IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME};
+use crate::ids::{IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, SopClassUid};
 
 const ASSOCIATING: &str = "waiting for the answer to the association request";
 
@@ -60,23 +61,49 @@ pub(super) async fn associate(
     }
 }
 
+/// Whether the peer lets us be what we proposed to be (PS3.7 D.3.3.4).
+pub(super) fn role_accepted(accept: &AssociationAC, proposal: &Proposal) -> bool {
+    let class = proposal.abstract_syntax.as_str();
+    proposal.role == Role::User
+        || accept.user_variables.iter().any(|item| match item {
+            UserVariableItem::ScuScpRoleSelectionSubItem(of, roles) => {
+                roles.scp && of.trim_end_matches(['\0', ' ']) == class
+            }
+            _ => false,
+        })
+}
+
+/// What we propose to be, for each class in which that is not only the SCU that a requestor is by default.
+fn roles(proposals: &[Proposal]) -> Vec<UserVariableItem> {
+    let is = |class: &SopClassUid, role| proposals.iter().any(|p| p.abstract_syntax == *class && p.role == role);
+    let classes: BTreeSet<_> = proposals.iter().map(|proposal| &proposal.abstract_syntax).collect();
+    let providing = classes.into_iter().filter(|class| is(class, Role::Provider));
+    let item = |class: &SopClassUid| {
+        let roles = RequestorRoles { scu: is(class, Role::User), scp: true };
+        UserVariableItem::ScuScpRoleSelectionSubItem(class.to_string(), roles)
+    };
+    providing.map(item).collect()
+}
+
 fn request(peer: &Peer, proposals: &[Proposal]) -> AssociationRQ {
     let context = |(id, proposal): (u8, &Proposal)| PresentationContextProposed {
         id,
         abstract_syntax: proposal.abstract_syntax.to_string(),
         transfer_syntaxes: vec![proposal.transfer_syntax.to_string()],
     };
+    let mut user_variables = vec![
+        UserVariableItem::MaxLength(peer.max_pdu),
+        UserVariableItem::ImplementationClassUID(IMPLEMENTATION_CLASS_UID.into()),
+        UserVariableItem::ImplementationVersionName(IMPLEMENTATION_VERSION_NAME.into()),
+    ];
+    user_variables.extend(roles(proposals));
     AssociationRQ {
         protocol_version: 1,
         calling_ae_title: peer.calling.to_string(),
         called_ae_title: peer.called.to_string(),
         application_context_name: APPLICATION_CONTEXT.into(),
         presentation_contexts: numbered(proposals).map(context).collect(),
-        user_variables: vec![
-            UserVariableItem::MaxLength(peer.max_pdu),
-            UserVariableItem::ImplementationClassUID(IMPLEMENTATION_CLASS_UID.into()),
-            UserVariableItem::ImplementationVersionName(IMPLEMENTATION_VERSION_NAME.into()),
-        ],
+        user_variables,
     }
 }
 

@@ -1,4 +1,4 @@
-//! The Storage and Verification SCU: one association to a peer, objects sent over it, each answer a status.
+//! The Storage, Storage Commitment and Verification SCU: one association to a peer, objects sent over it, each answer a status.
 //!
 //! No retries and no queue here: who sends decides what to do with a failure.
 
@@ -15,11 +15,14 @@ use crate::ids::{AeTitle, SopClassUid, TransferSyntaxUid};
 use crate::instance::HeaderError;
 
 mod association;
+mod commitment;
 mod connect;
+mod inbox;
 mod object;
 mod peer;
 
 pub use association::Association;
+pub use commitment::report_outcome;
 pub use object::Object;
 
 /// Presentation contexts that fit into one association: the odd numbers of one octet (PS3.8 9.3.2.2).
@@ -169,13 +172,25 @@ pub struct Proposal {
     pub abstract_syntax: SopClassUid,
     /// The only transfer syntax of this context.
     pub transfer_syntax: TransferSyntaxUid,
+    /// What we are in this context.
+    pub role: Role,
+}
+
+/// What we are in a presentation context (PS3.7 D.3.3.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Role {
+    /// SCU, as the requestor of an association is by default.
+    #[default]
+    User,
+    /// SCP, which has to be proposed and accepted.
+    Provider,
 }
 
 impl Proposal {
     /// Adds what an object needs to be sent and is not there yet.
     pub fn extend(proposals: &mut Vec<Self>, object: &Object) {
         for transfer_syntax in object.offers() {
-            let proposal = Self { abstract_syntax: object.sop_class.clone(), transfer_syntax };
+            let proposal = Self { abstract_syntax: object.sop_class.clone(), transfer_syntax, role: Role::User };
             if !proposals.contains(&proposal) {
                 proposals.push(proposal);
             }
@@ -189,6 +204,7 @@ pub async fn echo(peer: &Peer) -> Result<Status, ScuError> {
     let proposal = Proposal {
         abstract_syntax: sop_class::VERIFICATION.parse().map_err(known)?,
         transfer_syntax: transfer_syntax::IMPLICIT_VR_LITTLE_ENDIAN.parse().map_err(known)?,
+        role: Role::User,
     };
     let mut association = Association::open(peer, &[proposal]).await?;
     let status = association.echo().await?;

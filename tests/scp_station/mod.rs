@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use auscult::config;
-use auscult::scp::{self, Arrived, Stats};
+use auscult::scp::{self, Arrived, Backing, Commitment, Stats};
 use auscult::spool::Spool;
 use dicom::core::{DataElement, PrimitiveValue, VR};
 use dicom::dictionary_std::tags;
@@ -44,6 +44,19 @@ impl Station {
     }
 
     pub async fn with_queue(places: usize, change: impl FnOnce(&mut config::Scp), min_free_mib: u64) -> Self {
+        Self::open(places, change, min_free_mib, None).await
+    }
+
+    pub async fn with_commitment(change: impl FnOnce(&mut config::Scp), commitment: Commitment) -> Self {
+        Self::open(1000, change, 0, Some(commitment)).await
+    }
+
+    async fn open(
+        places: usize,
+        change: impl FnOnce(&mut config::Scp),
+        min_free_mib: u64,
+        commitment: Option<Commitment>,
+    ) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let settings = config::Spool { min_free_mib, ..config::Spool::default() };
         let (spool, left) = Spool::open(directory.path(), &settings).unwrap();
@@ -58,9 +71,7 @@ impl Station {
         let running = tokio::spawn(scp::serve(
             listener,
             watch::Sender::new(settings).subscribe(),
-            spool,
-            announce,
-            stats.clone(),
+            Backing { spool, stored: announce, commitment, stats: stats.clone() },
             stopped,
         ));
         Self { directory, stats, stop, running, port, stored }

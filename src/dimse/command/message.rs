@@ -2,6 +2,26 @@
 
 use super::*;
 
+/// What a command set is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Message {
+    /// The peer wants something.
+    Request(Request),
+    /// The peer answers.
+    Response(Response),
+}
+
+impl Message {
+    /// Reads a request or a response, by its Command Field (0000,0100).
+    pub fn decode(set: &CommandSet) -> Result<Self, CommandError> {
+        match Request::decode(set) {
+            Ok(request) => Ok(Self::Request(request)),
+            Err(CommandError::Unexpected(_)) => Response::decode(set).map(Self::Response),
+            Err(error) => Err(error),
+        }
+    }
+}
+
 /// A request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
@@ -9,6 +29,10 @@ pub enum Request {
     Echo(u16, DataSet),
     /// C-STORE-RQ (PS3.7 9.3.1).
     Store(StoreRq),
+    /// N-ACTION-RQ (PS3.7 10.3.5): its type is the Action Type ID.
+    Action(NormalizedRq),
+    /// N-EVENT-REPORT-RQ (PS3.7 10.3.1): its type is the Event Type ID.
+    EventReport(NormalizedRq),
     /// C-CANCEL-RQ (PS3.7 9.3.2.3): nothing to answer.
     Cancel,
     /// Any other request, to be answered with 0211.
@@ -80,6 +104,8 @@ impl Request {
                 sop_instance: set.uid(AFFECTED_SOP_INSTANCE),
                 data_set,
             }),
+            N_ACTION_RQ => Self::Action(NormalizedRq::action(set, message_id, data_set)),
+            N_EVENT_REPORT_RQ => Self::EventReport(NormalizedRq::event_report(set, message_id, data_set)),
             _ => Self::Other {
                 field,
                 message_id,
@@ -103,6 +129,10 @@ pub struct Response {
     pub sop_instance: Option<SopInstanceUid>,
     /// Status (0000,0900).
     pub status: Status,
+    /// Action Type ID (0000,1008) or Event Type ID (0000,1002), by the Command Field.
+    pub type_id: Option<u16>,
+    /// Whether a data set follows; none does where Auscult answers.
+    pub data_set: DataSet,
 }
 
 impl Response {
@@ -114,6 +144,8 @@ impl Response {
             sop_class: VERIFICATION.parse().ok(),
             sop_instance: None,
             status: Status::SUCCESS,
+            type_id: None,
+            data_set: DataSet::Absent,
         }
     }
 
@@ -125,6 +157,8 @@ impl Response {
             sop_class: request.sop_class.clone(),
             sop_instance: request.sop_instance.clone(),
             status,
+            type_id: None,
+            data_set: DataSet::Absent,
         }
     }
 
@@ -136,6 +170,8 @@ impl Response {
             sop_class,
             sop_instance: None,
             status: Status::UNRECOGNIZED_OPERATION,
+            type_id: None,
+            data_set: DataSet::Absent,
         }
     }
 
@@ -151,13 +187,17 @@ impl Response {
             sop_class: set.uid(AFFECTED_SOP_CLASS),
             sop_instance: set.uid(AFFECTED_SOP_INSTANCE),
             status: Status::new(set.required(STATUS, "Status (0000,0900)")?),
+            type_id: set.number(type_element(field)),
+            data_set: set.data_set().unwrap_or(DataSet::Absent),
         })
     }
 
     /// Its command set. A failure carries its meaning as Error Comment (0000,0902).
     pub fn command_set(&self) -> CommandSet {
         let comment = (!self.status.is_stored()).then(|| self.status.words());
-        CommandSet::default()
+        let type_id = self.type_id.map(|id| CommandSet::default().with_number(type_element(self.field), id));
+        type_id
+            .unwrap_or_default()
             .with_uid(AFFECTED_SOP_CLASS, self.sop_class.as_ref().map(SopClassUid::as_str))
             .with_number(COMMAND_FIELD, self.field)
             .with_number(RESPONDING_TO, self.responding_to)
@@ -166,6 +206,11 @@ impl Response {
             .with_text(ERROR_COMMENT, comment.and_then(|words| words.get(..words.len().min(64))))
             .with_uid(AFFECTED_SOP_INSTANCE, self.sop_instance.as_ref().map(SopInstanceUid::as_str))
     }
+}
+
+/// Where a response says which action or event it answers.
+fn type_element(field: u16) -> u16 {
+    if field & !RESPONSE == N_ACTION_RQ { ACTION_TYPE } else { EVENT_TYPE }
 }
 
 #[cfg(test)]

@@ -9,8 +9,10 @@ use crate::dimse::status::Status;
 use crate::ids::{IdError, SopClassUid, SopInstanceUid};
 
 mod message;
+mod normalized;
 
-pub use message::{Request, Response, StoreRq};
+pub use message::{Message, Request, Response, StoreRq};
+pub use normalized::NormalizedRq;
 
 /// Longest command set that is read; real ones have a few hundred bytes.
 pub const MAX_COMMAND_BYTES: usize = 16 * 1024;
@@ -26,6 +28,9 @@ const DATA_SET_TYPE: u16 = 0x0800;
 const STATUS: u16 = 0x0900;
 const ERROR_COMMENT: u16 = 0x0902;
 const AFFECTED_SOP_INSTANCE: u16 = 0x1000;
+const REQUESTED_SOP_INSTANCE: u16 = 0x1001;
+const EVENT_TYPE: u16 = 0x1002;
+const ACTION_TYPE: u16 = 0x1008;
 
 const NO_DATA_SET: u16 = 0x0101;
 const A_DATA_SET: u16 = 0x0001;
@@ -34,6 +39,10 @@ const A_DATA_SET: u16 = 0x0001;
 const C_STORE_RQ: u16 = 0x0001;
 /// Command Field (0000,0100) of C-ECHO-RQ.
 const C_ECHO_RQ: u16 = 0x0030;
+/// Command Field (0000,0100) of N-EVENT-REPORT-RQ.
+const N_EVENT_REPORT_RQ: u16 = 0x0100;
+/// Command Field (0000,0100) of N-ACTION-RQ.
+const N_ACTION_RQ: u16 = 0x0130;
 /// Command Field (0000,0100) of C-CANCEL-RQ.
 const C_CANCEL_RQ: u16 = 0x0FFF;
 /// What a response's Command Field has more than its request's.
@@ -225,7 +234,9 @@ mod tests {
         #[test]
         fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
             if let Ok(set) = CommandSet::decode(&bytes) {
-                let _ = (Request::decode(&set), Response::decode(&set));
+                let (request, response) = (Request::decode(&set), Response::decode(&set));
+                prop_assert!(request.is_err() || response.is_err());
+                prop_assert_eq!(Message::decode(&set).is_ok(), request.is_ok() || response.is_ok());
                 prop_assert_eq!(CommandSet::decode(&set.encode()), Ok(set));
             }
         }

@@ -5,7 +5,7 @@
 //! set, group lengths that lie, tags out of order, groups that do not exist.
 
 use std::fs::File;
-use std::io::{self, BufReader, ErrorKind, Seek};
+use std::io::{self, BufReader, Cursor, ErrorKind, Seek};
 use std::path::Path;
 
 use dicom::core::{Tag, VR};
@@ -59,6 +59,13 @@ pub fn walk(path: &Path, largest_inflated: u64) -> Result<Walked, ReadError> {
     };
     walked.outline.transfer_syntax = transfer_syntax;
     Ok(walked)
+}
+
+/// Walks over a data set in memory; the elements of VR UN and undefined length in it.
+pub(super) fn over_received(data_set: &[u8], transfer_syntax: &str) -> Result<Vec<Unknown>, WalkError> {
+    let bytes = BufReader::with_capacity(BUFFER_BYTES, Cursor::new(data_set));
+    let walked = Walk::new(bytes, 0, data_set.len() as u64, Encoding::of(transfer_syntax)).run();
+    walked.soundness.map(|()| walked.unknown)
 }
 
 /// What an open container has in it next.
