@@ -8,6 +8,12 @@
     reason = "a test that cannot go on fails; one that is skipped says so"
 )]
 
+pub mod audit;
+pub mod destination;
+pub mod document;
+pub mod image;
+pub mod load;
+
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::{TcpListener, TcpStream};
@@ -126,6 +132,7 @@ impl Drop for Peer {
 pub struct Service {
     child: Child,
     log: Arc<Mutex<String>>,
+    wrapper: Vec<String>,
     /// Where it listens on 127.0.0.1.
     pub port: u16,
     /// Its state directory, configuration included.
@@ -135,26 +142,41 @@ pub struct Service {
 impl Service {
     /// Starts the daemon; `settings` is TOML that follows the test's own keys (`[state]`, `[scp]`, `[study]`).
     pub fn start(settings: &str) -> Self {
-        Self::with(free_port(), settings)
+        Self::start_under(&[], settings)
     }
 
     /// Starts the daemon on a port, with the defaults.
     pub fn start_on(port: u16) -> Self {
-        Self::with(port, "")
+        Self::with(port, tempfile::tempdir().unwrap(), &[], "")
     }
 
-    fn with(port: u16, settings: &str) -> Self {
-        let directory = tempfile::tempdir().unwrap();
+    /// Starts the daemon as the last arguments of another command, which must become it (`strace -D`, `prlimit`).
+    pub fn start_under(wrapper: &[&str], settings: &str) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), wrapper, settings)
+    }
+
+    /// The same in a directory of the test's own.
+    pub fn start_in(directory: tempfile::TempDir, wrapper: &[&str], settings: &str) -> Self {
+        Self::with(free_port(), directory, wrapper, settings)
+    }
+
+    fn with(port: u16, directory: tempfile::TempDir, wrapper: &[&str], settings: &str) -> Self {
         let state = directory.path().join("state");
         let config = format!(
             "[state]\ndirectory = {state:?}\n[scp]\naddress = \"127.0.0.1\"\nport = {port}\n\
              [study]\nquiet_seconds = 1\n[spool]\nmin_free_mib = 1\n{settings}\n"
         );
         fs::write(directory.path().join("auscult.toml"), config).unwrap();
-        let (child, log) = spawn(directory.path());
-        let service = Self { child, log, port, directory };
-        wait_for("the daemon", || service.log().contains("listening").then_some(()));
+        let wrapper: Vec<String> = wrapper.iter().map(|word| (*word).to_owned()).collect();
+        let (child, log) = spawn(directory.path(), &wrapper);
+        let service = Self { child, log, wrapper, port, directory };
+        service.wait_until_listening();
         service
+    }
+
+    /// Waits until it takes associations.
+    pub fn wait_until_listening(&self) {
+        wait_for("the daemon", || self.log().contains("listening").then_some(()));
     }
 
     /// The state directory.
@@ -180,10 +202,33 @@ impl Service {
 
     /// Kills it and starts it again on the same state.
     pub fn restart_after_kill(&mut self) {
+        self.kill();
+        self.launch();
+        self.wait_until_listening();
+    }
+
+    /// Sends SIGKILL and waits until it is gone.
+    pub fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
-        (self.child, self.log) = spawn(self.directory.path());
-        wait_for("the daemon", || self.log().contains("listening").then_some(()));
+    }
+
+    /// Starts a new process on the same state, with a new log.
+    pub fn launch(&mut self) {
+        (self.child, self.log) = spawn(self.directory.path(), &self.wrapper);
+    }
+
+    /// Whether the process is there.
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// Writes another value into the configuration, for the next start or SIGHUP.
+    pub fn reconfigure(&self, from: &str, to: &str) {
+        let path = self.directory.path().join("auscult.toml");
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.contains(from), "{text}");
+        fs::write(path, text.replace(from, to)).unwrap();
     }
 }
 
@@ -197,8 +242,10 @@ impl Drop for Service {
     }
 }
 
-fn spawn(directory: &Path) -> (Child, Arc<Mutex<String>>) {
-    let mut child = Command::new(AUSCULT)
+fn spawn(directory: &Path, wrapper: &[String]) -> (Child, Arc<Mutex<String>>) {
+    let words: Vec<&str> = wrapper.iter().map(String::as_str).chain([AUSCULT]).collect();
+    let mut child = Command::new(words[0])
+        .args(&words[1..])
         .args(["serve", "--config"])
         .arg(directory.join("auscult.toml"))
         .current_dir(env!("CARGO_MANIFEST_DIR"))
