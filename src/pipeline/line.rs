@@ -20,8 +20,10 @@ use crate::stop::stopped;
 const IMAGES_AT_ONCE: usize = 4;
 /// Studies that are reported at the same time.
 const STUDIES_AT_ONCE: usize = 4;
-/// How long a study that failed for a passing reason waits for its next try.
-const RETRY: Duration = Duration::from_secs(30);
+/// How long a study that failed for a passing reason waits for its next try; doubled for each further one.
+const RETRY: Duration = Duration::from_secs(5);
+/// The longest such wait.
+const LONGEST_RETRY: Duration = Duration::from_secs(300);
 /// How often the ledger is asked for studies that were revived from outside.
 const REVIVAL: Duration = Duration::from_secs(2);
 
@@ -39,6 +41,10 @@ pub struct Line {
     complete: Turns<Study>,
     examining: JoinSet<(Instance, Option<Foreseen>)>,
     reporting: JoinSet<(Study, Result<(), PipelineError>)>,
+    /// What is being reported: never twice at the same time, so that each report knows the one before it.
+    in_hand: HashSet<Key>,
+    /// How often a study failed in a row for passing reasons.
+    failures: HashMap<Key, u32>,
 }
 
 impl Line {
@@ -60,6 +66,8 @@ impl Line {
             complete: Turns::new(routine_wait),
             examining: JoinSet::new(),
             reporting: JoinSet::new(),
+            in_hand: HashSet::new(),
+            failures: HashMap::new(),
         };
         left.into_iter().for_each(|waiting| line.take(waiting));
         line
@@ -162,11 +170,16 @@ impl Line {
         self.foreseen.extend(foreseen.map(|foreseen| (instance.path, foreseen)));
     }
 
-    /// Reports the studies whose turn it is and whose images have all been looked at.
+    /// Reports the studies whose turn it is, whose images have all been looked at, and of which nothing is in hand.
     fn start_studies(&mut self) {
+        let (pending, in_hand) = (&self.pending, &mut self.in_hand);
         while self.reporting.len() < STUDIES_AT_ONCE
-            && let Some(study) = self.complete.next_where(|study| !self.pending.contains_key(&Key::from(study)))
+            && let Some(study) = self.complete.next_where(|study| {
+                let key = Key::from(study);
+                !pending.contains_key(&key) && !in_hand.contains(&key)
+            })
         {
+            in_hand.insert(Key::from(&study));
             self.urgent.remove(&Key::from(&study));
             let paths = study.instances.iter().map(|instance| &instance.path);
             let foreseen: HashMap<PathBuf, Foreseen> =
@@ -180,16 +193,21 @@ impl Line {
     }
 
     async fn reported(&mut self, ended: Option<(Study, Result<(), PipelineError>)>) {
-        match ended {
-            Some((_, Ok(()))) | None => {}
-            Some((study, Err(error))) if error.is_transient() => {
-                tracing::error!(study = %study.uid, %error, again_in_seconds = RETRY.as_secs(), "study kept");
-                let later = Instant::now() + RETRY;
+        let Some((study, result)) = ended else { return };
+        let key = Key::from(&study);
+        self.in_hand.remove(&key);
+        let failures = self.failures.remove(&key).unwrap_or_default();
+        match result {
+            Ok(()) => {}
+            Err(error) if error.is_transient() => {
+                let wait = RETRY.saturating_mul(2_u32.saturating_pow(failures)).min(LONGEST_RETRY);
+                tracing::error!(study = %study.uid, %error, again_in_seconds = wait.as_secs(), "study kept");
+                self.failures.insert(key, failures.saturating_add(1));
                 for instance in study.instances {
-                    self.assembler.add(instance, later);
+                    self.assembler.add(instance, Instant::now() + wait);
                 }
             }
-            Some((study, Err(error))) => {
+            Err(error) => {
                 tracing::error!(study = %study.uid, %error, "study failed; see auscult queue");
                 self.set_aside(study, error.to_string()).await;
             }
