@@ -14,6 +14,7 @@ use auscult::scu::{self, Association, Peer, Proposal, Role};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
 mod scp_station;
 use scp_station::{CR, Station};
@@ -137,7 +138,7 @@ async fn it_asks_and_hears_the_outcome_on_an_association_of_ours() {
     let (station, mut unreported, _outcomes) = station().await;
     let Some(script) = Script::start("ask-and-leave", Some(station.port())) else { return };
     let (script, port) = script.line().await;
-    let Unreported { calling, outcome } = unreported.recv().await.unwrap();
+    let Unreported { calling, outcome } = timeout(PATIENCE, unreported.recv()).await.unwrap().unwrap();
     assert_eq!(calling.as_str(), "PYNETDICOM");
     assert_eq!(scu::report_outcome(&peer(&port), &outcome).await.unwrap(), Status::SUCCESS);
     assert_eq!(script.line().await.1, expected());
@@ -159,7 +160,7 @@ async fn we_ask_and_hear_the_outcome_on_an_association_of_its_own() {
     let Some(script) = Script::start("answer-later", Some(station.port())) else { return };
     let (script, port) = script.line().await;
     asked(&peer(&port)).await.release().await.unwrap();
-    let Reported { calling, outcome, accepted } = outcomes.recv().await.unwrap();
+    let Reported { calling, outcome, accepted } = timeout(PATIENCE, outcomes.recv()).await.unwrap().unwrap();
     assert_eq!(calling.as_str(), "PYNETDICOM");
     is_reported(&outcome);
     accepted.send(()).unwrap();

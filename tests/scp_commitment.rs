@@ -18,6 +18,7 @@ use dicom_ul::pdu::{
 };
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 mod scp_station;
 use scp_station::{CR, IMPLICIT, Station};
@@ -71,7 +72,7 @@ impl Scene {
     }
 
     async fn handed_over(&mut self) -> Unreported {
-        tokio::time::timeout(PATIENCE, self.unreported.recv()).await.unwrap().unwrap()
+        timeout(PATIENCE, self.unreported.recv()).await.unwrap().unwrap()
     }
 }
 
@@ -404,14 +405,15 @@ async fn a_peers_report_is_answered_once_it_is_safe() {
     let data_set = outcome.encode(&IMPLICIT.parse().unwrap()).unwrap();
 
     peer.send(COMMIT, &Command::commitment_event(7, 2), &data_set).await;
-    let Reported { calling, outcome: reported, accepted } = scene.outcomes.recv().await.unwrap();
+    let Reported { calling, outcome: reported, accepted } =
+        timeout(PATIENCE, scene.outcomes.recv()).await.unwrap().unwrap();
     assert_eq!((calling.as_str(), &reported), ("MODALITY", &outcome));
     accepted.send(()).unwrap();
     let response = peer.response().await;
     assert_eq!((response.field, response.responding_to, response.status), (0x8100, 7, Status::SUCCESS));
 
     peer.send(COMMIT, &Command::commitment_event(8, 2), &data_set).await;
-    drop(scene.outcomes.recv().await.unwrap());
+    drop(timeout(PATIENCE, scene.outcomes.recv()).await.unwrap().unwrap());
     assert_eq!(peer.response().await.status, Status::PROCESSING_FAILURE);
     for (command, data_set, status) in [
         (Command::commitment_event(9, 3), &data_set[..], Status::NO_SUCH_EVENT),

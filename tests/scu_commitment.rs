@@ -15,6 +15,7 @@ use dicom_ul::pdu::{AssociationAC, PresentationContextResult, PresentationContex
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 mod scp_station;
 use scp_station::{CR, EXPLICIT, Station};
@@ -88,7 +89,7 @@ async fn we_report_to_ourselves() {
         let (peer, told) = (peer.clone(), told.clone());
         async move { scu::report_outcome(&peer, &told).await }
     });
-    let Reported { calling, outcome, accepted } = outcomes.recv().await.unwrap();
+    let Reported { calling, outcome, accepted } = timeout(PATIENCE, outcomes.recv()).await.unwrap().unwrap();
     assert_eq!((calling.as_str(), &outcome), ("PACS", &told));
     accepted.send(()).unwrap();
     assert_eq!(reporting.await.unwrap().unwrap(), Status::SUCCESS);

@@ -29,7 +29,7 @@ pub struct Association {
     contexts: Vec<(u8, Proposal)>,
     largest: u32,
     last_message: u16,
-    inbox: Inbox,
+    inbox: Box<Inbox>,
     /// Outcomes of Storage Commitment that have not been answered yet.
     pub(super) reports: VecDeque<(u8, NormalizedRq, Option<Bytes>)>,
 }
@@ -52,7 +52,7 @@ impl Association {
         };
         let contexts = numbered(proposals).filter(|(id, proposal)| accepted(*id, proposal));
         let contexts = contexts.map(|(id, proposal)| (id, proposal.clone())).collect();
-        let (inbox, reports) = (Inbox::default(), VecDeque::new());
+        let (inbox, reports) = (Box::default(), VecDeque::new());
         Ok(Self { wire, patience: peer.response, contexts, largest, last_message: 0, inbox, reports })
     }
 
@@ -177,7 +177,10 @@ impl Association {
 
     async fn take(&mut self, read: Pdu, doing: &'static str) -> Result<(), ScuError> {
         match read {
-            Pdu::Data(values) => Ok(self.inbox.put(values)),
+            Pdu::Data(values) => {
+                self.inbox.put(values);
+                Ok(())
+            }
             Pdu::Abort(abort) => Err(ScuError::Aborted(abort)),
             Pdu::ReleaseRq => {
                 let _ = self.wire.send(&Pdu::ReleaseRp).await;

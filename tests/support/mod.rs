@@ -22,6 +22,8 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+pub mod orthanc;
+
 /// The executable under test.
 pub const AUSCULT: &str = env!("CARGO_BIN_EXE_auscult");
 
