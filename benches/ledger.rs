@@ -13,59 +13,118 @@
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
+use auscult::config;
 use auscult::instance::{Instance, PatientKey, Urgency};
 use auscult::ledger::{Arrival, Digest, Disposal, Ledger};
+use auscult::spool::{Announced, Spool};
 use rusqlite::Connection;
 
 /// Finished studies of the full ledger, unless `AUSCULT_BENCH_STUDIES` says otherwise.
 const STUDIES: u64 = 1_000_000;
 /// Alternating rounds.
-const ROUNDS: usize = 15;
+const ROUNDS: usize = 9;
 /// Instances that are committed together, as by eight associations.
 const GROUP: u64 = 8;
 /// Groups of one round.
 const GROUPS: u64 = 50;
+/// Objects of each sender in one round.
+const OBJECTS: u64 = 25;
+const CLASS: &str = "1.2.840.10008.5.1.4.1.1.1.1";
 
 fn main() {
     let studies = std::env::var("AUSCULT_BENCH_STUDIES").ok().and_then(|text| text.parse().ok()).unwrap_or(STUDIES);
-    let (empty_dir, full_dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let (empty, full) = (Ledger::open(empty_dir.path()).unwrap(), Ledger::open(full_dir.path()).unwrap());
+    let directories = [tempfile::tempdir_in("target").unwrap(), tempfile::tempdir_in("target").unwrap()];
+    let [_, full] = directories.each_ref().map(|directory| directory.path().to_owned());
+    drop(Ledger::open(&full).unwrap());
     let began = Instant::now();
-    fill(&full_dir.path().join("ledger.db"), studies);
-    let size = std::fs::metadata(full_dir.path().join("ledger.db")).unwrap().len();
+    fill(&full.join("ledger.db"), studies);
+    let size = std::fs::metadata(full.join("ledger.db")).unwrap().len();
     println!("{studies} finished studies: {} MB, made in {:.0} s", size / 1_000_000, began.elapsed().as_secs_f64());
 
-    let (mut intake, mut list) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
+    let settings = config::Spool { min_free_mib: 0, ..config::Spool::default() };
+    let spools = directories.each_ref().map(|directory| Spool::open(directory.path(), &settings).unwrap().0);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let mut times: [[Vec<Duration>; 2]; 3] = Default::default();
     for round in 0..ROUNDS {
-        for (which, (ledger, directory)) in [(&empty, empty_dir.path()), (&full, full_dir.path())].iter().enumerate() {
-            intake[which].push(receive(ledger, directory, round as u64));
-            list[which].push(timed(|| drop(ledger.at_work(100).unwrap())));
+        for (which, (spool, directory)) in spools.iter().zip(&directories).enumerate() {
+            times[0][which].push(runtime.block_on(receive(spool, round as u64)));
+            times[1][which].push(record(spool.ledger(), directory.path(), round as u64));
+            times[2][which].push(timed(|| drop(spool.ledger().at_work(100).unwrap())));
+            discard(spool.ledger());
         }
     }
-    for (what, times) in [("intake, per instance", intake), ("queue list", list)] {
+    for (what, times) in
+        ["intake, per object of 130 KB", "of it in the ledger", "queue list, 600 at work"].iter().zip(times)
+    {
         let [empty, full] = times.map(median);
         let ratio = full.as_secs_f64() / empty.as_secs_f64();
-        println!("{what:<22} empty {empty:>10.1?}  full {full:>10.1?}  ratio {ratio:.2}");
+        println!("{what:<30} empty {empty:>10.1?}  full {full:>10.1?}  ratio {ratio:.2}");
     }
 }
 
-/// What intake asks: is it known, and now it is.
-fn receive(ledger: &Ledger, directory: &Path, round: u64) -> Duration {
+/// The whole intake of 130 KB objects from eight senders, by what each object takes.
+async fn receive(spool: &Spool, round: u64) -> Duration {
+    let began = Instant::now();
+    let mut senders = tokio::task::JoinSet::new();
+    for sender in 0..GROUP {
+        let spool = spool.clone();
+        senders.spawn(async move {
+            for number in 0..OBJECTS {
+                let uid = format!("1.2.840.99999.8.{round}.{sender}.{number}");
+                let mut incoming = spool.receive(Announced {
+                    sop_class: CLASS.parse().unwrap(),
+                    sop_instance: uid.parse().unwrap(),
+                    transfer_syntax: "1.2.840.10008.1.2".parse().unwrap(),
+                    calling: "PACS".parse().unwrap(),
+                    urgency: Urgency::Routine,
+                });
+                incoming.write(&data_set(&uid)).await.unwrap();
+                incoming.commit().await.unwrap();
+            }
+        });
+    }
+    senders.join_all().await;
+    began.elapsed() / u32::try_from(GROUP * OBJECTS).unwrap()
+}
+
+/// Implicit VR little endian.
+fn data_set(uid: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let study = format!("{uid}.1");
+    for (group, element, value) in
+        [(8_u16, 0x16_u16, CLASS), (8, 0x18, uid), (0x10, 0x20, uid), (0x20, 0x0D, study.as_str()), (0x20, 0x0E, uid)]
+    {
+        let padded = format!("{value}{}", if value.len() % 2 == 1 { "\0" } else { "" });
+        bytes.extend([group.to_le_bytes(), element.to_le_bytes()].concat());
+        bytes.extend(u32::try_from(padded.len()).unwrap().to_le_bytes());
+        bytes.extend(padded.as_bytes());
+    }
+    bytes.extend([0xE0, 0x7F, 0x10, 0]);
+    bytes.extend(130_000_u32.to_le_bytes());
+    bytes.extend(vec![7; 130_000]);
+    bytes
+}
+
+/// What intake asks of the ledger alone: is it known, and now it is.
+fn record(ledger: &Ledger, directory: &Path, round: u64) -> Duration {
     let spent = timed(|| {
         for group in 0..GROUPS {
-            let arrivals: Vec<Arrival> =
-                (0..GROUP).map(|number| arrival(directory, (round * GROUPS + group) * GROUP + number)).collect();
+            let number = (round * GROUPS + group) * GROUP;
+            let arrivals: Vec<Arrival> = (0..GROUP).map(|member| arrival(directory, number + member)).collect();
             for arrival in &arrivals {
                 ledger.known(&arrival.instance.sop_instance, &arrival.digest).unwrap();
             }
             ledger.record(&arrivals).unwrap();
         }
     });
-    let waiting = ledger.waiting().unwrap();
-    for waiting in waiting {
+    spent / u32::try_from(GROUP * GROUPS).unwrap()
+}
+
+/// Ends the round's studies, so that the next one begins as this one did.
+fn discard(ledger: &Ledger) {
+    for waiting in ledger.waiting().unwrap() {
         ledger.discard(&waiting.instance.study, "benchmark", SystemTime::now()).unwrap();
     }
-    spent / u32::try_from(GROUP * GROUPS).unwrap()
 }
 
 fn arrival(directory: &Path, number: u64) -> Arrival {
@@ -75,7 +134,7 @@ fn arrival(directory: &Path, number: u64) -> Arrival {
         instance: Instance {
             study: format!("{uid}.1").parse().unwrap(),
             series: format!("{uid}.2").parse().unwrap(),
-            sop_class: "1.2.840.10008.5.1.4.1.1.1.1".parse().unwrap(),
+            sop_class: CLASS.parse().unwrap(),
             sop_instance: uid.parse().unwrap(),
             patient: PatientKey::new(Some(uid.as_bytes()), None),
             transfer_syntax: "1.2.840.10008.1.2.1".parse().unwrap(),

@@ -246,7 +246,7 @@ async fn eight_associations_store_the_same_and_different_objects_at_once() {
 async fn half_a_data_set_leaves_nothing() {
     let mut station = Station::start().await;
     let mut peer = Peer::associate(&station).await;
-    let good = Part10::radiograph("1.2.3.4.1").rows(6000).data_set();
+    let good = Part10::radiograph("1.2.3.4.1").rows(40_000).data_set();
     peer.command(STORE, &Request::store(1, &CR.parse().unwrap(), &"1.2.3.4.1".parse().unwrap())).await;
     peer.data(&good[..good.len() / 2], Ending::More).await;
     until(|| station.parts().len() == 1).await;
@@ -260,7 +260,7 @@ async fn stopping_lets_a_message_end_and_then_aborts() {
     let mut station = Station::start().await;
     let mut peer = Peer::associate(&station).await;
     let idle = Peer::associate(&station).await;
-    let good = Part10::radiograph("1.2.3.4.1").rows(6000).data_set();
+    let good = Part10::radiograph("1.2.3.4.1").rows(40_000).data_set();
     let (begun, rest) = good.split_at(good.len() / 2);
     peer.command(STORE, &Request::store(1, &CR.parse().unwrap(), &"1.2.3.4.1".parse().unwrap())).await;
     peer.data(begun, Ending::More).await;

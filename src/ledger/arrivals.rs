@@ -150,10 +150,7 @@ impl Ledger {
     /// Every instance that no report covers yet, in the order of arrival.
     pub fn waiting(&self) -> Result<Vec<Waiting>, LedgerError> {
         self.read("list what waits", |connection| {
-            let mut statement = connection.prepare(&format!(
-                "SELECT {INSTANCE}, s.urgency, i.bytes FROM instance i JOIN study s ON s.id = i.study
-                 WHERE i.state = 'waiting' ORDER BY i.id"
-            ))?;
+            let mut statement = connection.prepare(&waiting())?;
             let rows = statement.query_map([], |row| self.as_waiting(row))?;
             rows.collect()
         })
@@ -163,10 +160,7 @@ impl Ledger {
     pub fn revived(&self) -> Result<Vec<Waiting>, LedgerError> {
         self.write("take up revived studies", |transaction| {
             let waiting = {
-                let mut statement = transaction.prepare_cached(&format!(
-                    "SELECT {INSTANCE}, s.urgency, i.bytes FROM instance i JOIN study s ON s.id = i.study
-                     WHERE s.revived = 1 AND i.state = 'waiting' ORDER BY i.id"
-                ))?;
+                let mut statement = transaction.prepare_cached(&revived())?;
                 let rows = statement.query_map([], |row| self.as_waiting(row))?;
                 rows.collect::<Result<Vec<_>, _>>()?
             };
@@ -218,6 +212,20 @@ impl Ledger {
             Ok(())
         })
     }
+}
+
+pub(super) fn waiting() -> String {
+    format!(
+        "SELECT {INSTANCE}, s.urgency, i.bytes FROM instance i CROSS JOIN study s
+         WHERE s.id = i.study AND i.state = 'waiting' ORDER BY i.received_ms"
+    )
+}
+
+pub(super) fn revived() -> String {
+    format!(
+        "SELECT {INSTANCE}, s.urgency, i.bytes FROM study s CROSS JOIN instance i
+         WHERE i.study = s.id AND s.revived = 1 AND i.state = 'waiting' ORDER BY i.received_ms"
+    )
 }
 
 /// The study that an instance belongs to, opened by it. A failed one gets another try as a whole.

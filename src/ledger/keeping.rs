@@ -38,29 +38,27 @@ pub enum Kept {
     Report,
 }
 
-/// Nothing more is to be sent of a study (`{study}` is the column that names it).
+/// Nothing more is to be sent of the study of `instance` i.
 const NOTHING_UNDER_WAY: &str = "NOT EXISTS (SELECT 1 FROM report r JOIN delivery d ON d.report = r.id
                                  WHERE r.study = i.study AND d.state IN ('queued', 'committing'))";
 
-const IMAGE: &str = "s.uid, i.sop_instance, i.file, i.bytes, i.id FROM instance i JOIN study s ON s.id = i.study";
+/// The condition of the index `instance_image`, written out so that it is used.
+const DONE_WITH: &str = "i.kept = 'image' AND i.state <> 'waiting'";
+
+const IMAGE: &str = "s.uid, i.sop_instance, i.file, i.bytes, i.id FROM instance i CROSS JOIN study s
+                    ON s.id = i.study";
 const REPORT: &str = "s.uid, r.sop_instance, r.file, r.bytes, r.id FROM report r JOIN study s ON s.id = r.study";
 
 impl Ledger {
     /// Covered images whose reports were all settled before `until`, oldest first, at most `most`.
     pub fn covered_before(&self, until: SystemTime, most: usize) -> Result<Vec<Leftover>, LedgerError> {
-        let sql = format!(
-            "SELECT {IMAGE} WHERE i.kept = 'image' AND i.state = 'covered' AND i.changed_ms <= ?1
-             AND {NOTHING_UNDER_WAY} AND NOT EXISTS (SELECT 1 FROM report r JOIN delivery d ON d.report = r.id
-                                                     WHERE r.study = i.study AND d.changed_ms > ?1)
-             ORDER BY i.changed_ms LIMIT ?2"
-        );
-        self.leftovers(&sql, Kept::Covered, until, most)
+        self.leftovers(&covered_before(), Kept::Covered, until, most)
     }
 
     /// Covered images whose report is durable, delivered or not, oldest first: the first to go when the disk is full.
     pub fn covered(&self, most: usize) -> Result<Vec<Leftover>, LedgerError> {
         let sql = format!(
-            "SELECT {IMAGE} WHERE i.kept = 'image' AND i.state = 'covered' AND i.changed_ms <= ?1
+            "SELECT {IMAGE} WHERE {DONE_WITH} AND i.state = 'covered' AND i.changed_ms <= ?1
              ORDER BY i.changed_ms LIMIT ?2"
         );
         self.leftovers(&sql, Kept::Covered, far_away(), most)
@@ -68,11 +66,7 @@ impl Ledger {
 
     /// Images that were given up before `until`, oldest first.
     pub fn uncovered_before(&self, until: SystemTime, most: usize) -> Result<Vec<Leftover>, LedgerError> {
-        let sql = format!(
-            "SELECT {IMAGE} WHERE i.kept = 'image' AND (i.state IN ('failed', 'aside') AND i.changed_ms <= ?1
-             OR i.state = 'discarded') ORDER BY i.changed_ms LIMIT ?2"
-        );
-        self.leftovers(&sql, Kept::Uncovered, until, most)
+        self.leftovers(&uncovered_before(), Kept::Uncovered, until, most)
     }
 
     /// Headers of images that were covered before `until`.
@@ -167,6 +161,22 @@ impl Ledger {
             )
         })
     }
+}
+
+pub(super) fn covered_before() -> String {
+    format!(
+        "SELECT {IMAGE} WHERE {DONE_WITH} AND i.state = 'covered' AND i.changed_ms <= ?1
+         AND {NOTHING_UNDER_WAY} AND NOT EXISTS (SELECT 1 FROM report r JOIN delivery d ON d.report = r.id
+                                                 WHERE r.study = i.study AND d.changed_ms > ?1)
+         ORDER BY i.changed_ms LIMIT ?2"
+    )
+}
+
+pub(super) fn uncovered_before() -> String {
+    format!(
+        "SELECT {IMAGE} WHERE {DONE_WITH} AND (i.state IN ('failed', 'aside') AND i.changed_ms <= ?1
+         OR i.state = 'discarded') ORDER BY i.changed_ms LIMIT ?2"
+    )
 }
 
 fn far_away() -> SystemTime {

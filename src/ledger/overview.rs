@@ -115,14 +115,7 @@ const LINE: &str = "s.uid, s.patient, s.state, s.reason, s.urgency, s.first_ms, 
 impl Ledger {
     /// The studies that are not done: without a report, or with one that did not arrive everywhere; oldest first.
     pub fn at_work(&self, most: usize) -> Result<Vec<StudyLine>, LedgerError> {
-        let sql = format!(
-            "SELECT {LINE} FROM study s WHERE s.id IN
-                 (SELECT id FROM study WHERE state IN ('open', 'failed')
-                  UNION SELECT r.study FROM delivery d JOIN report r ON r.id = d.report
-                        WHERE d.state IN ('queued', 'committing', 'failed'))
-             ORDER BY s.urgency DESC, s.first_ms LIMIT ?1"
-        );
-        self.lines(&sql, most)
+        self.lines(&at_work(), most)
     }
 
     /// The studies that something happened to last, latest first.
@@ -150,6 +143,17 @@ impl Ledger {
             studies.into_iter().map(detail).collect()
         })
     }
+}
+
+/// Begins with the few studies that are at work, however many are finished.
+pub(super) fn at_work() -> String {
+    format!(
+        "WITH work (id) AS (SELECT id FROM study WHERE state IN ('open', 'failed')
+                            UNION SELECT r.study FROM delivery d CROSS JOIN report r
+                            WHERE r.id = d.report AND d.state IN ('queued', 'committing', 'failed'))
+         SELECT {LINE} FROM work CROSS JOIN study s WHERE s.id = work.id
+         ORDER BY s.urgency DESC, s.first_ms LIMIT ?1"
+    )
 }
 
 fn line(row: &Row) -> rusqlite::Result<StudyLine> {

@@ -50,7 +50,7 @@ CREATE TABLE instance (
     UNIQUE (sop_instance, digest)
 );
 CREATE INDEX instance_of_study ON instance (study);
-CREATE INDEX instance_waiting ON instance (study) WHERE state = 'waiting';
+CREATE INDEX instance_waiting ON instance (received_ms) WHERE state = 'waiting';
 CREATE INDEX instance_image ON instance (changed_ms) WHERE kept = 'image' AND state <> 'waiting';
 CREATE INDEX instance_header ON instance (changed_ms) WHERE kept = 'header';
 

@@ -245,3 +245,27 @@ fn what_another_process_wrote_is_noticed() {
     assert!(ledger.changed_elsewhere().unwrap());
     assert!(!ledger.changed_elsewhere().unwrap());
 }
+
+#[test]
+fn what_is_asked_all_day_never_reads_a_table_from_end_to_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(dir.path()).unwrap();
+    let questions = [
+        overview::at_work(),
+        arrivals::waiting(),
+        arrivals::revived(),
+        keeping::covered_before(),
+        keeping::uncovered_before(),
+    ];
+    for sql in questions {
+        let plan = ledger.read("explain", |connection| {
+            let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}"))?;
+            let unbound = statement.parameter_count();
+            let rows = statement.query_map(rusqlite::params_from_iter(vec![1; unbound]), |row| row.get(3))?;
+            rows.collect::<Result<Vec<String>, _>>()
+        });
+        let plan = plan.unwrap();
+        let whole = |step: &&String| step.starts_with("SCAN") && !step.contains("INDEX") && !step.ends_with("work");
+        assert_eq!(plan.iter().find(whole), None, "{sql}\n{plan:#?}");
+    }
+}

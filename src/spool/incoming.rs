@@ -2,9 +2,12 @@
 
 use std::fs::File;
 use std::io::Write;
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::SystemTime;
+
+use rustix::fs::Advice;
 
 use super::commit::Candidate;
 use super::{Announced, Spool, SpoolError, Stored, blocking, disk, file_meta};
@@ -12,7 +15,7 @@ use crate::instance::{HeaderError, Instance, Urgency};
 use crate::part10::{self, ReadError, Walked};
 
 /// Bytes gathered in memory before they go to the disk in one piece; the most that one association holds.
-const GATHER_BYTES: usize = 256 * 1024;
+const GATHER_BYTES: usize = 1024 * 1024;
 /// Bytes that a deflated data set may inflate to; a second's work.
 const LARGEST_INFLATED: u64 = 1 << 30;
 
@@ -33,6 +36,7 @@ pub struct Incoming {
 struct Part {
     name: PartName,
     file: File,
+    written: u64,
     digest: Box<blake3::Hasher>,
 }
 
@@ -68,13 +72,26 @@ impl Part {
         spool.check_space()?;
         let path = spool.0.layout.part(spool.0.parts.fetch_add(1, Ordering::Relaxed));
         let file = disk::create_file(&path)?;
-        Ok(Self { name: PartName(path), file, digest: Box::default() })
+        Ok(Self { name: PartName(path), file, written: 0, digest: Box::default() })
     }
 
     /// Writes bytes, of which all but the first `head` belong to the data set.
     fn write(&mut self, bytes: &[u8], head: usize) -> Result<(), SpoolError> {
         self.digest.update(bytes.get(head..).unwrap_or_default());
-        self.file.write_all(bytes).map_err(SpoolError::io("write", self.name.as_path()))
+        self.file.write_all(bytes).map_err(SpoolError::io("write", self.name.as_path()))?;
+        Ok(())
+    }
+
+    /// The same, and lets the disk begin with it, so that less is left to wait for when the object is complete. The
+    /// pages are dirty, so "not needed" means written back, not dropped.
+    fn write_early(&mut self, bytes: &[u8], head: usize) -> Result<(), SpoolError> {
+        self.write(bytes, head)?;
+        let (begin, length) = (self.written, u64::try_from(bytes.len()).unwrap_or_default());
+        self.written += length;
+        if let Err(error) = rustix::fs::fadvise(&self.file, begin, NonZeroU64::new(length), Advice::DontNeed) {
+            tracing::debug!(%error, "no early write-back");
+        }
+        Ok(())
     }
 }
 
@@ -97,7 +114,7 @@ impl Incoming {
                 Some(part) => spool.check_space().map(|()| part)?,
                 None => Part::create(&spool)?,
             };
-            part.write(&gathered, head)?;
+            part.write_early(&gathered, head)?;
             gathered.clear();
             Ok((part, gathered))
         });
@@ -119,7 +136,7 @@ impl Incoming {
         let mut part = part.map_or_else(|| Part::create(&spool), Ok)?;
         part.write(&gathered, head)?;
         drop(gathered);
-        let Part { name, file, digest } = part;
+        let Part { name, file, digest, .. } = part;
         let walked = walk(name.as_path())?;
         let instance = Instance::from_walk(name.as_path(), &walked)?;
         agree("SOP Class UID", instance.sop_class.as_str(), announced.sop_class.as_str())?;

@@ -158,7 +158,7 @@ async fn what_is_not_what_it_says_is_refused_and_leaves_nothing() {
     assert!(matches!(mismatch, Err(SpoolError::Mismatch { attribute: "SOP Instance UID", .. })));
     assert!(matches!(store(&spool, "1.2.3.4.6", &[0; 40]).await, Err(SpoolError::Unreadable(_))));
     let mut dropped = spool.receive(announced("1.2.3.4.7"));
-    dropped.write(&vec![0; 400_000]).await.unwrap();
+    dropped.write(&vec![0; 2_000_000]).await.unwrap();
     drop(dropped);
     assert_eq!(files(&dir.path().join("images")), 0);
 }
