@@ -41,6 +41,10 @@ pub struct Assembler {
     quiet: Duration,
     max_wait: Duration,
     arriving: HashMap<Key, Arriving>,
+    /// Patients under a Study Instance UID: more than one is a fault of the sender's.
+    patients: HashMap<StudyInstanceUid, usize>,
+    /// No study is complete before.
+    soonest: Option<Instant>,
 }
 
 impl Assembler {
@@ -50,18 +54,21 @@ impl Assembler {
             quiet: Duration::from_secs(settings.quiet_seconds),
             max_wait: Duration::from_secs(settings.max_wait_seconds),
             arriving: HashMap::new(),
+            patients: HashMap::new(),
+            soonest: None,
         }
     }
 
     /// Takes an instance that arrived at `now`, and says whether it is new. One that is there already counts as news
     /// but not twice.
     pub fn add(&mut self, instance: Instance, now: Instant) -> bool {
-        let study = self.arriving.entry(Key::of(&instance)).or_insert_with(|| Arriving {
-            instances: Vec::new(),
-            first: now,
-            last: now,
+        let study = self.arriving.entry(Key::of(&instance)).or_insert_with(|| {
+            *self.patients.entry(instance.study.clone()).or_default() += 1;
+            Arriving { instances: Vec::new(), first: now, last: now }
         });
         study.last = now;
+        let due = study.due(self.quiet, self.max_wait);
+        self.soonest = Some(self.soonest.map_or(due, |soonest| soonest.min(due)));
         let new = study.instances.iter().all(|known| known.path != instance.path);
         if new {
             study.instances.push(instance);
@@ -75,17 +82,25 @@ impl Assembler {
         let mut complete: Vec<(Key, Arriving)> =
             self.arriving.extract_if(|_, study| study.due(quiet, max_wait) <= now).collect();
         complete.sort_by_key(|(_, study)| study.first);
+        for (key, _) in &complete {
+            if let Some(patients) = self.patients.get_mut(&key.study) {
+                *patients -= 1;
+            }
+        }
+        self.patients.retain(|_, patients| *patients > 0);
+        self.soonest = self.arriving.values().map(|study| study.due(quiet, max_wait)).min();
         complete.into_iter().map(|(key, study)| study.assembled(key)).collect()
     }
 
     /// Whether images of another patient are arriving under the same Study Instance UID.
     pub fn mixes_patients(&self, instance: &Instance) -> bool {
-        self.arriving.keys().any(|key| key.study == instance.study && key.patient != instance.patient)
+        let own = usize::from(self.arriving.contains_key(&Key::of(instance)));
+        self.patients.get(&instance.study).is_some_and(|patients| *patients > own)
     }
 
-    /// When the next study will be complete if nothing more arrives.
+    /// When to ask for complete studies next: none is complete before.
     pub fn next_due(&self) -> Option<Instant> {
-        self.arriving.values().map(|study| study.due(self.quiet, self.max_wait)).min()
+        self.soonest
     }
 
     /// How many studies are arriving.
@@ -144,8 +159,9 @@ mod tests {
         assembler.add(instance("1.1", "2.2"), at(0));
         assembler.add(instance("1.1", "2.1"), at(8));
         assembler.add(instance("1.1", "2.1"), at(8));
-        assert_eq!(assembler.next_due(), Some(at(18)));
+        assert_eq!(assembler.next_due(), Some(at(10)), "as long as nobody asked");
         assert!(assembler.take_complete(at(17)).is_empty());
+        assert_eq!(assembler.next_due(), Some(at(18)));
         let complete = assembler.take_complete(at(18));
         let sops: Vec<_> = complete[0].instances.iter().map(|i| i.sop_instance.as_str()).collect();
         assert_eq!((complete.len(), sops), (1, vec!["2.1", "2.2"]));

@@ -24,8 +24,8 @@ CREATE TABLE study (
     changed_ms INTEGER NOT NULL,
     UNIQUE (uid, patient)
 );
-CREATE INDEX study_at_work ON study (changed_ms) WHERE state IN ('open', 'failed');
-CREATE INDEX study_revived ON study (id) WHERE revived = 1;
+CREATE INDEX study_at_work ON study (state, first_ms) WHERE state IN ('open', 'failed');
+CREATE INDEX study_revived ON study (revived) WHERE revived = 1;
 CREATE INDEX study_by_age ON study (changed_ms);
 
 -- One content under one SOP Instance UID.
@@ -50,9 +50,9 @@ CREATE TABLE instance (
     UNIQUE (sop_instance, digest)
 );
 CREATE INDEX instance_of_study ON instance (study);
-CREATE INDEX instance_waiting ON instance (received_ms) WHERE state = 'waiting';
-CREATE INDEX instance_image ON instance (changed_ms) WHERE kept = 'image' AND state <> 'waiting';
-CREATE INDEX instance_header ON instance (changed_ms) WHERE kept = 'header';
+CREATE INDEX instance_waiting ON instance (state, received_ms) WHERE state = 'waiting';
+CREATE INDEX instance_image ON instance (kept, changed_ms) WHERE kept = 'image' AND state <> 'waiting';
+CREATE INDEX instance_header ON instance (kept, changed_ms) WHERE kept = 'header';
 
 -- A report that was made; the last one of its study stands.
 CREATE TABLE report (
@@ -68,7 +68,7 @@ CREATE TABLE report (
     created_ms   INTEGER NOT NULL
 );
 CREATE INDEX report_of_study ON report (study, id);
-CREATE INDEX report_kept ON report (created_ms) WHERE kept = 1;
+CREATE INDEX report_kept ON report (kept, created_ms) WHERE kept = 1;
 
 -- The way of one report to one destination.
 CREATE TABLE delivery (
@@ -85,7 +85,7 @@ CREATE TABLE delivery (
     PRIMARY KEY (report, destination)
 );
 CREATE INDEX delivery_queue ON delivery (destination, urgency DESC, report) WHERE state IN ('queued', 'committing');
-CREATE INDEX delivery_open ON delivery (report) WHERE state IN ('queued', 'committing', 'failed');
+CREATE INDEX delivery_open ON delivery (state, report) WHERE state IN ('queued', 'committing', 'failed');
 CREATE INDEX delivery_transaction ON delivery (transaction_uid) WHERE transaction_uid IS NOT NULL;
 ";
 

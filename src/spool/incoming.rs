@@ -8,14 +8,16 @@ use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 use rustix::fs::Advice;
+use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::commit::Candidate;
 use super::{Announced, Spool, SpoolError, Stored, blocking, disk, file_meta};
 use crate::instance::{HeaderError, Instance, Urgency};
 use crate::part10::{self, ReadError, Walked};
 
-/// Bytes gathered in memory before they go to the disk in one piece; the most that one association holds.
-const GATHER_BYTES: usize = 1024 * 1024;
+/// Bytes gathered in memory before they go to the disk in one piece. One association holds twice as many at most: while
+/// one piece is written, the next is gathered.
+const GATHER_BYTES: usize = 512 * 1024;
 /// Bytes that a deflated data set may inflate to; a second's work.
 const LARGEST_INFLATED: u64 = 1 << 30;
 
@@ -25,11 +27,14 @@ pub struct Incoming {
     spool: Spool,
     announced: Announced,
     /// `None` before the first bytes go to the disk: a small object goes there all at once.
-    part: Option<Part>,
+    writing: Option<Writing>,
     gathered: Vec<u8>,
     /// Bytes at the beginning of `gathered` that are file meta information, not data set.
     head: usize,
 }
+
+/// A piece on its way to the disk; it comes back with its buffer, emptied.
+type Writing = JoinHandle<Result<(Part, Vec<u8>), SpoolError>>;
 
 /// Its file and the digest of what is in it.
 #[derive(Debug)]
@@ -98,7 +103,7 @@ impl Part {
 impl Incoming {
     pub(super) fn new(spool: Spool, announced: Announced) -> Self {
         let gathered = file_meta::write(&announced);
-        Self { spool, announced, part: None, head: gathered.len(), gathered }
+        Self { spool, announced, writing: None, head: gathered.len(), gathered }
     }
 
     /// Takes the next bytes of the data set.
@@ -107,9 +112,10 @@ impl Incoming {
         if self.gathered.len() < GATHER_BYTES {
             return Ok(());
         }
-        let (spool, part, head) = (self.spool.clone(), self.part.take(), std::mem::take(&mut self.head));
-        let mut gathered = std::mem::take(&mut self.gathered);
-        let work = blocking("writing a file", move || {
+        let (part, empty) = self.written().await?;
+        let mut gathered = std::mem::replace(&mut self.gathered, empty);
+        let (spool, head) = (self.spool.clone(), std::mem::take(&mut self.head));
+        self.writing = Some(spawn_blocking(move || {
             let mut part = match part {
                 Some(part) => spool.check_space().map(|()| part)?,
                 None => Part::create(&spool)?,
@@ -117,22 +123,28 @@ impl Incoming {
             part.write_early(&gathered, head)?;
             gathered.clear();
             Ok((part, gathered))
-        });
-        let (part, gathered) = work.await?;
-        (self.part, self.gathered) = (Some(part), gathered);
+        }));
         Ok(())
     }
 
+    /// Waits for the piece on its way, if there is one.
+    async fn written(&mut self) -> Result<(Option<Part>, Vec<u8>), SpoolError> {
+        let Some(writing) = self.writing.take() else { return Ok((None, Vec::new())) };
+        let (part, empty) = writing.await.unwrap_or(Err(SpoolError::Panic { doing: "writing a file" }))?;
+        Ok((Some(part), empty))
+    }
+
     /// The data set is complete: checks it, makes it durable and gives it its place in the spool.
-    pub async fn commit(self) -> Result<Stored, SpoolError> {
+    pub async fn commit(mut self) -> Result<Stored, SpoolError> {
+        let (part, _) = self.written().await?;
         let spool = self.spool.clone();
-        let candidate = blocking("storing an object", move || self.seal()).await?;
+        let candidate = blocking("storing an object", move || self.seal(part)).await?;
         spool.0.committer.commit(candidate).await
     }
 
     /// Everything that needs no other object: written, checked and synced under its first name.
-    fn seal(self) -> Result<Candidate, SpoolError> {
-        let Self { spool, announced, part, gathered, head } = self;
+    fn seal(self, part: Option<Part>) -> Result<Candidate, SpoolError> {
+        let Self { spool, announced, gathered, head, .. } = self;
         let mut part = part.map_or_else(|| Part::create(&spool), Ok)?;
         part.write(&gathered, head)?;
         drop(gathered);
