@@ -11,7 +11,7 @@ use crate::commitment::{Outcome, Reference, Request};
 use crate::config::{Destination, StorageCommitment};
 use crate::dimse::Status;
 use crate::finding::SopReference;
-use crate::ids::TransactionUid;
+use crate::ids::{AeTitle, TransactionUid};
 use crate::instance::HeaderError;
 use crate::ledger::Pending;
 use crate::scu::{Association, Object, Peer, Proposal, Role, ScuError};
@@ -34,25 +34,24 @@ pub(super) enum Carrier {
     Folder(PathBuf),
 }
 
-/// Where a DICOM destination is.
-pub(super) fn peer(destination: &Destination, settings: &Settings) -> Option<Peer> {
-    let Destination::Dicom { host, port, ae_title, .. } = destination else { return None };
+/// A DICOM destination with the administrator's times.
+pub(super) fn peer(host: &str, port: u16, ae_title: &AeTitle, settings: &Settings) -> Peer {
     let times = &settings.delivery;
-    Some(Peer {
+    Peer {
         connect: Duration::from_secs(times.connect_seconds),
         response: Duration::from_secs(times.response_seconds),
-        ..Peer::new(host, *port, ae_title.clone(), settings.calling.clone())
-    })
+        ..Peer::new(host, port, ae_title.clone(), settings.calling.clone())
+    }
 }
 
 impl Carrier {
     pub(super) fn new(destination: &Destination, settings: &Settings) -> Self {
-        match (destination, peer(destination, settings)) {
-            (Destination::Dicom { storage_commitment, .. }, Some(peer)) => {
-                Self::Dicom { peer: Box::new(peer), commitment: *storage_commitment, association: None }
+        match destination {
+            Destination::Dicom { host, port, ae_title, storage_commitment, .. } => {
+                let peer = Box::new(peer(host, *port, ae_title, settings));
+                Self::Dicom { peer, commitment: *storage_commitment, association: None }
             }
-            (Destination::Folder { path, .. }, _) => Self::Folder(settings.state.join(path)),
-            (Destination::Dicom { name, .. }, None) => Self::Folder(settings.state.join(name)),
+            Destination::Folder { path, .. } => Self::Folder(settings.state.join(path)),
         }
     }
 

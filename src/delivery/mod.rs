@@ -86,9 +86,13 @@ impl Delivery {
     }
 
     /// The destination of an AE title, if there is one.
-    pub fn peer(&self, ae_title: &AeTitle) -> Option<Peer> {
-        let of_title = |destination: &&Destination| matches!(destination, Destination::Dicom { ae_title: title, .. } if title == ae_title);
-        carrier::peer(self.settings.destinations.iter().find(of_title)?, &self.settings)
+    pub fn peer(&self, called: &AeTitle) -> Option<Peer> {
+        self.settings.destinations.iter().find_map(|destination| match destination {
+            Destination::Dicom { host, port, ae_title, .. } if ae_title == called => {
+                Some(carrier::peer(host, *port, ae_title, &self.settings))
+            }
+            Destination::Dicom { .. } | Destination::Folder { .. } => None,
+        })
     }
 
     /// Tells the couriers that reports were queued.

@@ -74,8 +74,6 @@ pub struct Waiting {
     pub instance: Instance,
     /// How soon its study should be looked at.
     pub urgency: Urgency,
-    /// Size of its file.
-    pub bytes: u64,
 }
 
 /// What the ledger expects of a file in the spool.
@@ -170,11 +168,7 @@ impl Ledger {
     }
 
     fn as_waiting(&self, row: &rusqlite::Row) -> rusqlite::Result<Waiting> {
-        Ok(Waiting {
-            instance: instance(self, row)?,
-            urgency: row::urgency(row, INSTANCE_COLUMNS)?,
-            bytes: natural(row, INSTANCE_COLUMNS + 1)?,
-        })
+        Ok(Waiting { instance: instance(self, row)?, urgency: row::urgency(row, INSTANCE_COLUMNS)? })
     }
 
     /// What is expected of a file that lies in the spool; `None` when no row knows it.
@@ -216,14 +210,14 @@ impl Ledger {
 
 pub(super) fn waiting() -> String {
     format!(
-        "SELECT {INSTANCE}, s.urgency, i.bytes FROM instance i CROSS JOIN study s
+        "SELECT {INSTANCE}, s.urgency FROM instance i CROSS JOIN study s
          WHERE s.id = i.study AND i.state = 'waiting' ORDER BY i.received_ms"
     )
 }
 
 pub(super) fn revived() -> String {
     format!(
-        "SELECT {INSTANCE}, s.urgency, i.bytes FROM study s CROSS JOIN instance i
+        "SELECT {INSTANCE}, s.urgency FROM study s CROSS JOIN instance i
          WHERE i.study = s.id AND s.revived = 1 AND i.state = 'waiting' ORDER BY i.received_ms"
     )
 }

@@ -277,16 +277,4 @@ impl Ledger {
         self.sync()?;
         Ok(discarded)
     }
-
-    /// Whether an instance still waits for its report; another process may have discarded it.
-    pub fn still_waits(&self, instance: &Instance) -> Result<bool, LedgerError> {
-        self.read("look an instance up", |connection| {
-            connection
-                .prepare_cached(
-                    "SELECT EXISTS (SELECT 1 FROM instance
-                                    WHERE sop_instance = ?1 AND file = ?2 AND state = 'waiting')",
-                )?
-                .query_row(params![instance.sop_instance.as_str(), self.name(&instance.path)], |row| row.get(0))
-        })
-    }
 }

@@ -174,9 +174,9 @@ fn what_failed_can_be_tried_again_or_discarded() {
 
     assert_eq!(ledger.retry(&uid, second(2)).unwrap(), (1, 0));
     assert_eq!((ledger.revived().unwrap().len(), ledger.revived().unwrap().len()), (1, 0));
-    assert!(ledger.still_waits(&one.instance).unwrap());
+    assert_eq!(ledger.waiting().unwrap().len(), 1);
     assert_eq!(ledger.discard(&uid, "a test", second(3)).unwrap(), (1, 0));
-    assert!(!ledger.still_waits(&one.instance).unwrap());
+    assert!(ledger.waiting().unwrap().is_empty());
     let detail = ledger.details(&uid).unwrap().remove(0);
     assert_eq!((detail.line.state.as_str(), detail.line.reason.as_deref()), ("discarded", Some("a test")));
     assert_eq!(ledger.known(&one.instance.sop_instance, &one.digest).unwrap(), Known::New);

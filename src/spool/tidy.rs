@@ -65,7 +65,7 @@ impl Spool {
         self.drain(&mut freed, "settled", keeping, || ledger.reports_before(finished, failed, AT_ONCE))?;
         let headers = before(keeping.headers);
         self.drain(&mut freed, "spool.late_image_days", keeping, || ledger.headers_before(headers, AT_ONCE))?;
-        self.bound(&mut freed, keeping)?;
+        self.bound(&mut freed, keeping, now)?;
         for directory in [self.0.layout.quarantine(), self.0.layout.failed()] {
             expire(&directory, failed, &mut freed)?;
         }
@@ -96,7 +96,7 @@ impl Spool {
 
     /// Keeps what is kept within its bound, and gives way when the disk runs full: covered images first, whether
     /// their report has arrived or not, then those that failed.
-    fn bound(&self, freed: &mut Freed, keeping: &Keeping) -> Result<(), SpoolError> {
+    fn bound(&self, freed: &mut Freed, keeping: &Keeping, now: SystemTime) -> Result<(), SpoolError> {
         let ledger = self.ledger();
         let kept = ledger.kept_bytes()?;
         let (free, wanted) = (disk::free_mib(self.0.layout.root())?, self.0.min_free_mib.saturating_mul(2));
@@ -109,7 +109,7 @@ impl Spool {
         while left > 0 {
             let mut oldest = ledger.covered(AT_ONCE)?;
             if oldest.is_empty() {
-                oldest = ledger.uncovered_before(SystemTime::now(), AT_ONCE)?;
+                oldest = ledger.uncovered_before(now, AT_ONCE)?;
             }
             let before = left;
             oldest.retain(|leftover| {
