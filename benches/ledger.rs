@@ -19,7 +19,7 @@ use auscult::ledger::{Arrival, Digest, Disposal, Ledger};
 use auscult::spool::{Announced, Spool};
 use rusqlite::Connection;
 
-/// Finished studies of the full ledger, unless `AUSCULT_BENCH_STUDIES` says otherwise.
+/// Finished studies of the full ledger, unless `BENCH_STUDIES` says otherwise.
 const STUDIES: u64 = 1_000_000;
 /// Alternating rounds.
 const ROUNDS: usize = 9;
@@ -32,7 +32,7 @@ const OBJECTS: u64 = 25;
 const CLASS: &str = "1.2.840.10008.5.1.4.1.1.1.1";
 
 fn main() {
-    let studies = std::env::var("AUSCULT_BENCH_STUDIES").ok().and_then(|text| text.parse().ok()).unwrap_or(STUDIES);
+    let studies = std::env::var("BENCH_STUDIES").ok().and_then(|text| text.parse().ok()).unwrap_or(STUDIES);
     let directories = [tempfile::tempdir_in("target").unwrap(), tempfile::tempdir_in("target").unwrap()];
     let [_, full] = directories.each_ref().map(|directory| directory.path().to_owned());
     drop(Ledger::open(&full).unwrap());

@@ -60,7 +60,7 @@ mod tests {
     async fn background_work_gives_way_and_a_panic_in_it_ends_nothing() {
         let niceness = || rustix::process::getpriority_process(None).unwrap();
         let ours = niceness();
-        assert_eq!(run(move || niceness()).await, Ok((ours + NICENESS).min(19)));
+        assert_eq!(run(niceness).await, Ok((ours + NICENESS).min(19)));
         assert_eq!(run(|| panic!("on purpose")).await, Err::<(), _>(Panicked));
         assert_eq!(run(|| 7).await, Ok(7));
     }

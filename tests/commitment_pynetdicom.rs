@@ -21,12 +21,12 @@ use scp_station::{CR, Station};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A Python with pynetdicom: that of AUSCULT_TEST_PYTHON, or python3.
+/// A Python with pynetdicom: that of TEST_PYTHON, or python3.
 fn python() -> Option<String> {
-    let python = std::env::var("AUSCULT_TEST_PYTHON").unwrap_or_else(|_| "python3".into());
+    let python = std::env::var("TEST_PYTHON").unwrap_or_else(|_| "python3".into());
     let import = Command::new(&python).args(["-c", "import pynetdicom"]).stderr(Stdio::null()).status();
     if !import.is_ok_and(|status| status.success()) {
-        eprintln!("SKIPPED: {python} has no pynetdicom (pip install pynetdicom; AUSCULT_TEST_PYTHON names a python)");
+        eprintln!("SKIPPED: {python} has no pynetdicom (pip install pynetdicom; TEST_PYTHON names a python)");
         return None;
     }
     Some(python)

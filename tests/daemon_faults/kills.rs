@@ -7,9 +7,9 @@ use crate::support::image::{Image, SMALL};
 use crate::support::load::Sender;
 use crate::{QUICK, delivering, let_run, seed, setting};
 
-/// Kills of one test; AUSCULT_TEST_KILLS asks for another number.
+/// Kills of one test; TEST_KILLS asks for another number.
 fn kills(usual: u64) -> u64 {
-    setting("AUSCULT_TEST_KILLS").unwrap_or(usual)
+    setting("TEST_KILLS").unwrap_or(usual)
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Whatever was answered 0x0000 leads to exactly one current report of its study at every destination: counted at the
 //! destination, while the daemon is killed, stopped and reloaded, and while destinations misbehave.
 //!
-//! Random moments come from a seed, which is printed: AUSCULT_TEST_SEED repeats it. AUSCULT_TEST_KILLS=200 kills more
+//! Random moments come from a seed, which is printed: TEST_SEED repeats it. TEST_KILLS=200 kills more
 //! often than the tests usually do.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::print_stderr, reason = "a test")]
 
@@ -32,8 +32,8 @@ fn delivering(times: &str, destinations: &[&Destination]) -> String {
 
 /// A seed of this run's own, printed with the name of the variable that repeats it.
 fn seed() -> u64 {
-    let seed = setting("AUSCULT_TEST_SEED").unwrap_or_else(|| fastrand::u64(..));
-    eprintln!("AUSCULT_TEST_SEED={seed}");
+    let seed = setting("TEST_SEED").unwrap_or_else(|| fastrand::u64(..));
+    eprintln!("TEST_SEED={seed}");
     seed
 }
 
