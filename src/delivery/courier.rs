@@ -13,6 +13,7 @@ use super::outbox::{Outbox, OutboxError};
 use crate::config::{self, StorageCommitment};
 use crate::ids::TransactionUid;
 use crate::ledger::Pending;
+use crate::spool::SpoolError;
 use crate::stop::stopped;
 
 /// How often a queue is looked at without news, and how long a queue that cannot be read rests.
@@ -216,12 +217,7 @@ impl Courier {
         work: impl FnOnce(&Outbox) -> Result<T, OutboxError> + Send + 'static,
     ) -> Result<T, OutboxError> {
         let outbox = self.outbox.clone();
-        let path = std::path::PathBuf::from("outbox");
-        let panicked = move |_| crate::spool::SpoolError::Io {
-            doing: "work in",
-            path,
-            source: std::io::Error::other("a fault of Auscult's own; please report it"),
-        };
+        let panicked = |_| SpoolError::Panic { doing: "working at a queue" };
         spawn_blocking(move || work(&outbox)).await.map_err(panicked)?
     }
 }

@@ -6,6 +6,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use super::incoming::walk;
 use super::{Spool, SpoolError, disk};
 use crate::config;
 use crate::ledger::{Kept, Leftover};
@@ -13,8 +14,6 @@ use crate::part10;
 
 /// Files that are let go together.
 const AT_ONCE: usize = 256;
-/// Bytes that a deflated header may inflate to.
-const LARGEST_INFLATED: u64 = 1 << 30;
 const MIB: u64 = 1024 * 1024;
 
 /// How long what is done with is kept.
@@ -173,7 +172,7 @@ impl Spool {
 }
 
 fn copy_header(image: &Path, header: &Path) -> io::Result<()> {
-    let walked = part10::walk(image, LARGEST_INFLATED).map_err(|error| io::Error::other(error.to_string()))?;
+    let walked = walk(image).map_err(|error| io::Error::other(error.to_string()))?;
     let length = match walked.outline.pixel_data {
         _ if walked.outline.transfer_syntax == part10::DEFLATED => return Err(io::ErrorKind::Unsupported.into()),
         Some(begin) => begin,
