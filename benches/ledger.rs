@@ -138,7 +138,7 @@ fn arrival(directory: &Path, number: u64) -> Arrival {
             sop_instance: uid.parse().unwrap(),
             patient: PatientKey::new(Some(uid.as_bytes()), None),
             transfer_syntax: "1.2.840.10008.1.2.1".parse().unwrap(),
-            path: directory.join(format!("images/{uid}-{digest}.dcm")),
+            location: directory.join(format!("images/{uid}-{digest}.dcm")).into(),
         },
         digest,
         bytes: 130_000,

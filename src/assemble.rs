@@ -69,7 +69,7 @@ impl Assembler {
         study.last = now;
         let due = study.due(self.quiet, self.max_wait);
         self.soonest = Some(self.soonest.map_or(due, |soonest| soonest.min(due)));
-        let new = study.instances.iter().all(|known| known.path != instance.path);
+        let new = study.instances.iter().all(|known| known.location != instance.location);
         if new {
             study.instances.push(instance);
         }
@@ -120,7 +120,7 @@ impl Arriving {
     }
 
     fn assembled(mut self, Key { study: uid, patient }: Key) -> Study {
-        self.instances.sort_by(|a, b| (&a.sop_instance, &a.path).cmp(&(&b.sop_instance, &b.path)));
+        self.instances.sort_by(|a, b| (&a.sop_instance, &a.location).cmp(&(&b.sop_instance, &b.location)));
         Study { uid, patient, instances: self.instances }
     }
 }
@@ -142,7 +142,7 @@ mod tests {
             sop_instance: sop.parse().unwrap(),
             patient,
             transfer_syntax: "1.2.840.10008.1.2".parse().unwrap(),
-            path: format!("/spool/{study}/{sop}.dcm").into(),
+            location: format!("/spool/{study}/{sop}.dcm").into(),
         }
     }
 

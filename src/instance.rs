@@ -1,7 +1,6 @@
 //! Received DICOM instances, the study they make up, and the part of their header that others ask for.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use dicom::core::Tag;
@@ -9,32 +8,32 @@ use dicom::dictionary_std::tags;
 use dicom::object::InMemDicomObject;
 
 use crate::ids::{IdError, SeriesInstanceUid, SopClassUid, SopInstanceUid, StudyInstanceUid, TransferSyntaxUid};
-use crate::part10::{self, Extent, Object, Outline, ReadError, Values, WalkError, Walked, attribute};
+use crate::part10::{self, Extent, Location, Object, Outline, ReadError, Values, WalkError, Walked, attribute};
 
 /// A header that cannot be used. The message names no patient and no value of the file.
 #[derive(Debug, thiserror::Error)]
 pub enum HeaderError {
     /// The file is not there or cannot be read.
-    #[error("{path}: {source}")]
+    #[error("{location}: {source}")]
     Io {
         /// The file.
-        path: PathBuf,
+        location: Location,
         /// What the operating system said.
         source: std::io::Error,
     },
     /// No DICOM Part 10 file, or one that ends early.
-    #[error("{path}: not a readable DICOM file: {cause}; ask the sender for it again, or check it with `dcmdump`")]
+    #[error("{location}: not a readable DICOM file: {cause}; ask the sender for it again, or check it with `dcmdump`")]
     NotDicom {
         /// The file.
-        path: PathBuf,
+        location: Location,
         /// The parser's message.
         cause: String,
     },
     /// A UID that every composite object must have is missing or malformed.
-    #[error("{path}: {name} {tag} is {cause}")]
+    #[error("{location}: {name} {tag} is {cause}")]
     Identity {
         /// The file.
-        path: PathBuf,
+        location: Location,
         /// The attribute's tag.
         tag: Tag,
         /// The attribute's name.
@@ -42,6 +41,22 @@ pub enum HeaderError {
         /// `missing`, or what is wrong with it.
         cause: String,
     },
+}
+
+impl HeaderError {
+    /// A file that could not be read.
+    pub fn new(location: &Location, error: ReadError) -> Self {
+        let location = location.clone();
+        match error {
+            ReadError::Io(source) => Self::Io { location, source },
+            ReadError::NotDicom(cause) => Self::NotDicom { location, cause },
+        }
+    }
+
+    /// A file whose data set is not sound to its last byte.
+    pub fn unsound(location: &Location, fault: &WalkError) -> Self {
+        Self::NotDicom { location: location.clone(), cause: fault.to_string() }
+    }
 }
 
 /// One received composite SOP instance, on disk.
@@ -59,35 +74,37 @@ pub struct Instance {
     pub patient: PatientKey,
     /// Transfer syntax of the file.
     pub transfer_syntax: TransferSyntaxUid,
-    /// The DICOM Part 10 file.
-    pub path: PathBuf,
+    /// Where it lies as a DICOM Part 10 file.
+    pub location: Location,
 }
 
 impl Instance {
     /// Reads a file's identity: the UIDs that a composite object must carry (PS3.3 C.7.2, C.7.3, C.12.1).
-    pub fn open(path: &Path) -> Result<Self, HeaderError> {
-        let walked = part10::walk(path, LARGEST_INFLATED_HEADER).map_err(|error| read_error(path, error))?;
-        Self::from_walk(path, &walked)
+    pub fn open(location: impl Into<Location>) -> Result<Self, HeaderError> {
+        let location = location.into();
+        let walked = part10::walk(&location, LARGEST_INFLATED_HEADER);
+        let walked = walked.map_err(|error| HeaderError::new(&location, error))?;
+        Self::from_walk(&location, &walked)
     }
 
     /// The identity of a file that was walked over.
-    pub fn from_walk(path: &Path, walked: &Walked) -> Result<Self, HeaderError> {
+    pub fn from_walk(location: &Location, walked: &Walked) -> Result<Self, HeaderError> {
         let outline = &walked.outline;
         let required = |tag| match (outline.uid(tag), &walked.soundness) {
             (Some(uid), _) => Ok(uid),
-            (None, Err(WalkError::Malformed { .. })) => Err(not_dicom(path, &walked.soundness)),
+            (None, Err(fault @ WalkError::Malformed { .. })) => Err(HeaderError::unsound(location, fault)),
             (None, _) => {
-                Err(HeaderError::Identity { path: path.to_owned(), tag, name: name(tag), cause: "missing".into() })
+                Err(HeaderError::Identity { location: location.clone(), tag, name: name(tag), cause: "missing".into() })
             }
         };
         Ok(Self {
-            study: parsed(path, tags::STUDY_INSTANCE_UID, required(tags::STUDY_INSTANCE_UID)?)?,
-            series: parsed(path, tags::SERIES_INSTANCE_UID, required(tags::SERIES_INSTANCE_UID)?)?,
-            sop_class: parsed(path, tags::SOP_CLASS_UID, required(tags::SOP_CLASS_UID)?)?,
-            sop_instance: parsed(path, tags::SOP_INSTANCE_UID, required(tags::SOP_INSTANCE_UID)?)?,
+            study: parsed(location, tags::STUDY_INSTANCE_UID, required(tags::STUDY_INSTANCE_UID)?)?,
+            series: parsed(location, tags::SERIES_INSTANCE_UID, required(tags::SERIES_INSTANCE_UID)?)?,
+            sop_class: parsed(location, tags::SOP_CLASS_UID, required(tags::SOP_CLASS_UID)?)?,
+            sop_instance: parsed(location, tags::SOP_INSTANCE_UID, required(tags::SOP_INSTANCE_UID)?)?,
             patient: PatientKey::new(outline.patient_id.as_deref(), outline.issuer_of_patient_id.as_deref()),
-            transfer_syntax: parsed(path, tags::TRANSFER_SYNTAX_UID, &outline.transfer_syntax)?,
-            path: path.to_owned(),
+            transfer_syntax: parsed(location, tags::TRANSFER_SYNTAX_UID, &outline.transfer_syntax)?,
+            location: location.clone(),
         })
     }
 }
@@ -159,9 +176,9 @@ fn name(tag: Tag) -> &'static str {
     }
 }
 
-fn parsed<T: FromStr<Err = IdError>>(path: &Path, tag: Tag, text: &str) -> Result<T, HeaderError> {
+fn parsed<T: FromStr<Err = IdError>>(location: &Location, tag: Tag, text: &str) -> Result<T, HeaderError> {
     let fault = |error: IdError| HeaderError::Identity {
-        path: path.to_owned(),
+        location: location.clone(),
         tag,
         name: name(tag),
         cause: error.to_string(),
@@ -169,20 +186,9 @@ fn parsed<T: FromStr<Err = IdError>>(path: &Path, tag: Tag, text: &str) -> Resul
     text.parse().map_err(fault)
 }
 
-fn not_dicom(path: &Path, soundness: &Result<(), WalkError>) -> HeaderError {
-    let cause = soundness.as_ref().err().map(ToString::to_string).unwrap_or_default();
-    HeaderError::NotDicom { path: path.to_owned(), cause }
-}
-
-fn read_error(path: &Path, error: ReadError) -> HeaderError {
-    match error {
-        ReadError::Io(source) => HeaderError::Io { path: path.to_owned(), source },
-        ReadError::NotDicom(cause) => HeaderError::NotDicom { path: path.to_owned(), cause },
-    }
-}
-
-fn read(path: &Path, values: Values) -> Result<Object, HeaderError> {
-    part10::read(path, Extent::Header, values, LARGEST_INFLATED_HEADER).map_err(|error| read_error(path, error))
+fn read(location: &Location, values: Values) -> Result<Object, HeaderError> {
+    part10::read(location, Extent::Header, values, LARGEST_INFLATED_HEADER)
+        .map_err(|error| HeaderError::new(location, error))
 }
 
 /// The instances of one study and one patient that belong together in one report, ordered by SOP Instance UID, each
@@ -209,9 +215,10 @@ pub struct Header {
 
 impl Header {
     /// Reads a DICOM Part 10 file up to its pixel data.
-    pub fn open(path: &Path) -> Result<Self, HeaderError> {
-        let decoded = read(path, Values::Decoded)?;
-        let octets = read(path, Values::Octets)?.data_set;
+    pub fn open(location: impl Into<Location>) -> Result<Self, HeaderError> {
+        let location = location.into();
+        let decoded = read(&location, Values::Decoded)?;
+        let octets = read(&location, Values::Octets)?.data_set;
         Ok(Self { decoded, octets })
     }
 

@@ -162,7 +162,8 @@ impl Session {
     fn show(&self, examination: &Examination) -> Result<usize> {
         let mut failed = 0;
         for image in &examination.images {
-            failed += self.line(&image.instance.path, Some(&image.instance), image.outcome, &image.grounds)?;
+            failed +=
+                self.line(image.instance.location.file(), Some(&image.instance), image.outcome, &image.grounds)?;
         }
         for (instance, verdict) in &examination.others {
             let (Verdict::Accepted(grounds) | Verdict::Declined(_, grounds)) = verdict;
@@ -170,7 +171,7 @@ impl Session {
                 Verdict::Declined(reason, _) => *reason,
                 Verdict::Accepted(_) => Reason::NotARadiograph,
             };
-            self.line(&instance.path, Some(instance), Outcome::NotAnalysed(reason), &grounds.to_string())?;
+            self.line(instance.location.file(), Some(instance), Outcome::NotAnalysed(reason), &grounds.to_string())?;
         }
         if let Some(directory) = &self.reports {
             let report = examination.report(&self.device, None)?;
@@ -186,7 +187,7 @@ impl Session {
     fn show_without_images(&self, study: &Study) -> Result<()> {
         for instance in &study.instances {
             let outcome = Outcome::NotAnalysed(Reason::NotARadiograph);
-            self.line(&instance.path, Some(instance), outcome, "the object holds no image")?;
+            self.line(instance.location.file(), Some(instance), outcome, "the object holds no image")?;
         }
         Ok(())
     }

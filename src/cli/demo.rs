@@ -179,7 +179,9 @@ async fn push(peer: &Peer, case: &mut Case) -> Result<()> {
 
 fn received(arrived: &Arrived, case: &Case, reports: &Path) -> Result<Answer> {
     let path = reports.join(format!("{}.dcm", case.name));
-    std::fs::copy(&arrived.instance.path, &path).with_context(|| path.display().to_string())?;
+    let copied = (arrived.instance.location.open())
+        .and_then(|mut report| std::io::copy(&mut report, &mut std::fs::File::create(&path)?));
+    copied.with_context(|| path.display().to_string())?;
     let sent = case.sent.unwrap_or(arrived.received);
     Ok(Answer { summary: Summary::read(&path)?, after: arrived.received.saturating_duration_since(sent) })
 }

@@ -1,7 +1,6 @@
 //! Instances as they arrive: what is known of them, and that they are here.
 
 use std::fmt;
-use std::path::Path;
 use std::time::SystemTime;
 
 use rusqlite::{OptionalExtension, Transaction, params};
@@ -10,6 +9,7 @@ use super::row::{self, INSTANCE, INSTANCE_COLUMNS, instance, integer, natural};
 use super::{Ledger, LedgerError, millis};
 use crate::ids::{AeTitle, SopInstanceUid};
 use crate::instance::{Instance, Urgency};
+use crate::part10::Location;
 
 /// BLAKE3 of a data set, octet by octet as it was received, without the file meta information before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -105,9 +105,9 @@ impl Ledger {
     }
 
     /// Records instances, all or none.
-    pub fn record(&self, arrivals: &[Arrival]) -> Result<(), LedgerError> {
+    pub fn record<'a>(&self, arrivals: impl IntoIterator<Item = &'a Arrival>) -> Result<(), LedgerError> {
         self.write("record instances", |transaction| {
-            arrivals.iter().try_for_each(|arrival| {
+            arrivals.into_iter().try_for_each(|arrival| {
                 let study = open_study(transaction, arrival)?;
                 self.put(transaction, study, arrival)
             })
@@ -115,7 +115,7 @@ impl Ledger {
     }
 
     fn put(&self, transaction: &Transaction, study: i64, arrival: &Arrival) -> rusqlite::Result<()> {
-        let Instance { series, sop_class, sop_instance, transfer_syntax, path, .. } = &arrival.instance;
+        let Instance { series, sop_class, sop_instance, transfer_syntax, location, .. } = &arrival.instance;
         let state = match arrival.disposal {
             Disposal::Report => "waiting",
             Disposal::Aside => "aside",
@@ -140,7 +140,7 @@ impl Ledger {
             arrival.calling.as_str(),
             millis(arrival.received),
             state,
-            self.name(path),
+            self.place(location),
         ])?;
         Ok(())
     }
@@ -172,8 +172,8 @@ impl Ledger {
     }
 
     /// What is expected of a file that lies in the spool; `None` when no row knows it.
-    pub fn held(&self, uid: &SopInstanceUid, path: &Path) -> Result<Option<Held>, LedgerError> {
-        let file = self.name(path);
+    pub fn held(&self, uid: &SopInstanceUid, location: &Location) -> Result<Option<Held>, LedgerError> {
+        let file = self.place(location);
         self.read("look a file up", |connection| {
             let mut statement = connection
                 .prepare_cached("SELECT state, kept, bytes FROM instance WHERE sop_instance = ?1 AND file = ?2")?;
@@ -191,7 +191,7 @@ impl Ledger {
 
     /// An acknowledged image's file is not there any more, or no longer what it was.
     pub fn lost(&self, instance: &Instance, reason: &str, now: SystemTime) -> Result<(), LedgerError> {
-        let file = self.name(&instance.path);
+        let file = self.place(&instance.location);
         self.write("note a lost file", |transaction| {
             transaction.execute(
                 "UPDATE instance SET state = 'failed', kept = 'nothing', changed_ms = ?3

@@ -1,13 +1,15 @@
 //! What may go: images of delivered studies, what failed long ago, headers and rows that nobody asks for any more.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use rusqlite::{Row, params};
 
-use super::row::{natural, parsed};
+use super::row::{INSTANCE, instance, natural, parsed};
 use super::{Ledger, LedgerError, millis};
 use crate::ids::{SopInstanceUid, StudyInstanceUid};
+use crate::instance::Instance;
+use crate::part10::Location;
 
 /// A file that is no longer needed as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,8 +18,8 @@ pub struct Leftover {
     pub study: StudyInstanceUid,
     /// The image or report.
     pub sop_instance: SopInstanceUid,
-    /// The file.
-    pub file: PathBuf,
+    /// Where it lies.
+    pub location: Location,
     /// Its size.
     pub bytes: u64,
     /// What it is.
@@ -106,7 +108,7 @@ impl Ledger {
         Ok(Leftover {
             study: parsed(row, 0)?,
             sop_instance: parsed(row, 1)?,
-            file: self.path(&row.get::<_, String>(2)?),
+            location: self.location(&row.get::<_, String>(2)?),
             bytes: natural(row, 3)?,
             kind,
             row: row.get(4)?,
@@ -148,6 +150,29 @@ impl Ledger {
         self.sync()
     }
 
+    /// Whether an image is kept that lies in a file with others.
+    pub fn holds_images(&self, pack: &Path) -> Result<bool, LedgerError> {
+        let (from, to) = self.stretches(pack);
+        self.read("look a pack up", |connection| connection.prepare_cached(HOLDS_IMAGES)?.exists([from, to]))
+    }
+
+    /// The images that await their report and lie in a file with others.
+    pub fn waiting_in(&self, pack: &Path) -> Result<Vec<Instance>, LedgerError> {
+        let (from, to) = self.stretches(pack);
+        self.read("look a pack up", |connection| {
+            let mut statement = connection.prepare(&waiting_in())?;
+            let rows = statement.query_map([from, to], |row| instance(self, row))?;
+            rows.collect()
+        })
+    }
+
+    /// The places of a pack's images lie between these two, the second excluded: `[` follows its name, and `\` follows
+    /// `[`.
+    fn stretches(&self, pack: &Path) -> (String, String) {
+        let name = self.name(pack);
+        (format!("{name}["), format!("{name}\\"))
+    }
+
     /// Forgets studies that nothing happened to since `until` and that have no file any more, at most `most`; how many.
     pub fn forget_before(&self, until: SystemTime, most: usize) -> Result<usize, LedgerError> {
         self.write("forget old studies", |transaction| {
@@ -161,6 +186,16 @@ impl Ledger {
             )
         })
     }
+}
+
+pub(super) const HOLDS_IMAGES: &str =
+    "SELECT 1 FROM instance i WHERE i.kept = 'image' AND i.file >= ?1 AND i.file < ?2 LIMIT 1";
+
+pub(super) fn waiting_in() -> String {
+    format!(
+        "SELECT {INSTANCE} FROM instance i CROSS JOIN study s ON s.id = i.study
+         WHERE i.kept = 'image' AND i.file >= ?1 AND i.file < ?2 AND i.state = 'waiting'"
+    )
 }
 
 pub(super) fn covered_before() -> String {

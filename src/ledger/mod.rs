@@ -23,6 +23,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 
+use crate::part10::Location;
+
 pub use arrivals::{Arrival, Digest, Disposal, Held, Known, Waiting};
 pub use deliveries::Pending;
 pub use keeping::{Kept, Leftover};
@@ -159,6 +161,16 @@ impl Ledger {
     /// The absolute path of a file that a row names.
     fn path(&self, file: &str) -> PathBuf {
         self.0.root.join(file)
+    }
+
+    /// Where an image lies that a row names.
+    fn location(&self, place: &str) -> Location {
+        Location::below(&self.0.root, place)
+    }
+
+    /// What a row says of where an image lies.
+    fn place(&self, location: &Location) -> String {
+        location.relative_to(&self.0.root).to_string()
     }
 
     /// The name under which a row knows a file.

@@ -33,7 +33,7 @@ pub(super) fn instance(ledger: &Ledger, row: &Row) -> rusqlite::Result<Instance>
         sop_class: parsed(row, 3)?,
         sop_instance: parsed(row, 4)?,
         transfer_syntax: parsed(row, 5)?,
-        path: ledger.path(&row.get::<_, String>(6)?),
+        location: ledger.location(&row.get::<_, String>(6)?),
     })
 }
 

@@ -8,7 +8,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::LedgerError;
 
 /// One step per schema version, oldest first. A step that was released is never changed; a new one follows it.
-const STEPS: &[&str] = &[FIRST];
+const STEPS: &[&str] = &[FIRST, PACKS];
 
 const FIRST: &str = "
 -- Images of one patient under one Study Instance UID: what one report is about.
@@ -87,6 +87,11 @@ CREATE TABLE delivery (
 CREATE INDEX delivery_queue ON delivery (destination, urgency DESC, report) WHERE state IN ('queued', 'committing');
 CREATE INDEX delivery_open ON delivery (state, report) WHERE state IN ('queued', 'committing', 'failed');
 CREATE INDEX delivery_transaction ON delivery (transaction_uid) WHERE transaction_uid IS NOT NULL;
+";
+
+const PACKS: &str = "
+-- Images that lie in a file with others: whether any of them is still kept.
+CREATE INDEX instance_file ON instance (file) WHERE kept = 'image';
 ";
 
 /// What holds for every connection. Commits do not wait for the disk: who needs that calls [`super::Ledger::sync`].

@@ -131,7 +131,7 @@ impl Ledger {
             )?;
             for (instance, outcome) in study.instances.iter().zip(outcomes) {
                 let (score, declined) = outcome_columns(*outcome);
-                cover.execute(params![id, self.name(&instance.path), score, declined, algorithm, now])?;
+                cover.execute(params![id, self.place(&instance.location), score, declined, algorithm, now])?;
             }
             if let Some(report) = report {
                 self.queue(transaction, id, urgency, report, now)?;
@@ -198,7 +198,7 @@ impl Ledger {
                  WHERE study = ?1 AND file = ?2 AND state = 'waiting'",
             )?;
             for instance in &study.instances {
-                fail.execute(params![id, self.name(&instance.path), millis(now)])?;
+                fail.execute(params![id, self.place(&instance.location), millis(now)])?;
             }
             transaction.execute(
                 "UPDATE study SET state = 'failed', reason = ?2, changed_ms = ?3 WHERE id = ?1

@@ -25,7 +25,7 @@ fn arrival(directory: &Path, study: &str, sop: &str, content: &str) -> Arrival {
         sop_instance: sop.parse().unwrap(),
         patient: PatientKey::new(Some(b"P1"), None),
         transfer_syntax: "1.2.840.10008.1.2".parse().unwrap(),
-        path: directory.join(format!("images/{sop}-{digest}.dcm")),
+        location: directory.join(format!("images/{sop}-{digest}.dcm")).into(),
     };
     Arrival {
         instance,
@@ -203,7 +203,7 @@ fn images_may_go_once_every_report_has_arrived_everywhere() {
     ledger.let_go(&[(done[0].clone(), Some(header.clone()))]).unwrap();
     assert_eq!(ledger.kept_bytes().unwrap(), 0);
     let dossier = ledger.dossier(&one.instance.study, one.instance.patient).unwrap().unwrap();
-    assert_eq!((dossier.covered[0].whole, &dossier.covered[0].instance.path), (false, &header));
+    assert_eq!((dossier.covered[0].whole, &dossier.covered[0].instance.location), (false, &header.into()));
     let reports = ledger.reports_before(second(50), second(0), 9).unwrap();
     ledger.let_go(&[(reports[0].clone(), None)]).unwrap();
     assert_eq!(ledger.forget_before(second(100), 9).unwrap(), 0, "its header is still there");
@@ -256,6 +256,8 @@ fn what_is_asked_all_day_never_reads_a_table_from_end_to_end() {
         arrivals::revived(),
         keeping::covered_before(),
         keeping::uncovered_before(),
+        keeping::HOLDS_IMAGES.to_owned(),
+        keeping::waiting_in(),
     ];
     for sql in questions {
         let plan = ledger.read("explain", |connection| {

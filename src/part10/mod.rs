@@ -3,16 +3,16 @@
 
 pub mod attribute;
 mod data_set;
+mod location;
 mod walk;
 
-use std::fs::File;
 use std::io::{BufRead, BufReader, Error, ErrorKind, Read, Seek, SeekFrom};
-use std::path::Path;
 
 use bytes::{Buf, Bytes};
 use dicom::object::InMemDicomObject;
 
-pub use walk::{Fault, Outline, WalkError, Walked, walk};
+pub use location::{Content, Location, Stretch};
+pub use walk::{Fault, Outline, WalkError, Walked, walk, walk_octets};
 
 use walk::Defined;
 
@@ -71,10 +71,10 @@ pub struct Object {
 }
 
 /// Reads a file. A deflated data set may inflate to `largest_inflated` bytes.
-pub fn read(path: &Path, extent: Extent, values: Values, largest_inflated: u64) -> Result<Object, ReadError> {
-    let unknown = walk(path, largest_inflated)?.unknown;
-    let file = File::open(path).map_err(ReadError::Io)?;
-    let size = file.metadata().map_err(ReadError::Io)?.len();
+pub fn read(location: &Location, extent: Extent, values: Values, largest_inflated: u64) -> Result<Object, ReadError> {
+    let unknown = walk(location, largest_inflated)?.unknown;
+    let file = location.open().map_err(ReadError::Io)?;
+    let size = file.length();
     let mut file = BufReader::with_capacity(1 << 16, file);
     let transfer_syntax = transfer_syntax(&mut file).map_err(|error| not_dicom(&error))?;
     let data_set = if transfer_syntax == DEFLATED {
@@ -96,10 +96,10 @@ pub fn read_received(data_set: Bytes, transfer_syntax: &str) -> Result<InMemDico
 }
 
 /// Where the data set begins in a file, and how long the file is, in bytes.
-pub fn data_set_range(path: &Path) -> std::io::Result<(u64, u64)> {
-    let mut file = BufReader::new(File::open(path)?);
+pub fn data_set_range(location: &Location) -> std::io::Result<(u64, u64)> {
+    let mut file = BufReader::new(location.open()?);
     transfer_syntax(&mut file)?;
-    Ok((file.stream_position()?, file.get_ref().metadata()?.len()))
+    Ok((file.stream_position()?, file.get_ref().length()))
 }
 
 /// Reads the file meta information (PS3.10 section 7.1), leaves the reader at the data set, and gives what
@@ -181,7 +181,7 @@ mod tests {
     const EXPLICIT: &[u8] = b"\x02\x00\x10\x00UI\x14\x001.2.840.10008.1.2.1\0";
 
     fn header(file: &tempfile::NamedTempFile) -> Result<Object, ReadError> {
-        read(file.path(), Extent::Header, Values::Decoded, 1 << 20)
+        read(&file.path().into(), Extent::Header, Values::Decoded, 1 << 20)
     }
 
     #[test]
@@ -197,7 +197,7 @@ mod tests {
         std::fs::write(file.path(), "hello").unwrap();
         let message = header(&file).unwrap_err().to_string();
         assert_eq!(message, "not a readable DICOM file: no DICM after the preamble");
-        assert!(matches!(read(Path::new("/nowhere"), Extent::Header, Values::Octets, 0), Err(ReadError::Io(_))));
+        assert!(matches!(read(&"/nowhere".into(), Extent::Header, Values::Octets, 0), Err(ReadError::Io(_))));
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! Selection, decoding and classification: from a study to what is said of it.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 
 use candle_core::Tensor;
 use chrono::Local;
@@ -14,12 +13,13 @@ use crate::finding::{Finding, ImageFinding, Outcome, Reason, SopReference};
 use crate::inference::{Inference, InferenceError};
 use crate::instance::{Header, HeaderError, Instance, Study};
 use crate::model::Input;
+use crate::part10::Location;
 use crate::pixels::{self, Bounds, PixelError};
 use crate::select::{self, Candidate, Selection, Verdict};
 use crate::sr::{self, Device, Report, Source, SrError};
 
 /// What is known of images before their study is examined, by file.
-pub type Foreknowledge = HashMap<PathBuf, Foreseen>;
+pub type Foreknowledge = HashMap<Location, Foreseen>;
 
 /// What was said of an image earlier.
 #[derive(Debug, Clone)]
@@ -92,8 +92,9 @@ impl Examiner {
     /// Examines one image of a study that is still arriving; `None` where the header says that it is none for the
     /// model, or cannot be read.
     pub async fn foresee(&self, instance: &Instance) -> Result<Option<Foreseen>, PipelineError> {
-        let (path, settings) = (instance.path.clone(), self.select.clone());
-        let judged = background::run(move || Header::open(&path).map(|header| select::judge(&header, &settings))).await;
+        let (location, settings) = (instance.location.clone(), self.select.clone());
+        let judged =
+            background::run(move || Header::open(location).map(|header| select::judge(&header, &settings))).await;
         let Ok(Ok(Verdict::Accepted(grounds))) = judged else { return Ok(None) };
         let (outcome, grounds) = match self.classify(instance).await? {
             Ok(outcome) => (outcome, grounds.to_string()),
@@ -144,7 +145,8 @@ impl Examiner {
     }
 
     async fn image(&self, candidate: &Candidate, known: &Foreknowledge) -> Result<ExaminedImage, PipelineError> {
-        let foreseen = known.get(&candidate.instance.path).filter(|foreseen| foreseen.algorithm == self.algorithm());
+        let foreseen =
+            known.get(&candidate.instance.location).filter(|foreseen| foreseen.algorithm == self.algorithm());
         if let Some(Foreseen { outcome, grounds, .. }) = foreseen.cloned() {
             return Ok(ExaminedImage { instance: candidate.instance.clone(), outcome, grounds });
         }
@@ -159,10 +161,10 @@ impl Examiner {
     }
 
     async fn classify(&self, instance: &Instance) -> Result<Result<Outcome, (Reason, String)>, PipelineError> {
-        let path = instance.path.clone();
+        let location = instance.location.clone();
         let bounds = Bounds { max_pixels: u64::from(self.select.max_megapixels) * 1_000_000 };
         let input = self.inference.input().clone();
-        let prepared = background::run(move || prepare(&pixels::decode(&path, &bounds), &input)).await;
+        let prepared = background::run(move || prepare(&pixels::decode(location, &bounds), &input)).await;
         let tensor = match prepared {
             Ok(Ok(tensor)) => tensor,
             Ok(Err(fault)) => return Ok(Err(fault)),

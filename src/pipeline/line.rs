@@ -2,7 +2,6 @@
 //! tries again what failed for a passing reason, and sets aside what cannot succeed.
 
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::{mpsc, watch};
@@ -167,7 +166,7 @@ impl Line {
                 self.pending.remove(&key);
             }
         }
-        self.foreseen.extend(foreseen.map(|foreseen| (instance.path, foreseen)));
+        self.foreseen.extend(foreseen.map(|foreseen| (instance.location, foreseen)));
     }
 
     /// Reports the studies whose turn it is, whose images have all been looked at, and of which nothing is in hand.
@@ -181,9 +180,9 @@ impl Line {
         {
             in_hand.insert(Key::from(&study));
             self.urgent.remove(&Key::from(&study));
-            let paths = study.instances.iter().map(|instance| &instance.path);
-            let foreseen: HashMap<PathBuf, Foreseen> =
-                paths.filter_map(|path| self.foreseen.remove_entry(path)).collect();
+            let locations = study.instances.iter().map(|instance| &instance.location);
+            let foreseen: Foreknowledge =
+                locations.filter_map(|location| self.foreseen.remove_entry(location)).collect();
             let (pipeline, inner) = (self.pipeline.borrow().clone(), study.clone());
             self.reporting.spawn(async move {
                 let processed = tokio::spawn(async move { pipeline.process(&inner, foreseen).await }).await;

@@ -1,7 +1,6 @@
 //! What becomes of one complete study: everything known of it is examined, and its report concluded.
 
 use std::collections::{BTreeMap, HashSet};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -15,6 +14,7 @@ use crate::finding::{Outcome, SopReference};
 use crate::ids::SopInstanceUid;
 use crate::instance::{Instance, Study};
 use crate::ledger::{Conclusion, Covered, Dossier, Ledger, LedgerError, NewReport};
+use crate::part10::Location;
 use crate::select::Verdict;
 use crate::sr::{self, Device};
 
@@ -44,7 +44,7 @@ struct Material {
     /// Covered images that only their references are left of, or that another model saw.
     bygone: Vec<SopReference>,
     /// Files that no report covers yet.
-    new: HashSet<std::path::PathBuf>,
+    new: HashSet<Location>,
     /// The report that stands.
     earlier: Option<SopReference>,
     /// Whether that report rests on a score which cannot be repeated.
@@ -112,7 +112,7 @@ impl Pipeline {
         }
         let images = examination.images.iter().map(|image| &image.instance);
         let all = images.chain(examination.others.iter().map(|(instance, _)| instance));
-        let new = all.filter(|instance| material.new.contains(&instance.path)).count();
+        let new = all.filter(|instance| material.new.contains(&instance.location)).count();
         if let Some(earlier) = &material.earlier
             && (new == 0 || !answered && material.unrepeatable)
         {
@@ -151,7 +151,7 @@ impl Material {
             covers.push(covered.instance.clone());
             match examined_again(&covered, algorithm) {
                 Some(said) => {
-                    known.extend(said.map(|said| (covered.instance.path.clone(), said)));
+                    known.extend(said.map(|said| (covered.instance.location.clone(), said)));
                     latest.insert(covered.instance.sop_instance.clone(), covered.instance);
                 }
                 None => {
@@ -160,7 +160,7 @@ impl Material {
                 }
             }
         }
-        let new = waiting.iter().map(|instance| instance.path.clone()).collect();
+        let new = waiting.iter().map(|instance| instance.location.clone()).collect();
         for instance in waiting {
             covers.push(instance.clone());
             latest.insert(instance.sop_instance.clone(), instance);
@@ -175,7 +175,7 @@ impl Material {
 /// look at it again.
 fn examined_again(covered: &Covered, algorithm: &str) -> Option<Option<Foreseen>> {
     let same_model = covered.algorithm.as_deref() == Some(algorithm);
-    if !covered.readable || !covered.instance.path.exists() || !(covered.whole || same_model) {
+    if !covered.readable || !covered.instance.location.is_there().unwrap_or(false) || !(covered.whole || same_model) {
         return None;
     }
     let said = covered.outcome.filter(|_| same_model).map(|outcome| Foreseen {
@@ -188,21 +188,21 @@ fn examined_again(covered: &Covered, algorithm: &str) -> Option<Option<Foreseen>
 
 /// Leaves out, and tells of, acknowledged images whose file is gone.
 fn without_lost(mut dossier: Dossier, ledger: &Ledger) -> Result<Dossier, LedgerError> {
-    let gone = |path: &Path| matches!(path.try_exists(), Ok(false));
-    for instance in dossier.waiting.iter().filter(|instance| gone(&instance.path)) {
-        let (study, instance_uid, file) = (&instance.study, &instance.sop_instance, instance.path.display());
+    let gone = |location: &Location| matches!(location.is_there(), Ok(false));
+    for instance in dossier.waiting.iter().filter(|instance| gone(&instance.location)) {
+        let (study, instance_uid, file) = (&instance.study, &instance.sop_instance, &instance.location);
         tracing::error!(%study, instance = %instance_uid, %file, "an acknowledged image is gone; have it sent again");
         ledger.lost(instance, "its file is gone from images/", SystemTime::now())?;
     }
-    dossier.waiting.retain(|instance| !gone(&instance.path));
+    dossier.waiting.retain(|instance| !gone(&instance.location));
     Ok(dossier)
 }
 
 /// What was said of an instance; `None` where it is no image, or another content took its place.
 fn outcome(instance: &Instance, examination: Option<&Examination>) -> Option<Outcome> {
     let examination = examination?;
-    let image = examination.images.iter().find(|image| image.instance.path == instance.path);
-    let other = examination.others.iter().find(|(other, _)| other.path == instance.path);
+    let image = examination.images.iter().find(|image| image.instance.location == instance.location);
+    let other = examination.others.iter().find(|(other, _)| other.location == instance.location);
     image.map(|image| image.outcome).or_else(|| match &other?.1 {
         Verdict::Declined(reason, _) => Some(Outcome::NotAnalysed(*reason)),
         Verdict::Accepted(_) => None,

@@ -1,16 +1,16 @@
 //! Why an image gives no luminance.
 
-use std::path::PathBuf;
+use crate::part10::Location;
 
 /// Why a file gives no [`Radiograph`](super::Radiograph). No message carries a value of the file that could
 /// name a patient.
 #[derive(Debug, thiserror::Error)]
 pub enum PixelError {
     /// The file is not there or cannot be read.
-    #[error("{path}: {source}")]
+    #[error("{location}: {source}")]
     Io {
         /// The file.
-        path: PathBuf,
+        location: Location,
         /// What the operating system said.
         source: std::io::Error,
     },

@@ -13,14 +13,12 @@ mod lut;
 mod picture;
 mod samples;
 
-use std::path::Path;
-
 pub use codec::DECODABLE;
 pub use error::PixelError;
 pub use jpeg_outline::{JpegOutline, jpeg_outline};
 pub use picture::picture;
 
-use crate::part10::{self, Extent, ReadError, Values};
+use crate::part10::{self, Extent, Location, ReadError, Values};
 
 /// One image as a radiologist sees it.
 #[derive(Debug, Clone, PartialEq)]
@@ -69,12 +67,14 @@ impl Bounds {
 ///
 /// # Errors
 /// Every variant of [`PixelError`].
-pub fn decode(path: &Path, bounds: &Bounds) -> Result<Radiograph, PixelError> {
-    let mut object =
-        part10::read(path, Extent::PixelData, Values::Decoded, bounds.inflated()).map_err(|error| match error {
-            ReadError::Io(source) => PixelError::Io { path: path.to_owned(), source },
+pub fn decode(location: impl Into<Location>, bounds: &Bounds) -> Result<Radiograph, PixelError> {
+    let location = location.into();
+    let mut object = part10::read(&location, Extent::PixelData, Values::Decoded, bounds.inflated()).map_err(
+        |error| match error {
+            ReadError::Io(source) => PixelError::Io { location: location.clone(), source },
             ReadError::NotDicom(_) => PixelError::NotDecodable(error.to_string()),
-        })?;
+        },
+    )?;
     let header = header::Header::of(&object.data_set, bounds)?;
     let grey = grey::Grey::of(&object.data_set, header.signed)?;
     let samples = codec::samples(&mut object, &header)?;

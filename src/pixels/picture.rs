@@ -17,7 +17,7 @@ const WIDEST_PIXEL: u64 = 8;
 /// # Errors
 /// [`PixelError::Io`], [`PixelError::TooLarge`], and [`PixelError::NotDecodable`] for anything else.
 pub fn picture(path: &Path, bounds: &Bounds) -> Result<Radiograph, PixelError> {
-    let io = |source| PixelError::Io { path: path.to_owned(), source };
+    let io = |source| PixelError::Io { location: path.into(), source };
     let not_decodable =
         |error: image::ImageError| PixelError::NotDecodable(error.to_string().replace(['\n', '\r'], " "));
     let most = bounds.max_pixels.saturating_mul(WIDEST_PIXEL).saturating_add(HEADER_ALLOWANCE);

@@ -146,7 +146,7 @@ impl Association {
                     Disposal::Aside => "this one is kept aside and not reported (spool.other_content)",
                 };
                 tracing::warn!(
-                    calling, instance = %instance.sop_instance, kept_as = %instance.path.display(), then,
+                    calling, instance = %instance.sop_instance, kept_as = %instance.location, then,
                     "another content under a SOP Instance UID that is known"
                 );
                 if disposal == Disposal::Report {

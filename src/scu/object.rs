@@ -44,7 +44,7 @@ impl Object {
     pub fn open(path: &Path) -> Result<Self, ScuError> {
         let instance = Instance::open(path).map_err(ScuError::Unreadable)?;
         let fail = |error: std::io::Error| ScuError::Object { path: path.to_owned(), cause: error.to_string() };
-        let (start, size) = part10::data_set_range(path).map_err(fail)?;
+        let (start, size) = part10::data_set_range(&path.into()).map_err(fail)?;
         Ok(Self {
             sop_class: instance.sop_class,
             sop_instance: instance.sop_instance,

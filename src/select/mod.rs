@@ -73,7 +73,7 @@ pub fn frontal_chest(study: &Study, settings: &Select) -> Result<Selection, Head
     let (mut radiographs, mut others, mut unlisted) = (Vec::new(), Vec::new(), Vec::new());
     let mut unreadable = Vec::new();
     for instance in &study.instances {
-        let header = match Header::open(&instance.path) {
+        let header = match Header::open(&instance.location) {
             Ok(header) => header,
             Err(error @ HeaderError::Io { .. }) => return Err(error),
             Err(error) => {

@@ -1,11 +1,12 @@
-//! The last step of storing: objects that are synced get their final names, their directory is synced once for all
-//! that came in the meantime, the ledger records them, and only then their senders are answered.
+//! The last step of storing: small objects are written together, objects that are synced get their final names, their
+//! directory is synced once for all that came in the meantime, the ledger records them, and only then their senders are
+//! answered.
 //!
 //! One thread does this for all associations, so that durability costs the less the more there is to do, and no two
 //! objects ever decide about the same SOP Instance UID.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -14,11 +15,12 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::disk::Layout;
 use super::incoming::PartName;
-use super::{SpoolError, Stored, disk};
-use crate::config::OtherContent;
+use super::{SpoolError, Stored, disk, pack};
+use crate::config::{self, OtherContent};
 use crate::ids::AeTitle;
 use crate::instance::{Instance, Urgency};
 use crate::ledger::{Arrival, Digest, Disposal, Known, Ledger};
+use crate::part10::Location;
 
 /// Most objects that are committed together.
 const LARGEST_GROUP: usize = 128;
@@ -27,19 +29,27 @@ const WAITING: usize = 1024;
 /// Different contents under one SOP Instance UID that are kept before further ones are refused.
 const MOST_CONTENTS: usize = 64;
 
-/// An object that is whole and synced under its first name.
+/// An object that is whole and was looked at.
 #[derive(Debug)]
 pub(super) struct Candidate {
     pub(super) instance: Instance,
     pub(super) digest: Digest,
-    pub(super) bytes: u64,
     pub(super) urgency: Urgency,
     pub(super) calling: AeTitle,
     pub(super) received: SystemTime,
-    pub(super) part: PartName,
+    pub(super) content: Content,
 }
 
-type Answer = oneshot::Sender<Result<Stored, SpoolError>>;
+/// Where an object is before it is committed.
+#[derive(Debug)]
+pub(super) enum Content {
+    /// In memory: all octets of its Part 10 file.
+    Octets(Vec<u8>),
+    /// On the disk, synced, under its first name.
+    Part { name: PartName, bytes: u64 },
+}
+
+pub(super) type Answer = oneshot::Sender<Result<Stored, SpoolError>>;
 
 /// A handle to the committing thread, which ends with the last handle.
 #[derive(Debug)]
@@ -51,15 +61,13 @@ impl Committer {
     pub(super) fn start(
         layout: &Layout,
         ledger: &Ledger,
-        other_content: OtherContent,
+        settings: &config::Spool,
         lock: Arc<File>,
     ) -> Result<Self, SpoolError> {
-        let path = layout.images();
-        let images = File::open(&path).map_err(SpoolError::io("open", &path))?;
-        let work = Work { layout: layout.clone(), images, ledger: ledger.clone(), other_content, _lock: lock };
+        let work = Work::new(layout, ledger, settings, lock)?;
         let (candidates, waiting) = mpsc::channel(WAITING);
         let thread = std::thread::Builder::new().name("commit".into()).spawn(move || work.run(waiting));
-        thread.map_err(SpoolError::io("start a thread for", &path))?;
+        thread.map_err(SpoolError::io("start a thread for", &layout.images()))?;
         Ok(Self { candidates })
     }
 
@@ -72,24 +80,50 @@ impl Committer {
     }
 }
 
-struct Work {
+/// What the thread works with.
+pub(super) struct Work {
     layout: Layout,
     images: File,
     ledger: Ledger,
     other_content: OtherContent,
+    min_free_mib: u64,
     _lock: Arc<File>,
 }
 
-/// An object under its final name, not yet recorded.
-struct Placed {
-    stored: Stored,
+/// An object that counts, not yet recorded.
+struct Newcomer {
     arrival: Arrival,
-    /// Whether the name was free, so that the file may go again if the group fails.
+    known: Known,
+    /// What is to be written of it; nothing where it has a file already.
+    octets: Vec<u8>,
+    /// Whether its file came with it, and may go again if the group fails.
     fresh: bool,
     answer: Answer,
 }
 
+impl Newcomer {
+    fn stored(arrival: Arrival, known: Known) -> Stored {
+        let Arrival { instance, urgency, disposal, .. } = arrival;
+        match known {
+            Known::New | Known::Same => Stored::New(instance, urgency),
+            Known::Other(_) => Stored::Other(instance, urgency, disposal),
+        }
+    }
+}
+
 impl Work {
+    pub(super) fn new(
+        layout: &Layout,
+        ledger: &Ledger,
+        settings: &config::Spool,
+        lock: Arc<File>,
+    ) -> Result<Self, SpoolError> {
+        let path = layout.images();
+        let images = File::open(&path).map_err(SpoolError::io("open", &path))?;
+        let config::Spool { other_content, min_free_mib, .. } = *settings;
+        Ok(Self { layout: layout.clone(), images, ledger: ledger.clone(), other_content, min_free_mib, _lock: lock })
+    }
+
     fn run(self, mut waiting: mpsc::Receiver<(Candidate, Answer)>) {
         let mut group = Vec::with_capacity(LARGEST_GROUP);
         while waiting.blocking_recv_many(&mut group, LARGEST_GROUP) > 0 {
@@ -97,96 +131,140 @@ impl Work {
         }
     }
 
-    fn commit(&self, group: impl Iterator<Item = (Candidate, Answer)>) {
-        let (mut placed, mut known) = (Vec::<Placed>::new(), Vec::new());
+    /// Commits objects together, and answers for each.
+    pub(super) fn commit(&self, group: impl Iterator<Item = (Candidate, Answer)>) {
+        let (mut new, mut again) = (Vec::<Newcomer>::new(), Vec::new());
         for (candidate, answer) in group {
-            match self.place(candidate, &placed) {
-                Ok(Place::Taken(stored)) => known.push((stored, answer)),
-                Ok(Place::Given { stored, arrival, fresh }) => {
-                    placed.push(Placed { stored, arrival: *arrival, fresh, answer });
-                }
+            match self.judge(&candidate, &new) {
+                Ok(Known::Same) => again.push((self.same(candidate), answer)),
+                Ok(known) => match self.take_up(candidate, known) {
+                    Ok((arrival, octets, fresh)) => new.push(Newcomer { arrival, known, octets, fresh, answer }),
+                    Err(error) => drop(answer.send(Err(error))),
+                },
                 // A sender that is gone asks again.
                 Err(error) => drop(answer.send(Err(error))),
             }
         }
-        match self.record(&placed) {
+        match self.write(&mut new).and_then(|()| self.record(&new)) {
             Ok(()) => {
-                known.extend(placed.into_iter().map(|placed| (placed.stored, placed.answer)));
-                known.into_iter().for_each(|(stored, answer)| drop(answer.send(Ok(stored))));
+                for Newcomer { arrival, known, answer, .. } in new {
+                    let _ = answer.send(Ok(Newcomer::stored(arrival, known)));
+                }
+                again.into_iter().for_each(|(instance, answer)| drop(answer.send(Ok(Stored::Same(instance)))));
             }
-            Err(error) => self.take_back(placed, known, &error),
+            Err(error) => self.take_back(new, again, &error),
         }
-    }
-
-    /// Renames an object, unless its content is known already.
-    fn place(&self, candidate: Candidate, before: &[Placed]) -> Result<Place, SpoolError> {
-        let Candidate { mut instance, digest, bytes, urgency, calling, received, part } = candidate;
-        let target = self.layout.image(&instance.sop_instance, &digest);
-        let known = self.known(&instance, &digest, before)?;
-        let disposal = match known {
-            Known::Same => {
-                instance.path = target;
-                return Ok(Place::Taken(Stored::Same(instance)));
-            }
-            Known::Other(contents) if contents >= MOST_CONTENTS => {
-                return Err(SpoolError::TooManyContents { instance: instance.sop_instance, contents });
-            }
-            Known::Other(_) if self.other_content == OtherContent::Keep => Disposal::Aside,
-            Known::Other(_) | Known::New => Disposal::Report,
-        };
-        let fresh = !target.exists();
-        fs::rename(part.as_path(), &target).map_err(SpoolError::io("rename", part.as_path()))?;
-        part.renamed();
-        instance.path = target;
-        let stored = match known {
-            Known::New => Stored::New(instance.clone(), urgency),
-            _ => Stored::Other(instance.clone(), urgency, disposal),
-        };
-        let arrival = Box::new(Arrival { instance, digest, bytes, calling, received, urgency, disposal });
-        Ok(Place::Given { stored, arrival, fresh })
     }
 
     /// What is known of a content, those of the same group included.
-    fn known(&self, instance: &Instance, digest: &Digest, before: &[Placed]) -> Result<Known, SpoolError> {
-        let known = self.ledger.known(&instance.sop_instance, digest)?;
-        let mut together = before.iter().map(|placed| &placed.arrival);
-        let of_uid = |arrival: &&Arrival| arrival.instance.sop_instance == instance.sop_instance;
-        if known == Known::Same || together.clone().filter(of_uid).any(|arrival| arrival.digest == *digest) {
+    fn judge(&self, candidate: &Candidate, before: &[Newcomer]) -> Result<Known, SpoolError> {
+        let (instance, digest) = (&candidate.instance.sop_instance, &candidate.digest);
+        let known = self.ledger.known(instance, digest)?;
+        let mut together =
+            before.iter().map(|other| &other.arrival).filter(|other| other.instance.sop_instance == *instance);
+        if known == Known::Same || together.clone().any(|other| other.digest == *digest) {
             return Ok(Known::Same);
         }
-        Ok(match (known, together.any(|arrival| of_uid(&arrival))) {
-            (Known::New, true) => Known::Other(1),
-            _ => known,
-        })
+        match (known, together.next()) {
+            (Known::Other(contents), _) if contents >= MOST_CONTENTS => {
+                Err(SpoolError::TooManyContents { instance: instance.clone(), contents })
+            }
+            (Known::New, Some(_)) => Ok(Known::Other(1)),
+            _ => Ok(known),
+        }
+    }
+
+    /// An object that is here already, as it would be if it were new.
+    fn same(&self, candidate: Candidate) -> Instance {
+        let location = self.layout.image(&candidate.instance.sop_instance, &candidate.digest).into();
+        Instance { location, ..candidate.instance }
+    }
+
+    /// Gives a file its final name, or hands out what is to be written; and whether the name was free.
+    fn take_up(&self, candidate: Candidate, known: Known) -> Result<(Arrival, Vec<u8>, bool), SpoolError> {
+        let Candidate { mut instance, digest, urgency, calling, received, content } = candidate;
+        let disposal = match known {
+            Known::Other(_) if self.other_content == OtherContent::Keep => Disposal::Aside,
+            _ => Disposal::Report,
+        };
+        let (octets, bytes, fresh) = match content {
+            Content::Part { name, bytes } => {
+                let target = self.layout.image(&instance.sop_instance, &digest);
+                let fresh = give_name(name, &target)?;
+                instance.location = target.into();
+                (Vec::new(), bytes, fresh)
+            }
+            Content::Octets(octets) => {
+                let bytes = octets.len() as u64;
+                (octets, bytes, false)
+            }
+        };
+        Ok((Arrival { instance, digest, bytes, calling, received, urgency, disposal }, octets, fresh))
+    }
+
+    /// Writes what is in memory: one object to a file of its own, several to a pack.
+    fn write(&self, new: &mut [Newcomer]) -> Result<(), SpoolError> {
+        let mut unwritten: Vec<&mut Newcomer> = new.iter_mut().filter(|one| !one.octets.is_empty()).collect();
+        if unwritten.is_empty() {
+            return Ok(());
+        }
+        self.layout.check_space(self.min_free_mib)?;
+        let name = |one: &Arrival| disk::image_name(&one.instance.sop_instance, &one.digest);
+        let members: Vec<_> = unwritten.iter().map(|one| (name(&one.arrival), one.arrival.bytes)).collect();
+        let (index, places) = match members.as_slice() {
+            [(only, _)] => (String::new(), vec![Location::from(self.layout.images().join(only))]),
+            several => {
+                let (index, stem, stretches) = pack::plan(several);
+                let pack = self.layout.pack(&stem);
+                let within = |stretch| Location::within(pack.clone(), stretch);
+                (index, stretches.into_iter().map(within).collect())
+            }
+        };
+        let part = PartName(self.layout.group());
+        let failed = |doing| SpoolError::io(doing, part.as_path());
+        let mut file = disk::create_file(part.as_path())?;
+        file.write_all(index.as_bytes()).map_err(failed("write"))?;
+        for one in &mut unwritten {
+            file.write_all(&std::mem::take(&mut one.octets)).map_err(failed("write"))?;
+        }
+        file.sync_all().map_err(failed("sync"))?;
+        let fresh = places.first().map_or(Ok(false), |place| give_name(part, place.file()))?;
+        for (one, place) in unwritten.into_iter().zip(places) {
+            one.arrival.instance.location = place;
+            one.fresh = fresh;
+        }
+        Ok(())
     }
 
     /// Makes the names durable and the objects known.
-    fn record(&self, placed: &[Placed]) -> Result<(), SpoolError> {
-        if placed.is_empty() {
+    fn record(&self, new: &[Newcomer]) -> Result<(), SpoolError> {
+        if new.is_empty() {
             return Ok(());
         }
         self.images.sync_all().map_err(SpoolError::io("sync", &self.layout.images()))?;
-        let arrivals: Vec<Arrival> = placed.iter().map(|placed| placed.arrival.clone()).collect();
-        Ok(self.ledger.record(&arrivals)?)
+        Ok(self.ledger.record(new.iter().map(|one| &one.arrival))?)
     }
 
     /// Nothing of the group counts: whoever sent it has no success and sends it again.
-    fn take_back(&self, placed: Vec<Placed>, known: Vec<(Stored, Answer)>, error: &SpoolError) {
-        for Placed { arrival, fresh, answer, .. } in placed {
-            if fresh && let Err(error) = disk::remove(&arrival.instance.path) {
+    fn take_back(&self, new: Vec<Newcomer>, again: Vec<(Instance, Answer)>, error: &SpoolError) {
+        for Newcomer { arrival, fresh, answer, .. } in new {
+            if fresh && let Err(error) = disk::remove(arrival.instance.location.file()) {
                 tracing::warn!(%error, "a file that was not acknowledged is left behind; it is adopted at the next start");
             }
             let _ = answer.send(Err(same(error, &self.layout.images())));
         }
-        for (_, answer) in known {
+        for (_, answer) in again {
             let _ = answer.send(Err(same(error, &self.layout.images())));
         }
     }
 }
 
-enum Place {
-    Given { stored: Stored, arrival: Box<Arrival>, fresh: bool },
-    Taken(Stored),
+/// Renames a synced file; whether the name was free.
+fn give_name(part: PartName, target: &Path) -> Result<bool, SpoolError> {
+    let fresh = !target.exists();
+    fs::rename(part.as_path(), target).map_err(SpoolError::io("rename", part.as_path()))?;
+    part.renamed();
+    Ok(fresh)
 }
 
 /// One error for each of a group.
@@ -195,6 +273,9 @@ fn same(error: &SpoolError, images: &Path) -> SpoolError {
         SpoolError::Ledger(error) => SpoolError::Ledger(error.clone()),
         SpoolError::Io { doing, path, source } => {
             SpoolError::Io { doing, path: path.clone(), source: io::Error::new(source.kind(), source.to_string()) }
+        }
+        SpoolError::OutOfSpace { path, free_mib, min_free_mib } => {
+            SpoolError::OutOfSpace { path: path.clone(), free_mib: *free_mib, min_free_mib: *min_free_mib }
         }
         other => {
             SpoolError::Io { doing: "commit to", path: images.to_owned(), source: io::Error::other(other.to_string()) }

@@ -33,8 +33,18 @@ impl Layout {
         self.images().join(format!("{number}.part"))
     }
 
+    /// Images on their way in together.
+    pub(super) fn group(&self) -> PathBuf {
+        self.images().join("group.part")
+    }
+
     pub(super) fn image(&self, instance: &SopInstanceUid, digest: &Digest) -> PathBuf {
-        self.images().join(format!("{instance}-{digest}.dcm"))
+        self.images().join(image_name(instance, digest))
+    }
+
+    /// Images that were committed together.
+    pub(super) fn pack(&self, stem: &Digest) -> PathBuf {
+        self.images().join(format!("{stem}.{PACK}"))
     }
 
     pub(super) fn headers(&self) -> PathBuf {
@@ -58,6 +68,16 @@ impl Layout {
         directories.iter().try_for_each(|directory| make_directory(directory))
     }
 
+    /// Refuses when the disk is nearly full.
+    pub(super) fn check_space(&self, min_free_mib: u64) -> Result<(), SpoolError> {
+        match free_mib(&self.root)? {
+            free_mib if free_mib < min_free_mib => {
+                Err(SpoolError::OutOfSpace { path: self.root.clone(), free_mib, min_free_mib })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Holds off a second process for as long as the returned file is open.
     pub(super) fn lock(&self) -> Result<File, SpoolError> {
         let path = self.root.join("lock");
@@ -70,6 +90,14 @@ impl Layout {
             Err(TryLockError::Error(source)) => Err(SpoolError::Io { doing: "lock", path, source }),
         }
     }
+}
+
+/// The extension of files that hold several images.
+pub(super) const PACK: &str = "pack";
+
+/// The name of an image's file.
+pub(super) fn image_name(instance: &SopInstanceUid, digest: &Digest) -> String {
+    format!("{instance}-{digest}.dcm")
 }
 
 /// Makes a directory and those above it, each synced into its parent.

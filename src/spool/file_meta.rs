@@ -1,12 +1,11 @@
 //! The first bytes of a DICOM file (PS3.10 7.1): preamble and file meta information, written from what the
 //! association says. The data set behind them is the peer's, octet by octet.
 
-use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
-use std::path::Path;
 
 use super::Announced;
 use crate::ids::{AeTitle, IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME};
+use crate::part10::{Content, Location};
 
 /// Preamble and prefix.
 const PREFIX_BYTES: usize = 132;
@@ -48,9 +47,9 @@ fn put(group: &mut Vec<u8>, element: u16, vr: [u8; 2], value: &str) {
 }
 
 /// Who sent a file that we wrote: Sending Application Entity Title, written above under (0002,0016).
-pub(super) fn sender(path: &Path) -> Option<AeTitle> {
+pub(super) fn sender(location: &Location) -> Option<AeTitle> {
     let mut head = Vec::new();
-    File::open(path).ok()?.take(LARGEST_HEAD_BYTES).read_to_end(&mut head).ok()?;
+    location.open().ok()?.take(LARGEST_HEAD_BYTES).read_to_end(&mut head).ok()?;
     let mut rest = head.get(PREFIX_BYTES + GROUP_LENGTH_BYTES + VERSION_BYTES..)?;
     while let Some(([2, 0, element @ .., _, _, l0, l1], value)) = rest.split_first_chunk::<8>() {
         let (value, after) = value.split_at_checked(usize::from(u16::from_le_bytes([*l0, *l1])))?;
@@ -63,7 +62,7 @@ pub(super) fn sender(path: &Path) -> Option<AeTitle> {
 }
 
 /// Moves a file that we wrote to the first octet of its data set.
-pub(super) fn seek_to_data_set(file: &mut File) -> io::Result<()> {
+pub(super) fn seek_to_data_set(file: &mut Content) -> io::Result<()> {
     let mut head = [0; PREFIX_BYTES + GROUP_LENGTH_BYTES];
     file.seek(SeekFrom::Start(0))?;
     file.read_exact(&mut head)?;

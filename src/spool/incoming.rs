@@ -10,10 +10,10 @@ use std::time::SystemTime;
 use rustix::fs::Advice;
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use super::commit::Candidate;
+use super::commit::{Candidate, Content};
 use super::{Announced, Spool, SpoolError, Stored, blocking, disk, file_meta};
 use crate::instance::{HeaderError, Instance, Urgency};
-use crate::part10::{self, ReadError, Walked};
+use crate::part10::{self, Location, ReadError, Walked};
 
 /// Bytes gathered in memory before they go to the disk in one piece. One association holds twice as many at most: while
 /// one piece is written, the next is gathered.
@@ -47,7 +47,7 @@ struct Part {
 
 /// A file that is removed when nobody needs it under this name any more.
 #[derive(Debug)]
-pub(super) struct PartName(PathBuf);
+pub(super) struct PartName(pub(super) PathBuf);
 
 impl PartName {
     pub(super) fn as_path(&self) -> &Path {
@@ -75,7 +75,7 @@ impl Part {
     /// A file for an object; refused when the disk is nearly full.
     fn create(spool: &Spool) -> Result<Self, SpoolError> {
         spool.check_space()?;
-        let path = spool.0.layout.part(spool.0.parts.fetch_add(1, Ordering::Relaxed));
+        let path = spool.part();
         let file = disk::create_file(&path)?;
         Ok(Self { name: PartName(path), file, written: 0, digest: Box::default() })
     }
@@ -138,45 +138,70 @@ impl Incoming {
     pub async fn commit(mut self) -> Result<Stored, SpoolError> {
         let (part, _) = self.written().await?;
         let spool = self.spool.clone();
-        let candidate = blocking("storing an object", move || self.seal(part)).await?;
+        let candidate = match part {
+            // A hop to another thread takes longer than this.
+            None if self.announced.transfer_syntax.as_str() != part10::DEFLATED => self.checked()?,
+            None => blocking("checking an object", move || self.checked()).await?,
+            Some(part) => blocking("storing an object", move || self.sealed(part)).await?,
+        };
         spool.0.committer.commit(candidate).await
     }
 
-    /// Everything that needs no other object: written, checked and synced under its first name.
-    fn seal(self, part: Option<Part>) -> Result<Candidate, SpoolError> {
-        let Self { spool, announced, gathered, head, .. } = self;
-        let mut part = part.map_or_else(|| Part::create(&spool), Ok)?;
-        part.write(&gathered, head)?;
-        drop(gathered);
+    /// A small object: it goes to the disk together with those that come at the same time.
+    pub(super) fn checked(self) -> Result<Candidate, SpoolError> {
+        let place = Location::from(self.spool.part());
+        let walked = sound(part10::walk_octets(&self.gathered, LARGEST_INFLATED), &place)?;
+        let digest = blake3::hash(self.gathered.get(self.head..).unwrap_or_default());
+        self.announced.candidate(&place, &walked, digest, Content::Octets(self.gathered))
+    }
+
+    /// A large object: written, checked and synced under its first name.
+    fn sealed(self, mut part: Part) -> Result<Candidate, SpoolError> {
+        part.write(&self.gathered, self.head)?;
         let Part { name, file, digest, .. } = part;
-        let walked = walk(name.as_path())?;
-        let instance = Instance::from_walk(name.as_path(), &walked)?;
-        agree("SOP Class UID", instance.sop_class.as_str(), announced.sop_class.as_str())?;
-        agree("SOP Instance UID", instance.sop_instance.as_str(), announced.sop_instance.as_str())?;
-        file.sync_all().map_err(SpoolError::io("sync", name.as_path()))?;
+        let place = Location::from(name.as_path());
+        let walked = walk(&place)?;
         let bytes = file.metadata().map_err(SpoolError::io("measure", name.as_path()))?.len();
+        let content = Content::Part { name, bytes };
+        let candidate = self.announced.candidate(&place, &walked, digest.finalize(), content)?;
+        file.sync_all().map_err(SpoolError::io("sync", place.file()))?;
+        Ok(candidate)
+    }
+}
+
+impl Announced {
+    /// The object, if it is the one that was announced.
+    fn candidate(
+        self,
+        place: &Location,
+        walked: &Walked,
+        digest: blake3::Hash,
+        content: Content,
+    ) -> Result<Candidate, SpoolError> {
+        let instance = Instance::from_walk(place, walked)?;
+        agree("SOP Class UID", instance.sop_class.as_str(), self.sop_class.as_str())?;
+        agree("SOP Instance UID", instance.sop_instance.as_str(), self.sop_instance.as_str())?;
         Ok(Candidate {
             instance,
-            digest: digest.finalize().into(),
-            bytes,
-            urgency: announced.urgency.max(Urgency::of(&walked.outline)),
-            calling: announced.calling,
+            digest: digest.into(),
+            urgency: self.urgency.max(Urgency::of(&walked.outline)),
+            calling: self.calling,
             received: SystemTime::now(),
-            part: name,
+            content,
         })
     }
 }
 
 /// Walks over a whole data set; nothing of it is believed before.
-pub(super) fn walk(path: &Path) -> Result<Walked, HeaderError> {
-    let not_dicom = |cause| HeaderError::NotDicom { path: path.to_owned(), cause };
-    let walked = part10::walk(path, LARGEST_INFLATED).map_err(|error| match error {
-        ReadError::Io(source) => HeaderError::Io { path: path.to_owned(), source },
-        ReadError::NotDicom(cause) => not_dicom(cause),
-    })?;
+pub(super) fn walk(place: &Location) -> Result<Walked, HeaderError> {
+    sound(part10::walk(place, LARGEST_INFLATED), place)
+}
+
+fn sound(walked: Result<Walked, ReadError>, place: &Location) -> Result<Walked, HeaderError> {
+    let walked = walked.map_err(|error| HeaderError::new(place, error))?;
     match &walked.soundness {
         Ok(()) => Ok(walked),
-        Err(fault) => Err(not_dicom(fault.to_string())),
+        Err(fault) => Err(HeaderError::unsound(place, fault)),
     }
 }
 
@@ -188,13 +213,12 @@ fn agree(attribute: &'static str, found: &str, announced: &str) -> Result<(), Sp
 }
 
 impl Spool {
+    /// A name that no other object has on its way in.
+    fn part(&self) -> PathBuf {
+        self.0.layout.part(self.0.parts.fetch_add(1, Ordering::Relaxed))
+    }
+
     fn check_space(&self) -> Result<(), SpoolError> {
-        let (path, min_free_mib) = (self.0.layout.root(), self.0.min_free_mib);
-        match disk::free_mib(path)? {
-            free_mib if free_mib < min_free_mib => {
-                Err(SpoolError::OutOfSpace { path: path.to_owned(), free_mib, min_free_mib })
-            }
-            _ => Ok(()),
-        }
+        self.0.layout.check_space(self.0.min_free_mib)
     }
 }

@@ -29,6 +29,7 @@ mod commit;
 mod disk;
 mod file_meta;
 mod incoming;
+mod pack;
 mod recover;
 mod tidy;
 
@@ -161,7 +162,7 @@ impl Spool {
         let lock = Arc::new(layout.lock()?);
         let ledger = Ledger::open(directory)?;
         let left = recover::recover(&layout, &ledger)?;
-        let committer = Committer::start(&layout, &ledger, settings.other_content, lock.clone())?;
+        let committer = Committer::start(&layout, &ledger, settings, lock.clone())?;
         let opened = Opened {
             layout,
             ledger,

@@ -1,23 +1,26 @@
 //! What an earlier run left: unfinished files are removed, files and ledger held against each other. A file that the
 //! ledger does not know is adopted, or set aside where it cannot be; a row whose file is gone is told of.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::disk::{self, Layout};
 use super::incoming::walk;
+use super::pack::{self, Member};
 use super::{SpoolError, file_meta};
 use crate::ids::SopInstanceUid;
 use crate::instance::{HeaderError, Instance, Urgency};
 use crate::ledger::{Arrival, Digest, Disposal, Held, Known, Ledger, Waiting};
+use crate::part10::Location;
 
 /// Brings directory and ledger into the state that the running spool keeps them in.
 pub(super) fn recover(layout: &Layout, ledger: &Ledger) -> Result<Vec<Waiting>, SpoolError> {
     for path in files(&layout.images())? {
         match path.extension() {
             Some(extension) if extension == "part" => disk::remove(&path)?,
+            Some(extension) if extension == disk::PACK => check_pack(layout, ledger, &path)?,
             _ => check_image(layout, ledger, &path)?,
         }
     }
@@ -29,9 +32,9 @@ pub(super) fn recover(layout: &Layout, ledger: &Ledger) -> Result<Vec<Waiting>, 
     }
     let mut left = Vec::new();
     for waiting in ledger.waiting()? {
-        match waiting.instance.path.exists() {
-            true => left.push(waiting),
-            false => note_lost(ledger, &waiting.instance, "its file is gone from images/")?,
+        match waiting.instance.location.is_there() {
+            Ok(true) | Err(_) => left.push(waiting),
+            Ok(false) => note_lost(ledger, &waiting.instance, "its file is gone from images/")?,
         }
     }
     Ok(left)
@@ -42,7 +45,7 @@ fn check_image(layout: &Layout, ledger: &Ledger, path: &Path) -> Result<(), Spoo
     let Some(uid) = uid_of(path) else {
         return set_aside(layout, path, "its name is not that of an image");
     };
-    match ledger.held(&uid, path)? {
+    match ledger.held(&uid, &path.into())? {
         Some(Held::Waiting(bytes)) if size(path)? != bytes => {
             let instance = Instance::open(path);
             set_aside(layout, path, "its size is not what it was")?;
@@ -53,50 +56,94 @@ fn check_image(layout: &Layout, ledger: &Ledger, path: &Path) -> Result<(), Spoo
         }
         Some(Held::Waiting(_) | Held::Kept) => Ok(()),
         Some(Held::Gone) => disk::remove(path),
-        None => adopt(layout, ledger, path),
+        None => match adopt(ledger, &path.into(), &name(path))? {
+            Adopted::Taken => Ok(()),
+            Adopted::DoneWith => disk::remove(path),
+            Adopted::Unusable(why) => set_aside(layout, path, &why),
+        },
     }
 }
 
-/// Takes a file in that no row knows: it was durable, but the record of it was not.
-fn adopt(layout: &Layout, ledger: &Ledger, path: &Path) -> Result<(), SpoolError> {
-    let (instance, urgency) = match identify(path) {
-        Ok(identified) => identified,
-        Err(HeaderError::Io { source, .. }) => return Err(SpoolError::io("read", path)(source)),
-        Err(error) => return set_aside(layout, path, &error.to_string()),
+/// Holds one pack against the rows of its members.
+fn check_pack(layout: &Layout, ledger: &Ledger, path: &Path) -> Result<(), SpoolError> {
+    let members = match pack::members(path) {
+        Ok(members) => members,
+        Err(error) => {
+            let waiting = ledger.waiting_in(path)?;
+            set_aside(layout, path, &error.to_string())?;
+            let why = "its file was damaged and lies in quarantine/";
+            return waiting.iter().try_for_each(|instance| note_lost(ledger, instance, why));
+        }
     };
-    let digest = digest(path).map_err(SpoolError::io("read", path))?;
-    if *path != layout.image(&instance.sop_instance, &digest) {
-        return set_aside(layout, path, "its name is not that of its content");
+    let mut unusable = None;
+    for Member { name, stretch } in members {
+        let location = Location::within(path.to_owned(), stretch);
+        let Some(uid) = uid_of(Path::new(&name)) else { continue };
+        if ledger.held(&uid, &location)?.is_none()
+            && let Adopted::Unusable(why) = adopt(ledger, &location, &name)?
+        {
+            unusable = Some(why);
+        }
+    }
+    match (ledger.holds_images(path)?, unusable) {
+        (true, _) => Ok(()),
+        (false, None) => disk::remove(path),
+        (false, Some(why)) => set_aside(layout, path, &why),
+    }
+}
+
+/// What became of an object that no row knew.
+enum Adopted {
+    /// It has a row.
+    Taken,
+    /// Its content needs none.
+    DoneWith,
+    /// It cannot be used.
+    Unusable(String),
+}
+
+/// Takes an object in that no row knows: it was durable, but the record of it was not. `name` is that of its file, or
+/// would be if it had one.
+fn adopt(ledger: &Ledger, location: &Location, name: &str) -> Result<Adopted, SpoolError> {
+    let (instance, urgency) = match identify(location) {
+        Ok(identified) => identified,
+        Err(HeaderError::Io { source, .. }) => return Err(SpoolError::io("read", location.file())(source)),
+        Err(error) => return Ok(Adopted::Unusable(error.to_string())),
+    };
+    let failed = || SpoolError::io("read", location.file());
+    let (digest, bytes) = digest(location).map_err(failed())?;
+    if name != disk::image_name(&instance.sop_instance, &digest) {
+        return Ok(Adopted::Unusable("its name is not that of its content".into()));
     }
     if ledger.known(&instance.sop_instance, &digest)? == Known::Same {
-        tracing::info!(file = %path.display(), "an image that was done with is deleted");
-        return disk::remove(path);
+        tracing::info!(file = %location, "an image that was done with is deleted");
+        return Ok(Adopted::DoneWith);
     }
-    let Some(calling) = file_meta::sender(path) else {
-        return set_aside(layout, path, "its file meta information is not Auscult's");
+    let Some(calling) = file_meta::sender(location) else {
+        return Ok(Adopted::Unusable("its file meta information is not Auscult's".into()));
     };
-    let arrival = Arrival {
-        digest,
-        bytes: size(path)?,
-        calling,
-        received: SystemTime::now(),
-        urgency,
-        disposal: Disposal::Report,
-        instance,
-    };
+    let (received, disposal) = (SystemTime::now(), Disposal::Report);
+    let arrival = Arrival { digest, bytes, calling, received, urgency, disposal, instance };
     tracing::info!(instance = %arrival.instance.sop_instance, "an image without a record was adopted");
-    Ok(ledger.record(&[arrival])?)
+    ledger.record([&arrival])?;
+    Ok(Adopted::Taken)
 }
 
-fn identify(path: &Path) -> Result<(Instance, Urgency), HeaderError> {
-    let walked = walk(path)?;
-    Ok((Instance::from_walk(path, &walked)?, Urgency::of(&walked.outline)))
+fn identify(location: &Location) -> Result<(Instance, Urgency), HeaderError> {
+    let walked = walk(location)?;
+    Ok((Instance::from_walk(location, &walked)?, Urgency::of(&walked.outline)))
 }
 
-fn digest(path: &Path) -> io::Result<Digest> {
-    let mut file = File::open(path)?;
-    file_meta::seek_to_data_set(&mut file)?;
-    Ok(blake3::Hasher::new().update_reader(file)?.finalize().into())
+/// Digest of the data set, and bytes with the file meta information.
+fn digest(location: &Location) -> io::Result<(Digest, u64)> {
+    let mut content = location.open()?;
+    file_meta::seek_to_data_set(&mut content)?;
+    let bytes = content.length();
+    Ok((blake3::Hasher::new().update_reader(content)?.finalize().into(), bytes))
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// An image's SOP Instance UID, from its name.

@@ -98,9 +98,9 @@ async fn what_is_stored_is_found_after_a_restart_until_it_is_concluded() {
     let (spool, left) = open(dir.path());
     assert!(left.is_empty());
     let instance = store_new(&spool, "1.2.3.4.5", &data_set("1.2.3.4.5", "a")).await;
-    assert!(instance.path.starts_with(dir.path().join("images")), "{}", instance.path.display());
-    assert_eq!(std::fs::metadata(&instance.path).unwrap().permissions().mode() & 0o777, 0o600);
-    let meta = crate::instance::Header::open(&instance.path).unwrap();
+    assert!(instance.location.file().starts_with(dir.path().join("images")), "{}", instance.location.file().display());
+    assert_eq!(std::fs::metadata(instance.location.file()).unwrap().permissions().mode() & 0o777, 0o600);
+    let meta = crate::instance::Header::open(&instance.location).unwrap();
     assert_eq!(meta.text(tags::SERIES_DESCRIPTION).as_deref(), Some("a"));
 
     close(spool, dir.path());
@@ -120,9 +120,9 @@ async fn the_same_again_makes_no_work_and_another_content_is_kept_beside_it() {
     assert_eq!(store(&spool, "1.2.3.4.5", &first).await.unwrap(), Stored::Same(instance.clone()));
     let other = store(&spool, "1.2.3.4.5", &second).await.unwrap();
     let Stored::Other(other, Urgency::Routine, Disposal::Report) = other else { panic!("{other:?}") };
-    assert_ne!(other.path, instance.path);
+    assert_ne!(other.location, instance.location);
     assert_eq!(store(&spool, "1.2.3.4.5", &second).await.unwrap(), Stored::Same(other));
-    assert!(std::fs::read(&instance.path).unwrap().ends_with(&first));
+    assert!(std::fs::read(instance.location.file()).unwrap().ends_with(&first));
     conclude(&spool, &instance, SystemTime::now());
     assert_eq!(store(&spool, "1.2.3.4.5", &first).await.unwrap(), Stored::Same(instance));
 }
@@ -135,7 +135,7 @@ async fn another_content_is_only_kept_where_the_administrator_wants_it_so() {
     store_new(&spool, "1.2.3.4.5", &data_set("1.2.3.4.5", "first")).await;
     let other = store(&spool, "1.2.3.4.5", &data_set("1.2.3.4.5", "second")).await.unwrap();
     let Stored::Other(other, _, Disposal::Aside) = other else { panic!("{other:?}") };
-    assert!(other.path.is_file());
+    assert!(other.location.file().is_file());
     assert_eq!(spool.ledger().waiting().unwrap().len(), 1);
 }
 
@@ -173,11 +173,11 @@ async fn a_data_set_that_ends_too_early_is_refused_and_set_aside_where_it_is_fou
     let instance = store_new(&spool, "1.2.3.4.5", &whole).await;
     close(spool, dir.path());
 
-    let file = std::fs::File::options().write(true).open(&instance.path).unwrap();
+    let file = std::fs::File::options().write(true).open(instance.location.file()).unwrap();
     file.set_len(file.metadata().unwrap().len() - 2).unwrap();
     let (spool, left) = open(dir.path());
     assert!(left.is_empty());
-    assert!(dir.path().join("quarantine").join(instance.path.file_name().unwrap()).is_file());
+    assert!(dir.path().join("quarantine").join(instance.location.file().file_name().unwrap()).is_file());
     assert_eq!(spool.ledger().at_work(9).unwrap()[0].state, "failed");
     assert_eq!(store_new(&spool, "1.2.3.4.5", &whole).await, instance, "sent again, it counts");
     assert_eq!(spool.ledger().waiting().unwrap().len(), 1);
@@ -202,15 +202,11 @@ async fn files_without_a_record_are_adopted_and_what_cannot_be_is_set_aside() {
     let (spool, _) = open(dir.path());
     let instance = store_new(&spool, "1.2.3.4.5", &data_set("1.2.3.4.5", "a")).await;
     close(spool, dir.path());
-    for entry in std::fs::read_dir(dir.path()).unwrap().flatten() {
-        if entry.file_name().to_string_lossy().starts_with("ledger.db") {
-            std::fs::remove_file(entry.path()).unwrap();
-        }
-    }
+    forget_the_ledger(dir.path());
     let images = dir.path().join("images");
     std::fs::create_dir(images.join("stray")).unwrap();
     std::fs::write(images.join("1.2.3-0123.dcm"), "scrap").unwrap();
-    std::fs::copy(&instance.path, images.join("1.2.3.4.5-0123.dcm")).unwrap();
+    std::fs::copy(instance.location.file(), images.join("1.2.3.4.5-0123.dcm")).unwrap();
     std::fs::write(images.join("notes.txt"), "scrap").unwrap();
     std::fs::write(images.join("4.part"), "scrap").unwrap();
     std::fs::write(dir.path().join("outbox/2.25.9.dcm"), "scrap").unwrap();
@@ -233,7 +229,7 @@ async fn an_image_whose_file_is_gone_is_told_of() {
     let (spool, _) = open(dir.path());
     let instance = store_new(&spool, "1.2.3.4.5", &data_set("1.2.3.4.5", "a")).await;
     close(spool, dir.path());
-    std::fs::remove_file(&instance.path).unwrap();
+    std::fs::remove_file(instance.location.file()).unwrap();
     let (spool, left) = open(dir.path());
     assert!(left.is_empty());
     let line = spool.ledger().at_work(9).unwrap().remove(0);
@@ -253,9 +249,9 @@ async fn a_reported_image_leaves_its_header_and_in_time_nothing() {
     let later = Keeping { finished: Duration::from_secs(3600), ..keeping() };
     assert_eq!(spool.tidy(&later, now).unwrap(), Freed::default(), "its hour has not come");
     assert_eq!(spool.tidy(&keeping(), now).unwrap().files, 1);
-    let header = dir.path().join("headers").join(instance.path.file_name().unwrap());
+    let header = dir.path().join("headers").join(instance.location.file().file_name().unwrap());
     assert_eq!(crate::instance::Header::open(&header).unwrap().text(tags::SERIES_DESCRIPTION).as_deref(), Some("a"));
-    assert!(!instance.path.exists() && Instance::open(&header).is_ok());
+    assert!(!instance.location.file().exists() && Instance::open(&header).is_ok());
     close(spool, dir.path());
 
     let (spool, left) = open(dir.path());
@@ -282,6 +278,106 @@ async fn too_much_that_is_kept_goes_before_its_time_and_what_waits_never() {
         conclude(&spool, instance, SystemTime::now() - Duration::from_secs(age));
     }
     assert_eq!(spool.tidy(&keeping, SystemTime::now()).unwrap().files, 3);
-    let here: Vec<bool> = stored.iter().map(|instance| instance.path.exists()).collect();
+    let here: Vec<bool> = stored.iter().map(|instance| instance.location.file().exists()).collect();
     assert_eq!(here, [false, false, false, true, true], "the oldest went; the last awaits its report");
+}
+
+/// Commits objects of one study in one group.
+async fn store_together(spool: &Spool, uids: &[&str]) -> Vec<Instance> {
+    let (mut group, mut answers) = (Vec::new(), Vec::new());
+    for uid in uids {
+        let mut incoming = spool.receive(announced(uid));
+        incoming.write(&data_set(uid, &"a description of some length ".repeat(2))).await.unwrap();
+        incoming.write(&[0xE0, 0x7F, 0x10, 0, 0, 0x40, 0, 0]).await.unwrap();
+        incoming.write(&[7; 0x4000]).await.unwrap();
+        let (answer, answered) = tokio::sync::oneshot::channel();
+        group.push((incoming.checked().unwrap(), answer));
+        answers.push(answered);
+    }
+    let work = commit::Work::new(&spool.0.layout, spool.ledger(), &settings(), spool.0._lock.clone()).unwrap();
+    work.commit(group.into_iter());
+    let mut stored = Vec::new();
+    for answered in answers {
+        match answered.await.unwrap().unwrap() {
+            Stored::New(instance, _) => stored.push(instance),
+            other => panic!("{other:?}"),
+        }
+    }
+    stored
+}
+
+fn forget_the_ledger(directory: &Path) {
+    for entry in std::fs::read_dir(directory).unwrap().flatten() {
+        if entry.file_name().to_string_lossy().starts_with("ledger.db") {
+            std::fs::remove_file(entry.path()).unwrap();
+        }
+    }
+}
+
+const TOGETHER: [&str; 3] = ["1.2.3.4.1", "1.2.3.4.2", "1.2.3.4.3"];
+
+#[tokio::test]
+async fn small_objects_that_come_together_share_a_file_until_the_last_of_them_goes() {
+    let dir = tempfile::tempdir().unwrap();
+    let (spool, _) = open(dir.path());
+    let stored = store_together(&spool, &TOGETHER).await;
+    let (images, pack) = (dir.path().join("images"), stored[0].location.file().to_owned());
+    assert_eq!((files(&images), pack.extension().unwrap().to_str().unwrap()), (1, "pack"));
+    for (instance, uid) in stored.iter().zip(TOGETHER) {
+        assert_eq!(Instance::open(&instance.location).unwrap(), *instance);
+        assert_eq!(instance.sop_instance.as_str(), uid);
+        let again = store(&spool, uid, b"other").await;
+        assert!(matches!(again, Err(SpoolError::Unreadable(_))), "{again:?}");
+    }
+    close(spool, dir.path());
+
+    let (spool, left) = open(dir.path());
+    assert_eq!(left.into_iter().map(|waiting| waiting.instance).collect::<Vec<_>>(), stored);
+    conclude(&spool, &stored[1], SystemTime::now());
+    assert_eq!(spool.tidy(&keeping(), SystemTime::now()).unwrap().files, 1);
+    assert!(Instance::open(&stored[0].location).is_ok() && Instance::open(&stored[2].location).is_ok());
+    assert!(Instance::open(&stored[1].location).is_err(), "its space is free");
+    assert_eq!(files(&dir.path().join("headers")), 1);
+    close(spool, dir.path());
+
+    let (spool, left) = open(dir.path());
+    assert_eq!(left.len(), 2);
+    [&stored[0], &stored[2]].iter().for_each(|instance| conclude(&spool, instance, SystemTime::now()));
+    assert_eq!(spool.tidy(&keeping(), SystemTime::now()).unwrap().files, 2);
+    assert!(!pack.exists());
+}
+
+#[tokio::test]
+async fn a_pack_without_records_is_adopted_as_far_as_it_still_has_its_images() {
+    let dir = tempfile::tempdir().unwrap();
+    let (spool, _) = open(dir.path());
+    let stored = store_together(&spool, &TOGETHER).await;
+    close(spool, dir.path());
+    forget_the_ledger(dir.path());
+    let (spool, left) = open(dir.path());
+    let mut adopted: Vec<Instance> = left.into_iter().map(|waiting| waiting.instance).collect();
+    adopted.sort_by(|a, b| a.location.cmp(&b.location));
+    assert_eq!(adopted, stored);
+
+    conclude(&spool, &stored[0], SystemTime::now());
+    assert_eq!(spool.tidy(&keeping(), SystemTime::now()).unwrap().files, 1);
+    close(spool, dir.path());
+    forget_the_ledger(dir.path());
+    let (_spool, left) = open(dir.path());
+    assert_eq!(left.len(), 2, "the one that went is not missed");
+}
+
+#[tokio::test]
+async fn a_damaged_pack_is_set_aside_and_every_image_in_it_told_of() {
+    let dir = tempfile::tempdir().unwrap();
+    let (spool, _) = open(dir.path());
+    let stored = store_together(&spool, &TOGETHER).await;
+    close(spool, dir.path());
+    let file = std::fs::File::options().write(true).open(stored[0].location.file()).unwrap();
+    file.set_len(file.metadata().unwrap().len() - 2).unwrap();
+    let (spool, left) = open(dir.path());
+    assert!(left.is_empty());
+    assert_eq!((files(&dir.path().join("quarantine")), files(&dir.path().join("images"))), (1, 0));
+    let detail = spool.ledger().details(&stored[0].study).unwrap().remove(0);
+    assert!(detail.line.state == "failed" && detail.images.iter().all(|image| image.state == "failed"));
 }

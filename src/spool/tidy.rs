@@ -6,11 +6,13 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use rustix::fs::FallocateFlags;
+
 use super::incoming::walk;
 use super::{Spool, SpoolError, disk};
 use crate::config;
 use crate::ledger::{Kept, Leftover};
-use crate::part10;
+use crate::part10::{self, Location, Stretch};
 
 /// Files that are let go together.
 const AT_ONCE: usize = 256;
@@ -137,17 +139,17 @@ impl Spool {
         }
         let leaving = |leftover: Leftover| {
             let header = (leftover.kind == Kept::Covered && !keeping.headers.is_zero())
-                .then(|| self.leave_header(&leftover.file))
+                .then(|| self.leave_header(&leftover))
                 .flatten();
             (leftover, header)
         };
         let leftovers: Vec<(Leftover, Option<PathBuf>)> = leftovers.into_iter().map(leaving).collect();
         self.ledger().let_go(&leftovers)?;
         for (leftover, _) in leftovers {
-            disk::remove(&leftover.file)?;
+            self.release(&leftover.location)?;
             freed.files += 1;
             freed.bytes += leftover.bytes;
-            let (study, instance, file) = (&leftover.study, &leftover.sop_instance, leftover.file.display());
+            let (study, instance, file) = (&leftover.study, &leftover.sop_instance, &leftover.location);
             match leftover.kind {
                 Kept::Uncovered => tracing::warn!(%study, %instance, %file, why, "deleted without a report"),
                 Kept::Covered | Kept::Header | Kept::Report => {
@@ -158,27 +160,51 @@ impl Spool {
         Ok(())
     }
 
+    /// Gives back the disk's space: a file's, or a pack's when no image in it is kept any more.
+    fn release(&self, location: &Location) -> Result<(), SpoolError> {
+        let file = location.file();
+        match location.stretch() {
+            Some(stretch) if self.ledger().holds_images(file)? => punch(file, stretch),
+            _ => disk::remove(file),
+        }
+    }
+
     /// Copies a file up to its pixels; `None` where that cannot be done, and a late image's report goes without.
-    fn leave_header(&self, image: &Path) -> Option<PathBuf> {
-        let header = self.0.layout.headers().join(image.file_name()?);
-        match copy_header(image, &header) {
+    fn leave_header(&self, image: &Leftover) -> Option<PathBuf> {
+        let location = &image.location;
+        let name = match location.stretch() {
+            None => location.file().file_name()?.to_owned(),
+            Some(_) => format!("{}-{}.dcm", image.sop_instance, location.file().file_stem()?.display()).into(),
+        };
+        let header = self.0.layout.headers().join(name);
+        match copy_header(location, &header) {
             Ok(()) => Some(header),
             Err(error) => {
-                tracing::debug!(file = %image.display(), %error, "its header is not kept");
+                tracing::debug!(file = %location, %error, "its header is not kept");
                 None
             }
         }
     }
 }
 
-fn copy_header(image: &Path, header: &Path) -> io::Result<()> {
+/// Gives a stretch of a file back to the disk, where the file system can; else it goes with the file.
+fn punch(file: &Path, stretch: Stretch) -> Result<(), SpoolError> {
+    let opened = File::options().write(true).open(file).map_err(SpoolError::io("open", file))?;
+    let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    if let Err(error) = rustix::fs::fallocate(&opened, flags, stretch.begin, stretch.length) {
+        tracing::debug!(file = %file.display(), %error, "its space is given back with that of the rest of its pack");
+    }
+    Ok(())
+}
+
+fn copy_header(image: &Location, header: &Path) -> io::Result<()> {
     let walked = walk(image).map_err(|error| io::Error::other(error.to_string()))?;
     let length = match walked.outline.pixel_data {
         _ if walked.outline.transfer_syntax == part10::DEFLATED => return Err(io::ErrorKind::Unsupported.into()),
         Some(begin) => begin,
         None => u64::MAX,
     };
-    io::copy(&mut File::open(image)?.take(length), &mut private(header)?).map(|_| ())
+    io::copy(&mut image.open()?.take(length), &mut private(header)?).map(|_| ())
 }
 
 /// A file that only its owner can read, emptied if it is there.

@@ -4,14 +4,12 @@
 //! Liberal where real files are odd but harmless: text of odd length, Pixel Data of odd length, NULs behind the data
 //! set, group lengths that lie, tags out of order, groups that do not exist.
 
-use std::fs::File;
-use std::io::{self, BufReader, Cursor, ErrorKind, Seek};
-use std::path::Path;
+use std::io::{self, BufReader, Cursor, ErrorKind, Read, Seek};
 
 use dicom::core::{Tag, VR};
 use dicom::dictionary_std::tags;
 
-use super::{DEEPEST, DEFLATED, ReadError};
+use super::{DEEPEST, DEFLATED, Location, ReadError};
 
 mod bytes;
 mod encoding;
@@ -47,10 +45,18 @@ pub struct Walked {
 }
 
 /// Walks over the data set of a file. A deflated one may inflate to `largest_inflated` bytes.
-pub fn walk(path: &Path, largest_inflated: u64) -> Result<Walked, ReadError> {
-    let file = File::open(path).map_err(ReadError::Io)?;
-    let size = file.metadata().map_err(ReadError::Io)?.len();
-    let mut file = BufReader::with_capacity(BUFFER_BYTES, file);
+pub fn walk(location: &Location, largest_inflated: u64) -> Result<Walked, ReadError> {
+    let file = location.open().map_err(ReadError::Io)?;
+    let size = file.length();
+    over(BufReader::with_capacity(BUFFER_BYTES, file), size, largest_inflated)
+}
+
+/// The same, over the octets of a file.
+pub fn walk_octets(file: &[u8], largest_inflated: u64) -> Result<Walked, ReadError> {
+    over(BufReader::with_capacity(BUFFER_BYTES, Cursor::new(file)), file.len() as u64, largest_inflated)
+}
+
+fn over<R: Read + Seek>(mut file: BufReader<R>, size: u64, largest_inflated: u64) -> Result<Walked, ReadError> {
     let transfer_syntax = super::transfer_syntax(&mut file).map_err(|error| super::not_dicom(&error))?;
     let at = file.stream_position().map_err(ReadError::Io)?;
     let mut walked = match transfer_syntax == DEFLATED {

@@ -50,8 +50,8 @@ fn fragments(items: &[Vec<u8>]) -> Vec<u8> {
 }
 
 /// Whether a file's data set is sound.
-fn sound(path: &Path, largest_inflated: u64) -> Result<(), WalkError> {
-    walk(path, largest_inflated)?.soundness
+fn sound(path: &std::path::Path, largest_inflated: u64) -> Result<(), WalkError> {
+    walk(&path.into(), largest_inflated)?.soundness
 }
 
 fn walked(encoding: Encoding, bytes: &[u8]) -> Result<(), Fault> {
@@ -136,7 +136,8 @@ fn what_lies_behind_a_sequence_of_unknown_vr_is_read() {
     let nested = long(0x0008_1140, b"SQ", UNDEFINED, &[item(UNDEFINED, &unknown), item_end(), sequence_end()].concat());
     let data_set = [nested, unknown.clone(), unknown, short(0x0010_0020, b"LO", b"1 ")].concat();
     for (transfer_syntax, bytes) in [(EXPLICIT_LITTLE_ENDIAN, data_set.clone()), (DEFLATED, deflated(&data_set))] {
-        let object = read(file(transfer_syntax, &bytes).path(), Extent::Header, Values::Decoded, 1 << 20).unwrap();
+        let object =
+            read(&file(transfer_syntax, &bytes).path().into(), Extent::Header, Values::Decoded, 1 << 20).unwrap();
         let text = crate::part10::attribute::text(&object.data_set, tags::PATIENT_ID);
         assert_eq!(text.as_deref(), Some("1"), "{transfer_syntax}");
         let value = object.data_set.get(Tag(0x0009, 0x1000)).unwrap().to_bytes().unwrap();
@@ -278,7 +279,7 @@ fn passes_or_errs(transfer_syntax: &str, data_set: &[u8]) {
     let file = file(transfer_syntax, data_set);
     if sound(file.path(), 1 << 20).is_ok() {
         for (extent, values) in [(Extent::Header, Values::Octets), (Extent::PixelData, Values::Decoded)] {
-            let _ = read(file.path(), extent, values, 1 << 20);
+            let _ = read(&file.path().into(), extent, values, 1 << 20);
         }
     }
 }
@@ -328,7 +329,7 @@ fn the_outline_says_whose_it_is_how_urgent_and_where_its_pixels_begin() {
     .concat();
     let data_set = [&elements[..], &long(0x7FE0_0010, b"OW", 4, &[1, 2, 3, 4])].concat();
     let file = file(EXPLICIT_LITTLE_ENDIAN, &data_set);
-    let outline = walk(file.path(), 0).unwrap().outline;
+    let outline = walk(&file.path().into(), 0).unwrap().outline;
     assert_eq!(outline.uid(tags::SOP_INSTANCE_UID), Some("1.2.3"));
     assert_eq!(outline.uid(tags::STUDY_INSTANCE_UID), None);
     assert_eq!(outline.patient_id.as_deref(), Some(&b"P-1"[..]));

@@ -1,0 +1,172 @@
+//! Where DICOM Part 10 bytes lie: in a file of their own, or between others in one.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+/// Where a Part 10 file lies. As text, a stretch of a file is `PATH[BEGIN+LENGTH]`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Location {
+    file: PathBuf,
+    stretch: Option<Stretch>,
+}
+
+/// A part of a file, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Stretch {
+    /// Where it begins.
+    pub begin: u64,
+    /// How long it is.
+    pub length: u64,
+}
+
+impl Location {
+    /// A stretch of a file that holds several.
+    pub fn within(file: PathBuf, stretch: Stretch) -> Self {
+        Self { file, stretch: Some(stretch) }
+    }
+
+    /// The file.
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// Its stretch of the file; `None` where the file holds nothing else.
+    pub fn stretch(&self) -> Option<Stretch> {
+        self.stretch
+    }
+
+    /// Below `root`, what [`Display`](fmt::Display) says of a location relative to it.
+    pub fn below(root: &Path, text: &str) -> Self {
+        let stretch = |text: &str| {
+            let (file, stretch) = text.strip_suffix(']')?.rsplit_once('[')?;
+            let (begin, length) = stretch.split_once('+')?;
+            Some((root.join(file), Stretch { begin: begin.parse().ok()?, length: length.parse().ok()? }))
+        };
+        match stretch(text) {
+            Some((file, stretch)) => Self::within(file, stretch),
+            None => root.join(text).into(),
+        }
+    }
+
+    /// The same as seen from a directory that it lies below.
+    pub fn relative_to(&self, root: &Path) -> Self {
+        Self { file: self.file.strip_prefix(root).unwrap_or(&self.file).to_owned(), stretch: self.stretch }
+    }
+
+    /// Whether the file is there.
+    pub fn is_there(&self) -> io::Result<bool> {
+        self.file.try_exists()
+    }
+
+    /// Opens it for reading, beginning with the preamble.
+    pub fn open(&self) -> io::Result<Content> {
+        let mut file = File::open(&self.file)?;
+        let Stretch { begin, length } = match self.stretch {
+            Some(stretch) => stretch,
+            None => Stretch { begin: 0, length: file.metadata()?.len() },
+        };
+        if begin > 0 {
+            file.seek(SeekFrom::Start(begin))?;
+        }
+        Ok(Content { file, begin, length, at: 0 })
+    }
+}
+
+impl<P: Into<PathBuf>> From<P> for Location {
+    fn from(file: P) -> Self {
+        Self { file: file.into(), stretch: None }
+    }
+}
+
+impl From<&Location> for Location {
+    fn from(location: &Location) -> Self {
+        location.clone()
+    }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.stretch {
+            Some(Stretch { begin, length }) => write!(f, "{}[{begin}+{length}]", self.file.display()),
+            None => self.file.display().fmt(f),
+        }
+    }
+}
+
+/// What lies at a location, as if it were a file of its own.
+#[derive(Debug)]
+pub struct Content {
+    file: File,
+    begin: u64,
+    length: u64,
+    at: u64,
+}
+
+impl Content {
+    /// How long it is, in bytes.
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+}
+
+impl Read for Content {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = usize::try_from(self.length.saturating_sub(self.at)).unwrap_or(usize::MAX);
+        let most = buffer.len().min(left);
+        let read = self.file.read(buffer.get_mut(..most).unwrap_or_default())?;
+        self.at += read as u64;
+        Ok(read)
+    }
+}
+
+impl Seek for Content {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let at = match to {
+            SeekFrom::Start(at) => Some(at),
+            SeekFrom::Current(by) => self.at.checked_add_signed(by),
+            SeekFrom::End(by) => self.length.checked_add_signed(by),
+        };
+        let at = at.ok_or(io::Error::from(io::ErrorKind::InvalidInput))?;
+        let in_file = self.begin.checked_add(at).ok_or(io::Error::from(io::ErrorKind::InvalidInput))?;
+        self.file.seek(SeekFrom::Start(in_file))?;
+        self.at = at;
+        Ok(at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stretch_reads_as_a_file_of_its_own() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "before, content, after").unwrap();
+        let location = Location::within(file.path().to_owned(), Stretch { begin: 8, length: 7 });
+        let mut content = location.open().unwrap();
+        let mut text = String::new();
+        content.read_to_string(&mut text).unwrap();
+        assert_eq!((text.as_str(), content.length()), ("content", 7));
+        assert_eq!(content.seek(SeekFrom::End(-3)).unwrap(), 4);
+        text.clear();
+        content.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "ent");
+        assert_eq!(content.seek(SeekFrom::Start(9)).unwrap(), 9);
+        assert_eq!(content.read(&mut [0; 4]).unwrap(), 0, "nothing of what follows");
+        assert!(content.seek(SeekFrom::Current(-10)).is_err());
+    }
+
+    #[test]
+    fn its_text_leads_back_to_it() {
+        let root = Path::new("/state");
+        for location in [
+            Location::from(root.join("images/1.2-ab.dcm")),
+            Location::within(root.join("images/ab.pack"), Stretch { begin: 120, length: 4096 }),
+        ] {
+            assert_eq!(Location::below(root, &location.relative_to(root).to_string()), location);
+        }
+        assert_eq!(Location::below(root, "images/odd[1+x]").file(), Path::new("/state/images/odd[1+x]"));
+    }
+}
