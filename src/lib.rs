@@ -23,6 +23,7 @@ pub mod ledger;
 
 // Floor 3: crafts
 pub mod assemble;
+pub mod hl7;
 pub mod import;
 pub mod model;
 pub mod scu;

@@ -48,6 +48,13 @@ impl Check {
                     let peer = Peer::new(host, *port, ae_title.clone(), config.scp.ae_title.clone());
                     super::runtime()?.block_on(echo(&name, &peer))?
                 }
+                Destination::Hl7 { host, port, .. } => {
+                    let patience = Duration::from_secs(config.delivery.connect_seconds);
+                    match super::runtime()?.block_on(hl7::Connection::open(host, *port, patience)) {
+                        Ok(_) => passed(&name, "takes connections").map(|()| true)?,
+                        Err(error) => failed(&name, &error.to_string()).map(|()| false)?,
+                    }
+                }
             };
             faults += usize::from(!reached);
         }

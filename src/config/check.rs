@@ -89,19 +89,37 @@ fn check_destinations(destinations: &[Destination]) -> Result<(), ConfigError> {
             return Err(fault(key("name"), name, "give every destination a name of its own"));
         }
         match destination {
-            Destination::Dicom { host, .. } if host.trim().is_empty() => {
+            Destination::Dicom { host, .. } | Destination::Hl7 { host, .. } if host.trim().is_empty() => {
                 return Err(fault(key("host"), "\"\"", "name the destination's host or address"));
             }
-            Destination::Dicom { port: 0, .. } => {
+            Destination::Dicom { port: 0, .. } | Destination::Hl7 { port: 0, .. } => {
                 return Err(fault(key("port"), 0, "use a value from 1 to 65535"));
             }
             Destination::Folder { path, .. } if path.as_os_str().is_empty() => {
                 return Err(fault(key("path"), "\"\"", "name a directory"));
             }
+            Destination::Hl7 { sending_facility, receiving_application, receiving_facility, .. } => {
+                for (field, value) in [
+                    ("sending_facility", sending_facility),
+                    ("receiving_application", receiving_application),
+                    ("receiving_facility", receiving_facility),
+                ] {
+                    party(&key(field), value)?;
+                }
+            }
             _ => {}
         }
     }
     Ok(())
+}
+
+/// What one end of an HL7 connection is called (type HD, at most 227 characters in version 2.5.1).
+fn party(key: &str, value: &str) -> Result<(), ConfigError> {
+    let plain = value.chars().all(|character| !character.is_control());
+    if plain && value.len() <= 180 {
+        return Ok(());
+    }
+    Err(fault(key, format_args!("{value:?}"), "use at most 180 characters, without line ends"))
 }
 
 #[cfg(test)]

@@ -298,6 +298,24 @@ pub enum Destination {
         /// Where the reports are put; relative to the state directory.
         path: PathBuf,
     },
+    /// An HL7 v2 receiver, by MLLP: the result line for the RIS.
+    Hl7 {
+        /// Name in logs and in the queue's directory.
+        name: String,
+        /// Host name or address.
+        host: String,
+        /// TCP port.
+        port: u16,
+        /// Sending Facility (MSH-4).
+        #[serde(default)]
+        sending_facility: String,
+        /// Receiving Application (MSH-5).
+        #[serde(default)]
+        receiving_application: String,
+        /// Receiving Facility (MSH-6).
+        #[serde(default)]
+        receiving_facility: String,
+    },
 }
 
 /// `destination.storage_commitment`
@@ -315,7 +333,7 @@ impl Destination {
     /// Its name in logs and in the queue's directory.
     pub fn name(&self) -> &str {
         match self {
-            Self::Dicom { name, .. } | Self::Folder { name, .. } => name,
+            Self::Dicom { name, .. } | Self::Folder { name, .. } | Self::Hl7 { name, .. } => name,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! How a report reaches one destination: by C-STORE, or as a file in a folder.
+//! How a report reaches one destination: by C-STORE, as a file in a folder, or as an HL7 message.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::task::spawn_blocking;
 
 use super::Settings;
+use super::messenger::Messenger;
 use crate::commitment::{Outcome, Reference, Request};
 use crate::config::{Destination, StorageCommitment};
 use crate::dimse::Status;
@@ -32,6 +33,7 @@ pub(super) enum TryError {
 pub(super) enum Carrier {
     Dicom { peer: Box<Peer>, commitment: StorageCommitment, association: Option<Association> },
     Folder(PathBuf),
+    Hl7(Box<Messenger>),
 }
 
 /// A DICOM destination with the administrator's times.
@@ -52,6 +54,7 @@ impl Carrier {
                 Self::Dicom { peer, commitment: *storage_commitment, association: None }
             }
             Destination::Folder { path, .. } => Self::Folder(settings.state.join(path)),
+            Destination::Hl7 { host, port, .. } => Self::Hl7(Box::new(Messenger::new(host, *port, &settings.delivery))),
         }
     }
 
@@ -62,6 +65,7 @@ impl Carrier {
                 let object = open(&pending.file).await?;
                 send(peer, *commitment, association, &object).await
             }
+            Self::Hl7(messenger) => messenger.carry(pending).await,
             Self::Folder(folder) => {
                 let (folder, report) = (folder.clone(), pending.file.clone());
                 let put = spawn_blocking(move || put(&folder, &report)).await;
@@ -74,7 +78,7 @@ impl Carrier {
     pub(super) fn commitment(&self) -> StorageCommitment {
         match self {
             Self::Dicom { commitment, .. } => *commitment,
-            Self::Folder(_) => StorageCommitment::Off,
+            Self::Folder(_) | Self::Hl7(_) => StorageCommitment::Off,
         }
     }
 
@@ -113,11 +117,16 @@ impl Carrier {
 
     /// Ends the association, if there is one.
     pub(super) async fn close(&mut self) {
-        if let Self::Dicom { association, .. } = self
-            && let Some(association) = association.take()
-            && let Err(error) = association.release().await
-        {
-            tracing::debug!(%error, "release");
+        match self {
+            Self::Dicom { association, .. } => {
+                if let Some(association) = association.take()
+                    && let Err(error) = association.release().await
+                {
+                    tracing::debug!(%error, "release");
+                }
+            }
+            Self::Hl7(messenger) => messenger.close(),
+            Self::Folder(_) => {}
         }
     }
 }

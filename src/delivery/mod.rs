@@ -4,6 +4,7 @@
 mod backoff;
 mod carrier;
 mod courier;
+mod messenger;
 mod outbox;
 
 use std::path::PathBuf;
@@ -91,7 +92,7 @@ impl Delivery {
             Destination::Dicom { host, port, ae_title, .. } if ae_title == called => {
                 Some(carrier::peer(host, *port, ae_title, &self.settings))
             }
-            Destination::Dicom { .. } | Destination::Folder { .. } => None,
+            Destination::Dicom { .. } | Destination::Folder { .. } | Destination::Hl7 { .. } => None,
         })
     }
 

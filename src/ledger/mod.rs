@@ -29,7 +29,7 @@ pub use arrivals::{Arrival, Digest, Disposal, Held, Known, Waiting};
 pub use deliveries::Pending;
 pub use keeping::{Kept, Leftover};
 pub use overview::{DeliveryLine, ImageLine, ReportLine, StudyDetail, StudyLine};
-pub use studies::{Conclusion, Covered, Dossier, NewReport};
+pub use studies::{Conclusion, Covered, Dossier, NewDocument, Part};
 
 /// The database's name in the state directory.
 const NAME: &str = "ledger.db";

@@ -8,7 +8,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::LedgerError;
 
 /// One step per schema version, oldest first. A step that was released is never changed; a new one follows it.
-const STEPS: &[&str] = &[FIRST, PACKS];
+const STEPS: &[&str] = &[FIRST, PACKS, COMPANIONS];
 
 const FIRST: &str = "
 -- Images of one patient under one Study Instance UID: what one report is about.
@@ -92,6 +92,11 @@ CREATE INDEX delivery_transaction ON delivery (transaction_uid) WHERE transactio
 const PACKS: &str = "
 -- Images that lie in a file with others: whether any of them is still kept.
 CREATE INDEX instance_file ON instance (file) WHERE kept = 'image';
+";
+
+const COMPANIONS: &str = "
+-- What goes along with a report: the same in another form, pictures, messages. It never stands for its study.
+ALTER TABLE report ADD COLUMN companion INTEGER NOT NULL DEFAULT 0;
 ";
 
 /// What holds for every connection. Commits do not wait for the disk: who needs that calls [`super::Ledger::sync`].

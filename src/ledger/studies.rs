@@ -49,25 +49,38 @@ pub struct Conclusion<'a> {
     pub outcomes: Vec<Option<Outcome>>,
     /// Name, version and digest of the model.
     pub algorithm: String,
-    /// Its report, if there is one.
-    pub report: Option<NewReport>,
+    /// Its report, if there is one, and what goes along with it, in the order in which they are sent.
+    pub documents: Vec<NewDocument>,
     /// When.
     pub at: SystemTime,
 }
 
-/// A report whose file is durable.
+/// A document whose file is durable.
 #[derive(Debug)]
-pub struct NewReport {
-    /// The report.
+pub struct NewDocument {
+    /// The document.
     pub reference: SopReference,
+    /// What it is to its study.
+    pub part: Part,
     /// Its answer in a few words.
     pub headline: String,
-    /// Its DICOM Part 10 file.
+    /// Its file.
     pub file: PathBuf,
     /// Size of the file.
     pub bytes: u64,
     /// Where it goes.
     pub destinations: Vec<String>,
+}
+
+/// What a document is to its study.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// The report: the last one stands, and the next one names it.
+    Report,
+    /// It goes along with a report.
+    Companion,
+    /// It tells of a report, and messages arrive in the order in which they were made, however urgent their study is.
+    Message,
 }
 
 impl Ledger {
@@ -82,7 +95,8 @@ impl Ledger {
             let Some((id, urgency)) = known else { return Ok(None) };
             let last_report = connection
                 .prepare_cached(
-                    "SELECT series, sop_class, sop_instance FROM report WHERE study = ?1 ORDER BY id DESC LIMIT 1",
+                    "SELECT series, sop_class, sop_instance FROM report WHERE study = ?1 AND companion = 0
+                     ORDER BY id DESC LIMIT 1",
                 )?
                 .query_row([id], |row| reference(row, 0))
                 .optional()?;
@@ -115,7 +129,7 @@ impl Ledger {
     /// is not queued again, and nothing of a study that was discarded in the meantime. Instances that came in the
     /// meantime keep the study open.
     pub fn conclude(&self, conclusion: &Conclusion) -> Result<(), LedgerError> {
-        let Conclusion { study, outcomes, algorithm, report, at } = conclusion;
+        let Conclusion { study, outcomes, algorithm, documents, at } = conclusion;
         let now = millis(*at);
         self.write("conclude a study", |transaction| {
             let key = params![study.uid.as_str(), study.patient.to_string()];
@@ -133,9 +147,7 @@ impl Ledger {
                 let (score, declined) = outcome_columns(*outcome);
                 cover.execute(params![id, self.place(&instance.location), score, declined, algorithm, now])?;
             }
-            if let Some(report) = report {
-                self.queue(transaction, id, urgency, report, now)?;
-            }
+            documents.iter().try_for_each(|document| self.queue(transaction, id, urgency, document, now))?;
             transaction
                 .prepare_cached(
                     "UPDATE study SET changed_ms = ?2, state = CASE WHEN EXISTS
@@ -153,34 +165,36 @@ impl Ledger {
         transaction: &Transaction,
         study: i64,
         urgency: i64,
-        report: &NewReport,
+        document: &NewDocument,
         now: i64,
     ) -> rusqlite::Result<()> {
-        let SopReference { series, sop_class, sop_instance } = &report.reference;
+        let SopReference { series, sop_class, sop_instance } = &document.reference;
         let new = transaction
             .prepare_cached(
-                "INSERT INTO report (study, series, sop_class, sop_instance, headline, file, bytes, created_ms)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (sop_instance) DO NOTHING",
+                "INSERT INTO report (study, series, sop_class, sop_instance, headline, file, bytes, created_ms, companion)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (sop_instance) DO NOTHING",
             )?
             .execute(params![
                 study,
                 series.as_str(),
                 sop_class.as_str(),
                 sop_instance.as_str(),
-                report.headline,
-                self.name(&report.file),
-                integer(report.bytes),
-                now
+                document.headline,
+                self.name(&document.file),
+                integer(document.bytes),
+                now,
+                document.part != Part::Report,
             ])?;
         if new == 0 {
             return Ok(());
         }
         let id = transaction.last_insert_rowid();
+        let urgency = if document.part == Part::Message { 0 } else { urgency };
         let mut statement = transaction.prepare_cached(
             "INSERT INTO delivery (report, destination, state, urgency, queued_ms, next_ms, changed_ms)
              VALUES (?1, ?2, 'queued', ?3, ?4, 0, ?4)",
         )?;
-        report
+        document
             .destinations
             .iter()
             .try_for_each(|destination| statement.execute(params![id, destination, urgency, now]).map(|_| ()))

@@ -43,8 +43,9 @@ fn study(arrivals: &[&Arrival]) -> Study {
     Study { uid: instances[0].study.clone(), patient: instances[0].patient, instances }
 }
 
-fn report(directory: &Path, uid: &str) -> NewReport {
-    NewReport {
+fn report(directory: &Path, uid: &str) -> NewDocument {
+    NewDocument {
+        part: Part::Report,
         reference: SopReference {
             series: "2.25.1".parse().unwrap(),
             sop_class: "1.2.840.10008.5.1.4.1.1.88.33".parse().unwrap(),
@@ -57,10 +58,11 @@ fn report(directory: &Path, uid: &str) -> NewReport {
     }
 }
 
-fn conclude(ledger: &Ledger, study: &Study, report: Option<NewReport>, at: SystemTime) {
+fn conclude(ledger: &Ledger, study: &Study, report: Option<NewDocument>, at: SystemTime) {
+    let documents = report.into_iter().collect();
     let outcome = Some(Outcome::Analysed(Probability::try_from(0.25).unwrap()));
     let outcomes = study.instances.iter().map(|_| outcome).collect();
-    ledger.conclude(&Conclusion { study, outcomes, algorithm: "m 1".into(), report, at }).unwrap();
+    ledger.conclude(&Conclusion { study, outcomes, algorithm: "m 1".into(), documents, at }).unwrap();
 }
 
 #[test]
@@ -101,7 +103,7 @@ fn outcomes_come_back_as_they_were_written() {
         None,
     ];
     let conclusion =
-        Conclusion { study: &study, outcomes: said.to_vec(), algorithm: "m 1".into(), report: None, at: second(1) };
+        Conclusion { study: &study, outcomes: said.to_vec(), algorithm: "m 1".into(), documents: Vec::new(), at: second(1) };
     ledger.conclude(&conclusion).unwrap();
     let dossier = ledger.dossier(&study.uid, study.patient).unwrap().unwrap();
     let read: Vec<_> = dossier.covered.iter().map(|covered| covered.outcome).collect();
@@ -270,4 +272,33 @@ fn what_is_asked_all_day_never_reads_a_table_from_end_to_end() {
         let whole = |step: &&String| step.starts_with("SCAN") && !step.ends_with("work");
         assert_eq!(plan.iter().find(whole), None, "{sql}\n{plan:#?}");
     }
+}
+
+#[test]
+fn companions_go_along_and_never_stand_for_their_study() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(dir.path()).unwrap();
+    let one = Arrival { urgency: Urgency::Urgent, ..arrival(dir.path(), "1.1", "2.1", "a") };
+    ledger.record([&one]).unwrap();
+    let study = study(&[&one]);
+    let to = |part, uid, destination: &str| NewDocument {
+        part,
+        destinations: vec![destination.into()],
+        ..report(dir.path(), uid)
+    };
+    let documents = vec![
+        to(Part::Report, "2.25.7", "pacs"),
+        to(Part::Companion, "2.25.8", "pacs"),
+        to(Part::Message, "2.25.9", "ris"),
+    ];
+    let conclusion =
+        Conclusion { study: &study, outcomes: vec![None], algorithm: "m 1".into(), documents, at: second(1) };
+    ledger.conclude(&conclusion).unwrap();
+    let standing = ledger.dossier(&study.uid, study.patient).unwrap().unwrap().last_report.unwrap();
+    assert_eq!(standing.sop_instance.as_str(), "2.25.7");
+    let due = |destination| {
+        let due = ledger.due(destination, second(2), 9).unwrap();
+        due.into_iter().map(|pending| pending.report.sop_instance.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!((due("pacs"), due("ris")), (vec!["2.25.7".to_owned(), "2.25.8".to_owned()], vec!["2.25.9".to_owned()]));
 }

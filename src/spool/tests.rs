@@ -84,7 +84,7 @@ fn study(instance: &Instance) -> Study {
 fn conclude(spool: &Spool, instance: &Instance, at: SystemTime) {
     let study = study(instance);
     let outcomes = vec![Some(Outcome::NotAnalysed(Reason::ImageTooSmall))];
-    let conclusion = Conclusion { study: &study, outcomes, algorithm: "m".into(), report: None, at };
+    let conclusion = Conclusion { study: &study, outcomes, algorithm: "m".into(), documents: Vec::new(), at };
     spool.ledger().conclude(&conclusion).unwrap();
 }
 
