@@ -149,6 +149,52 @@ impl fmt::Display for Reason {
     }
 }
 
+/// The ages, in completed years, both ends included, that a model is made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "[u32; 2]", into = "[u32; 2]")]
+pub struct AgeRange {
+    youngest: u32,
+    oldest: u32,
+}
+
+/// The numbers were no range of ages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{0} to {1} is no range of ages in years; write the lower one first, and none above {OLDEST}")]
+pub struct NotAnAgeRange(pub u32, pub u32);
+
+/// No patient is older, in years.
+pub const OLDEST: u32 = 130;
+
+impl AgeRange {
+    /// The lowest age.
+    pub fn youngest(&self) -> u32 {
+        self.youngest
+    }
+
+    /// The highest age.
+    pub fn oldest(&self) -> u32 {
+        self.oldest
+    }
+}
+
+impl TryFrom<[u32; 2]> for AgeRange {
+    type Error = NotAnAgeRange;
+
+    fn try_from([youngest, oldest]: [u32; 2]) -> Result<Self, NotAnAgeRange> {
+        if youngest <= oldest && oldest <= OLDEST {
+            Ok(Self { youngest, oldest })
+        } else {
+            Err(NotAnAgeRange(youngest, oldest))
+        }
+    }
+}
+
+impl From<AgeRange> for [u32; 2] {
+    fn from(range: AgeRange) -> Self {
+        [range.youngest, range.oldest]
+    }
+}
+
 /// A reference to one received SOP instance.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SopReference {
