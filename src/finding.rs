@@ -89,60 +89,109 @@ pub enum Presence {
     Present,
 }
 
-/// Why an image was not analysed: a fixed list, so that a report never carries an error text, a path or
-/// patient data.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Reason {
-    /// The object is no projection radiograph (CT, MR, ultrasound, ...).
-    NotARadiograph,
-    /// A radiograph of another body part.
-    NotAChestImage,
-    /// A lateral view.
-    LateralView,
-    /// An oblique, lordotic, decubitus or other view.
-    ViewNotSupported,
-    /// A DX image FOR PROCESSING.
-    ForProcessing,
-    /// A derived, post-processed or captured image.
-    NotAnOriginalImage,
-    /// Colour, palette or another photometric interpretation than MONOCHROME1 and MONOCHROME2.
-    PhotometricInterpretation,
-    /// Fewer rows or columns than the model can be expected to read.
-    ImageTooSmall,
-    /// More pixels than the configuration allows to be decoded.
-    ImageTooLarge,
-    /// The header or the pixel data is broken, contradictory or in a form that no decoder here reads.
-    PixelsNotDecodable,
-    /// No model could be run.
-    ModelNotAvailable,
-    /// A fault of Auscult's own.
-    InternalError,
+macro_rules! reasons {
+    ($(#[$of_all:meta])* $vis:vis enum $name:ident { $($(#[$doc:meta])* $reason:ident = $text:literal,)* }) => {
+        $(#[$of_all])*
+        $vis enum $name {
+            $($(#[$doc])* $reason,)*
+        }
+
+        impl $name {
+            /// Every reason, once.
+            pub const ALL: [Self; [$($text),*].len()] = [$(Self::$reason),*];
+
+            /// The words of the report, in ASCII English.
+            pub fn text(self) -> &'static str {
+                match self { $(Self::$reason => $text,)* }
+            }
+        }
+    };
 }
 
-impl Reason {
-    /// The words of the report, in ASCII English.
-    pub fn text(self) -> &'static str {
-        match self {
-            Self::NotARadiograph => "not a projection radiograph",
-            Self::NotAChestImage => "not a chest image",
-            Self::LateralView => "lateral view is not supported",
-            Self::ViewNotSupported => "view not supported",
-            Self::ForProcessing => "image is for processing, not for presentation",
-            Self::NotAnOriginalImage => "not an original image",
-            Self::PhotometricInterpretation => "photometric interpretation not supported",
-            Self::ImageTooSmall => "image too small",
-            Self::ImageTooLarge => "image too large",
-            Self::PixelsNotDecodable => "pixel data could not be decoded",
-            Self::ModelNotAvailable => "model not available",
-            Self::InternalError => "internal error",
-        }
+reasons! {
+    /// Why an image was not analysed: a fixed list, so that a report never carries an error text, a path or
+    /// patient data.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    pub enum Reason {
+        /// The object is no projection radiograph (CT, MR, ultrasound, ...).
+        NotARadiograph = "not a projection radiograph",
+        /// A radiograph of another body part.
+        NotAChestImage = "not a chest image",
+        /// A lateral view.
+        LateralView = "lateral view is not supported",
+        /// An oblique, lordotic, decubitus or other view.
+        ViewNotSupported = "view not supported",
+        /// A DX image FOR PROCESSING.
+        ForProcessing = "image is for processing, not for presentation",
+        /// A derived, post-processed or captured image.
+        NotAnOriginalImage = "not an original image",
+        /// Colour, palette or another photometric interpretation than MONOCHROME1 and MONOCHROME2.
+        PhotometricInterpretation = "photometric interpretation not supported",
+        /// Fewer rows or columns than the model can be expected to read.
+        ImageTooSmall = "image too small",
+        /// More pixels than the configuration allows to be decoded.
+        ImageTooLarge = "image too large",
+        /// The header or the pixel data is broken, contradictory or in a form that no decoder here reads.
+        PixelsNotDecodable = "pixel data could not be decoded",
+        /// The patient is younger or older than those whom the model is made for.
+        AgeOutsideIntendedRange = "patient age outside the model's intended range",
+        /// No model could be run.
+        ModelNotAvailable = "model not available",
+        /// A fault of Auscult's own.
+        InternalError = "internal error",
     }
 }
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.text())
+    }
+}
+
+/// The ages, in completed years, both ends included, that a model is made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "[u32; 2]", into = "[u32; 2]")]
+pub struct AgeRange {
+    youngest: u32,
+    oldest: u32,
+}
+
+/// The numbers were no range of ages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{0} to {1} is no range of ages in years; write the lower one first, and none above {OLDEST}")]
+pub struct NotAnAgeRange(pub u32, pub u32);
+
+/// No patient is older, in years.
+pub const OLDEST: u32 = 130;
+
+impl AgeRange {
+    /// The lowest age.
+    pub fn youngest(&self) -> u32 {
+        self.youngest
+    }
+
+    /// The highest age.
+    pub fn oldest(&self) -> u32 {
+        self.oldest
+    }
+}
+
+impl TryFrom<[u32; 2]> for AgeRange {
+    type Error = NotAnAgeRange;
+
+    fn try_from([youngest, oldest]: [u32; 2]) -> Result<Self, NotAnAgeRange> {
+        if youngest <= oldest && oldest <= OLDEST {
+            Ok(Self { youngest, oldest })
+        } else {
+            Err(NotAnAgeRange(youngest, oldest))
+        }
+    }
+}
+
+impl From<AgeRange> for [u32; 2] {
+    fn from(range: AgeRange) -> Self {
+        [range.youngest, range.oldest]
     }
 }
 
@@ -277,21 +326,7 @@ mod tests {
 
     #[test]
     fn reasons_fit_the_completion_flag_description() {
-        use Reason::*;
-        for reason in [
-            NotARadiograph,
-            NotAChestImage,
-            LateralView,
-            ViewNotSupported,
-            ForProcessing,
-            NotAnOriginalImage,
-            PhotometricInterpretation,
-            ImageTooSmall,
-            ImageTooLarge,
-            PixelsNotDecodable,
-            ModelNotAvailable,
-            InternalError,
-        ] {
+        for reason in Reason::ALL {
             assert!(format!("Not analysed: {reason}").len() <= 64 && reason.text().is_ascii());
         }
     }

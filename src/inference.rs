@@ -8,7 +8,7 @@ use candle_core::Tensor;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::background;
-use crate::finding::{Algorithm, OperatingPoint, Probability};
+use crate::finding::{AgeRange, Algorithm, OperatingPoint, Probability};
 use crate::model::{Input, Model};
 
 /// Most images that go through the model at once.
@@ -42,6 +42,7 @@ struct Card {
     input: Input,
     algorithm: Algorithm,
     operating_point: OperatingPoint,
+    intended_age: Option<AgeRange>,
 }
 
 impl Inference {
@@ -51,6 +52,7 @@ impl Inference {
             input: model.input().clone(),
             algorithm: model.algorithm(),
             operating_point: model.operating_point(),
+            intended_age: model.intended_age(),
         };
         let (jobs, waiting) = mpsc::channel(queue);
         std::thread::Builder::new().name("model".into()).spawn(move || {
@@ -73,6 +75,11 @@ impl Inference {
     /// Where a score turns into a statement.
     pub fn operating_point(&self) -> OperatingPoint {
         self.card.operating_point
+    }
+
+    /// The patients' ages that the model is made for; `None` for all.
+    pub fn intended_age(&self) -> Option<AgeRange> {
+        self.card.intended_age
     }
 
     /// The score for *pneumonia* of one image, `[3, height, width] f32` as [`Input::tensor`] makes it. Waits for a

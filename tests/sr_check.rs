@@ -6,10 +6,10 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use auscult::config::{Report as Settings, ReportSopClass};
+use auscult::config::{BasicText, Language, Report as Settings, ReportForm, ReportSopClass};
 use auscult::finding::{Algorithm, Finding, ImageFinding, OperatingPoint, Outcome, Probability, Reason, SopReference};
 use auscult::instance::{Header, Instance};
-use auscult::sr::{Device, Installation, Report, Source, document};
+use auscult::sr::{Device, Installation, Report, Source, documents};
 use chrono::{DateTime, FixedOffset};
 
 const SHARED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared");
@@ -34,14 +34,35 @@ fn is_ours(line: &&str) -> bool {
 struct Case {
     name: String,
     images: Vec<(PathBuf, Outcome)>,
-    sop_class: ReportSopClass,
+    settings: Settings,
     expect: &'static str,
 }
 
 impl Case {
     fn new(name: &str, images: &[(&str, Outcome)], expect: &'static str) -> Self {
         let images = images.iter().map(|(path, outcome)| (Path::new(SHARED).join(path), *outcome)).collect();
-        Self { name: name.to_owned(), images, sop_class: ReportSopClass::Comprehensive, expect }
+        Self { name: name.to_owned(), images, settings: Settings::default(), expect }
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Settings)) -> Self {
+        change(&mut self.settings);
+        self
+    }
+
+    /// Whether its report has the judge's words. An image with an octet that its character set does not have gets an
+    /// English one.
+    fn is_english(&self) -> bool {
+        self.settings.language == Language::En || self.images.iter().any(|(image, _)| image.ends_with("edge_jp.dcm"))
+    }
+
+    /// Whether the report has another character set than its image.
+    fn became_unicode(&self, report: &Path) -> bool {
+        let set = |path: &Path| Header::open(path).unwrap().texts(dicom::dictionary_std::tags::SPECIFIC_CHARACTER_SET);
+        set(report) != set(&self.images[0].0)
+    }
+
+    fn is_plain_text(&self) -> bool {
+        self.settings.basic_text == BasicText::Instead
     }
 
     fn report(&self) -> Report {
@@ -66,10 +87,12 @@ impl Case {
             },
             operating_point: OperatingPoint::new(half, Some(lower)),
         };
-        let settings = Settings { sop_class: self.sop_class, ..Settings::default() };
-        let device = Device::new(&settings, &"AUSCULT".parse().unwrap(), &Installation::of_this_machine());
+        let device = Device::new(&self.settings, &"AUSCULT".parse().unwrap(), &Installation::of_this_machine());
         let sources: Vec<Source> = sources.into_iter().map(|(source, _)| source).collect();
-        document(&finding, &sources, None, &device, now()).unwrap()
+        let report = documents(&finding, &sources, None, &device, now()).unwrap().remove(0);
+        let language = if self.is_english() { "en-US" } else { device.language() };
+        assert_eq!(report.language, language, "{}", self.name);
+        report
     }
 }
 
@@ -84,12 +107,22 @@ fn now() -> DateTime<FixedOffset> {
     DateTime::parse_from_rfc3339("2026-03-01T10:15:00+01:00").unwrap()
 }
 
-fn cases() -> Vec<Case> {
+fn cases(scratch: &Path) -> Vec<Case> {
     const PA: &str = "samples/sr/dx_pa.dcm";
     const LATERAL: &str = "samples/sr/dx_lat.dcm";
     const MR: &str = "data/dicom/pydicom_test_files/MR_small.dcm";
     const CT: &str = "data/dicom/pydicom_test_files/CT_small.dcm";
     let lateral = (LATERAL, declined(Reason::LateralView));
+    // The Japanese sample without the one octet that its ISO 2022 IR 87 does not have.
+    let japanese = scratch.join("iso-2022-ir-87.dcm");
+    let stray = std::fs::read(Path::new(SHARED).join("samples/sr/edge_jp.dcm")).unwrap();
+    let sound: Vec<u8> = stray
+        .iter()
+        .enumerate()
+        .map(|(at, octet)| if stray[..at].ends_with(b"Arzt^") && *octet == 0xdc { b'U' } else { *octet })
+        .collect();
+    std::fs::write(&japanese, sound).unwrap();
+    let japanese = japanese.to_str().unwrap();
     let mut cases = vec![
         Case::new("positive", &[(PA, scored(0.931_187))], "positive"),
         Case::new("negative", &[(PA, scored(0.0725))], "negative"),
@@ -100,10 +133,55 @@ fn cases() -> Vec<Case> {
         Case::new("partial", &[(PA, scored(0.0725)), lateral], "partial"),
         Case::new("two-images", &[(PA, scored(0.0725)), (LATERAL, scored(0.8))], "positive"),
     ];
-    for (name, sop_class) in
-        [("enhanced", ReportSopClass::Enhanced), ("comprehensive-3d", ReportSopClass::Comprehensive3d)]
-    {
-        cases.push(Case { sop_class, ..Case::new(name, &[(PA, scored(0.931_187))], "positive") });
+    let classes = [("enhanced", ReportSopClass::Enhanced), ("comprehensive-3d", ReportSopClass::Comprehensive3d)];
+    for (name, sop_class) in classes {
+        let positive = Case::new(name, &[(PA, scored(0.931_187))], "positive");
+        cases.push(positive.with(|report| report.sop_class = sop_class));
+    }
+    let outcomes = || {
+        [
+            Case::new("positive", &[(PA, scored(0.931_187))], "positive"),
+            Case::new("negative", &[(PA, scored(0.0725))], "negative"),
+            Case::new("undetermined", &[(PA, scored(0.4))], "undetermined"),
+            Case::new("not-analysed", &[lateral], "failed"),
+            Case::new("partial", &[(PA, scored(0.0725)), lateral], "partial"),
+        ]
+    };
+    let named = |case: Case, prefix: &str| Case { name: format!("{prefix}-{}", case.name), ..case };
+    for (name, sop_class) in [("measurement", ReportSopClass::Comprehensive)].into_iter().chain(classes) {
+        let measured = outcomes().map(|case| {
+            named(case, &format!("measurement-{name}")).with(|report| {
+                (report.form, report.sop_class) = (ReportForm::Measurement, sop_class);
+            })
+        });
+        cases.extend(measured);
+    }
+    for language in Language::ALL {
+        let prefix = format!("{language:?}").to_lowercase();
+        let plain = outcomes().map(|case| named(case, &format!("plain-{prefix}")));
+        cases.extend(
+            plain.map(|case| case.with(|report| (report.language, report.basic_text) = (language, BasicText::Instead))),
+        );
+        if language == Language::En {
+            continue;
+        }
+        let all = [ReportSopClass::Comprehensive].into_iter().chain(classes.map(|(_, class)| class));
+        for class in all {
+            let prefix = format!("{prefix}-{class:?}").to_lowercase();
+            cases.extend(outcomes().map(|case| {
+                named(case, &prefix).with(|report| (report.language, report.sop_class) = (language, class))
+            }));
+        }
+        for image in ["dx_utf8", "edge_cr", "edge_jp", "edge_tz"] {
+            let case = Case::new(image, &[(&format!("samples/sr/{image}.dcm"), scored(0.7))], "positive");
+            cases.push(named(case, &prefix).with(|report| report.language = language));
+        }
+        let sound = Case::new("iso-2022-ir-87", &[(japanese, scored(0.7))], "positive");
+        cases.push(named(sound, &prefix).with(|report| report.language = language));
+        for image in ["utf8-japanese", "gb18030", "implicit-le-12bit", "cr-no-view"] {
+            let case = Case::new(image, &[(&format!("data/dicom/derived/{image}.dcm"), scored(0.2))], "negative");
+            cases.push(named(case, &prefix).with(|report| report.language = language));
+        }
     }
     for name in ["dx_utf8", "edge_cr", "edge_jp", "edge_tz"] {
         cases.push(Case::new(name, &[(&format!("samples/sr/{name}.dcm"), scored(0.7))], "positive"));
@@ -122,7 +200,7 @@ fn written(scratch: &Path) -> Vec<(Case, PathBuf)> {
         std::fs::write(&path, case.report().bytes).unwrap();
         (case, path)
     };
-    cases().into_iter().map(write).collect()
+    cases(scratch).into_iter().map(write).collect()
 }
 
 fn has_shared() -> bool {
@@ -160,26 +238,56 @@ fn dicom3tools_and_dcmtk_find_no_fault() {
             assert_eq!(faults, Vec::<&str>::new(), "{}", case.name);
         }
         // DCMTK's SR tools read no character set with code extensions.
-        if let Some((success, text)) = said("dsrdump", &[path.as_os_str()]).filter(|_| case.name != "edge_jp") {
+        if case.name.ends_with("edge_jp") {
+            continue;
+        }
+        if let Some((success, text)) = said("dsrdump", &[path.as_os_str()]) {
             assert!(success && !text.contains("E: "), "{}: {text}", case.name);
+        }
+        let page = scratch.path().join("page.html");
+        if let Some((success, text)) = said("dsr2html", &[path.as_os_str(), page.as_os_str()]) {
+            let size = std::fs::metadata(&page).map_or(0, |page| page.len());
+            assert!(success && size > 1000, "{}: {text}", case.name);
         }
     }
 }
 
+/// Checks of the judge that compare with the English words, which other languages do not have.
+const OF_THE_WORDS: [&str; 7] = [
+    "codes complete, current schemes, meaning matches the code",
+    "conclusion and series description say the same as the codes",
+    "conclusion quotes the highest score",
+    "disclaimer present",
+    "a failed analysis says why",
+    "generated text is ASCII",
+    "renders, headline visible",
+];
+
+/// Checks that compare octets of copied texts; those of a report that became Unicode are judged by `pydicom` below.
+const OF_THE_OCTETS: [&str; 3] =
+    ["charset and timezone are byte-identical", "same patient/study entity", "patient name decodes as in the image"];
+
 #[test]
 fn the_acceptance_check_passes_every_report() {
     if std::env::var_os("AUSCULT_ACCEPTANCE").is_none() || !has_shared() {
-        eprintln!("skipped: minutes long, several foreign tools for each report; AUSCULT_ACCEPTANCE=1 runs it");
+        eprintln!("skipped: half an hour of foreign tools; AUSCULT_ACCEPTANCE=1 runs it");
         return;
     }
     let judge = Path::new(SHARED).join("tools/check_sr/check_sr");
     let scratch = tempfile::tempdir().unwrap();
-    for (case, path) in written(scratch.path()) {
+    let mut found = Vec::new();
+    for (case, path) in written(scratch.path()).into_iter().filter(|(case, _)| !case.is_plain_text()) {
         let mut arguments = vec![path.as_os_str()];
         arguments.extend(case.images.iter().map(|(image, _)| image.as_os_str()));
         arguments.extend(["--fast", "--expect", case.expect].map(std::ffi::OsStr::new));
         let Some((_, text)) = said(&judge, &arguments) else { return };
-        let faults: Vec<_> = text.lines().filter(|line| line.starts_with("FAIL")).filter(is_ours).collect();
-        assert!(text.contains("RESULT ") && faults.is_empty(), "{}: {faults:#?}\n{text}", case.name);
+        let excused = |line: &&str| {
+            let of = |words: &[&str]| words.iter().any(|known| line.contains(known));
+            !case.is_english() && (of(&OF_THE_WORDS) || case.became_unicode(&path) && of(&OF_THE_OCTETS))
+        };
+        let faults = text.lines().filter(|line| line.starts_with("FAIL")).filter(is_ours).filter(|line| !excused(line));
+        found.extend(faults.map(|fault| format!("{}: {fault}", case.name)));
+        assert!(text.contains("RESULT "), "{}: {text}", case.name);
     }
+    assert!(found.is_empty(), "{found:#?}");
 }

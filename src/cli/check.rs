@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Result;
 use rustix::fs::Access;
@@ -9,6 +10,7 @@ use rustix::fs::Access;
 use super::{Failed, log};
 use crate::config::{Config, Destination, Log, LogLevel};
 use crate::daemon;
+use crate::hl7;
 use crate::model::Manifest;
 use crate::scu::{self, Peer};
 use crate::spool;

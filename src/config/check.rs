@@ -50,7 +50,8 @@ impl Config {
 
 impl Report {
     fn check(&self) -> Result<(), ConfigError> {
-        within("report.series_number", self.series_number, 1..=2_147_483_647)?;
+        // The number after it is that of a second document.
+        within("report.series_number", self.series_number, 1..=2_147_483_646)?;
         required_text("report.manufacturer", &self.manufacturer, 64)?;
         required_text("report.model_name", &self.model_name, 64)?;
         required_text("report.device_serial_number", &self.device_serial_number, 64)?;

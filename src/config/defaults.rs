@@ -3,8 +3,9 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::{
-    CalledAeTitle, Config, ContentQualification, Delivery, Destination, ForProcessing, Log, LogFormat, LogLevel, Model,
-    NotAnalysed, OtherContent, Report, ReportSopClass, Scp, Select, Spool, State, Study,
+    BasicText, CalledAeTitle, Config, ContentQualification, Delivery, Destination, ForProcessing, Language, Log,
+    LogFormat, LogLevel, Model, NotAnalysed, OtherContent, Report, ReportForm, ReportSopClass, Scp, Select, Spool,
+    State, Study,
 };
 use crate::ids::AeTitle;
 
@@ -87,7 +88,10 @@ impl Default for Model {
 impl Default for Report {
     fn default() -> Self {
         Self {
+            language: Language::En,
+            form: ReportForm::Reading,
             sop_class: ReportSopClass::Comprehensive,
+            basic_text: BasicText::No,
             not_analysed: NotAnalysed::Report,
             content_qualification: ContentQualification::Research,
             series_number: 9901,

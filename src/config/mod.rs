@@ -201,8 +201,14 @@ pub struct Model {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Report {
+    /// Language of what people read in the report.
+    pub language: Language,
+    /// What the report is made for.
+    pub form: ReportForm,
     /// SOP class of the report.
     pub sop_class: ReportSopClass,
+    /// Whether there is a Basic Text SR, and beside what.
+    pub basic_text: BasicText,
     /// Whether a study without an analysed image gets a report.
     pub not_analysed: NotAnalysed,
     /// Content Qualification (0018,9004).
@@ -221,6 +227,58 @@ pub struct Report {
     pub station_name: Option<String>,
     /// Institution Name (0008,0080), or nothing to leave it out.
     pub institution_name: Option<String>,
+}
+
+/// `report.language`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Language {
+    /// English
+    En,
+    /// German
+    De,
+    /// French
+    Fr,
+    /// Spanish
+    Es,
+    /// Dutch
+    Nl,
+    /// Italian
+    It,
+    /// Portuguese
+    Pt,
+    /// Japanese
+    Ja,
+    /// Chinese, in simplified characters
+    Zh,
+}
+
+impl Language {
+    /// Every language, once.
+    pub const ALL: [Self; 9] =
+        [Self::En, Self::De, Self::Fr, Self::Es, Self::Nl, Self::It, Self::Pt, Self::Ja, Self::Zh];
+}
+
+/// `report.form`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReportForm {
+    /// To be read: Chest CAD Report, conclusion on top in every viewer.
+    Reading,
+    /// For software that looks for measurements: Imaging Measurement Report, each score with a region.
+    Measurement,
+}
+
+/// `report.basic_text`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BasicText {
+    /// None.
+    No,
+    /// A Basic Text SR beside the report, in a series of its own.
+    Extra,
+    /// A Basic Text SR in place of the report.
+    Instead,
 }
 
 /// `report.sop_class`

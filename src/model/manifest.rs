@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::config::toml_fault;
-use crate::finding::{OperatingPoint, Probability};
+use crate::finding::{AgeRange, OperatingPoint, Probability};
 
 /// The only package format there is.
 const FORMAT: u32 = 1;
@@ -28,6 +28,10 @@ pub struct Manifest {
     /// What its reports may be called: a model is for research until its maker says otherwise.
     #[serde(default)]
     pub qualification: Qualification,
+    /// The patients' ages, in completed years, that the model is made for; none means all. Images of others are not
+    /// analysed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub intended_age_years: Option<AgeRange>,
     /// How an image becomes a tensor.
     pub input: InputSpec,
     /// What the outputs mean.
@@ -176,6 +180,7 @@ impl Manifest {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::finding::Presence;
 
     const REFERENCE: &str = include_str!("../../models/cxr-pneumonia-reference/model.toml");
 
@@ -187,11 +192,24 @@ mod tests {
     }
 
     #[test]
+    fn a_manifest_may_say_for_whom_its_model_is_and_where_it_is_undecided() {
+        let text = REFERENCE
+            .replace("\n[input]", "intended_age_years = [18, 120]\n[input]")
+            .replace("threshold = 0.5", "threshold = 0.5\nundetermined_from = 0.3");
+        let manifest = Manifest::parse(&text).unwrap();
+        assert_eq!(manifest.intended_age_years.map(<[u32; 2]>::from), Some([18, 120]));
+        let point = manifest.output.operating_point();
+        let said = [0.5, 0.4, 0.2].map(|score| point.presence(Probability::try_from(score).unwrap()));
+        assert_eq!(said, [Presence::Present, Presence::Undetermined, Presence::Absent]);
+    }
+
+    #[test]
     fn faults_are_named() {
         let broken = |from: &str, to: &str| Manifest::parse(&REFERENCE.replace(from, to)).unwrap_err();
         assert!(broken("positive = \"pneumonia\"", "positive = \"flu\"").contains("output.positive"));
         assert!(broken("format = 1", "format = 2").contains("format"));
         assert!(broken("threshold = 0.5", "threshold = 50").contains("not between 0 and 1"));
+        assert!(broken("\n[input]", "intended_age_years = [90, 18]\n[input]").contains("no range of ages"));
         assert!(broken("\"bilinear\"", "\"lanczos\"").contains("lanczos"));
         assert!(broken("tolerance = 1e-3", "tolerance = 2").contains("self_test.tolerance"));
         assert!(broken("channels = 3", "channels = 3\nchanels = 3").contains("chanels"));

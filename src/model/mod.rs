@@ -14,7 +14,7 @@ pub use manifest::{Filter, InputSpec, Manifest, Output, Qualification, Resize, S
 pub use network::WeightError;
 pub use package::{Package, PackageError};
 
-use crate::finding::{Algorithm, OperatingPoint, Probability};
+use crate::finding::{AgeRange, Algorithm, OperatingPoint, Probability};
 use network::ResNet50;
 
 /// What candle said, in one line: without the backtrace that it may carry.
@@ -104,6 +104,11 @@ impl Model {
     /// Where a score turns into a statement.
     pub fn operating_point(&self) -> OperatingPoint {
         self.manifest.output.operating_point()
+    }
+
+    /// The patients' ages that it is made for; `None` for all.
+    pub fn intended_age(&self) -> Option<AgeRange> {
+        self.manifest.intended_age_years
     }
 
     /// What a report says of this model.

@@ -95,6 +95,17 @@ pub fn read_received(data_set: Bytes, transfer_syntax: &str) -> Result<InMemDico
     Ok(data_set::read(data, transfer_syntax, Extent::Header, Values::Decoded, size)?)
 }
 
+/// Reads a whole file that lies in memory, every value as its bytes, after a walk over all of it. It is not deflated.
+pub fn read_written(file: &[u8]) -> Result<InMemDicomObject, WalkError> {
+    let mut reader = std::io::Cursor::new(file);
+    let transfer_syntax = transfer_syntax(&mut reader).map_err(|error| not_dicom(&error))?;
+    let (_, data_set) =
+        file.split_at_checked(usize::try_from(reader.position()).unwrap_or(usize::MAX)).unwrap_or_default();
+    let unknown = walk::over_received(data_set, &transfer_syntax)?;
+    let data = Defined::new(Bytes::copy_from_slice(data_set).reader(), 0, unknown);
+    Ok(data_set::read(data, &transfer_syntax, Extent::PixelData, Values::Octets, data_set.len() as u64)?)
+}
+
 /// Where the data set begins in a file, and how long the file is, in bytes.
 pub fn data_set_range(location: &Location) -> std::io::Result<(u64, u64)> {
     let mut file = BufReader::new(location.open()?);

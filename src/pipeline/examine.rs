@@ -61,7 +61,13 @@ pub struct Examination {
 impl Examination {
     /// The report of this examination; `earlier` is the one that it follows, if any.
     pub fn report(&self, device: &Device, earlier: Option<&SopReference>) -> Result<Report, SrError> {
-        sr::document(&self.finding, &self.sources, earlier, device, Local::now().fixed_offset())
+        let report = sr::document(&self.finding, &self.sources, earlier, device, Local::now().fixed_offset())?;
+        if report.language != device.language() {
+            let (study, wanted, written) = (&self.finding.study, device.language(), report.language);
+            tracing::warn!(%study, wanted, written, "report in another language: a text of the images cannot be \
+                changed to UTF-8 without a doubt; look at their Specific Character Set (0008,0005)");
+        }
+        Ok(report)
     }
 }
 
@@ -93,8 +99,9 @@ impl Examiner {
     /// model, or cannot be read.
     pub async fn foresee(&self, instance: &Instance) -> Result<Option<Foreseen>, PipelineError> {
         let (location, settings) = (instance.location.clone(), self.select.clone());
-        let judged =
-            background::run(move || Header::open(location).map(|header| select::judge(&header, &settings))).await;
+        let age = self.inference.intended_age();
+        let judge = move || Header::open(location).map(|header| select::judge(&header, &settings, age));
+        let judged = background::run(judge).await;
         let Ok(Ok(Verdict::Accepted(grounds))) = judged else { return Ok(None) };
         let (outcome, grounds) = match self.classify(instance).await? {
             Ok(outcome) => (outcome, grounds.to_string()),
@@ -140,7 +147,8 @@ impl Examiner {
 
     async fn select(&self, study: &Study) -> Result<Selection, PipelineError> {
         let (study, settings) = (study.clone(), self.select.clone());
-        let selection = spawn_blocking(move || select::frontal_chest(&study, &settings)).await;
+        let age = self.inference.intended_age();
+        let selection = spawn_blocking(move || select::frontal_chest(&study, &settings, age)).await;
         Ok(selection.map_err(|_| PipelineError::Panic("selection"))??)
     }
 

@@ -3,6 +3,7 @@
 //! Rules are asked in order; the first that has an opinion decides. A verdict carries the rule and the
 //! header's values that decided, so that a log line explains itself.
 
+mod age;
 mod anatomy;
 mod projection;
 mod vocabulary;
@@ -13,7 +14,7 @@ use dicom::core::Tag;
 use dicom::dictionary_std::{tags, uids};
 
 use crate::config::{ForProcessing, Select};
-use crate::finding::Reason;
+use crate::finding::{AgeRange, Reason};
 use crate::instance::{Header, HeaderError, Instance, Study};
 
 use vocabulary::{MODALITIES, PHOTOMETRIC_INTERPRETATIONS};
@@ -68,8 +69,13 @@ pub struct Selection {
 const MOST_LISTED: usize = 32;
 
 /// Reads every header of a study and judges its images. A study without any image (reports, key objects,
-/// presentation states) has an empty selection. Fails where the disk does.
-pub fn frontal_chest(study: &Study, settings: &Select) -> Result<Selection, HeaderError> {
+/// presentation states) has an empty selection. `intended_age` is that of the model's patients. Fails where the disk
+/// does.
+pub fn frontal_chest(
+    study: &Study,
+    settings: &Select,
+    intended_age: Option<AgeRange>,
+) -> Result<Selection, HeaderError> {
     let (mut radiographs, mut others, mut unlisted) = (Vec::new(), Vec::new(), Vec::new());
     let mut unreadable = Vec::new();
     for instance in &study.instances {
@@ -84,7 +90,7 @@ pub fn frontal_chest(study: &Study, settings: &Select) -> Result<Selection, Head
         if !is_image(&header) {
             continue;
         }
-        let (instance, verdict) = (instance.clone(), judge(&header, settings));
+        let (instance, verdict) = (instance.clone(), judge(&header, settings, intended_age));
         if is_radiograph(&header) {
             radiographs.push(Candidate { instance, header, verdict });
         } else if others.len() < MOST_LISTED {
@@ -101,13 +107,14 @@ pub fn frontal_chest(study: &Study, settings: &Select) -> Result<Selection, Head
 }
 
 /// Judges one header.
-pub fn judge(header: &Header, settings: &Select) -> Verdict {
+pub fn judge(header: &Header, settings: &Select, intended_age: Option<AgeRange>) -> Verdict {
     let rules = [object, presentation_intent, photometric_interpretation, size, image_type];
     rules
         .iter()
         .find_map(|rule| rule(header, settings))
         .or_else(|| anatomy::decline(header))
         .or_else(|| projection::decline(header))
+        .or_else(|| age::decline(header, intended_age?))
         .unwrap_or_else(|| match anatomy::evidence_of_chest(header) {
             Some(values) => Verdict::Accepted(Grounds { rule: "frontal chest radiograph", values }),
             None => declined(Reason::NotAChestImage, "body part", "nothing in the header says chest".into()),

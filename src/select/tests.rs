@@ -42,7 +42,7 @@ fn header(changes: &[Attribute]) -> Header {
 }
 
 fn reason(changes: &[Attribute]) -> Option<Reason> {
-    match judge(&header(changes), &Select::default()) {
+    match judge(&header(changes), &Select::default(), None) {
         Verdict::Accepted(_) => None,
         Verdict::Declined(reason, _) => Some(reason),
     }
@@ -51,7 +51,7 @@ fn reason(changes: &[Attribute]) -> Option<Reason> {
 #[test]
 fn frontal_chest_radiographs_are_accepted_with_their_grounds() {
     assert_eq!(
-        judge(&header(&[]), &Select::default()),
+        judge(&header(&[]), &Select::default(), None),
         Verdict::Accepted(Grounds {
             rule: "frontal chest radiograph",
             values: "Body Part Examined (0018,0015) = CHEST".into()
@@ -97,7 +97,7 @@ fn everything_else_is_declined_with_a_reason() {
 #[test]
 fn grounds_show_matched_words_and_no_free_text() {
     let changes = [(tags::VIEW_POSITION, VR::CS, ""), (tags::SERIES_DESCRIPTION, VR::LO, "M\u{fc}ller Erika lateral")];
-    let Verdict::Declined(_, grounds) = judge(&header(&changes), &Select::default()) else { panic!("accepted") };
+    let Verdict::Declined(_, grounds) = judge(&header(&changes), &Select::default(), None) else { panic!("accepted") };
     assert_eq!(grounds.to_string(), "view: Series Description (0008,103E) = LATERAL");
 }
 
@@ -105,7 +105,7 @@ fn grounds_show_matched_words_and_no_free_text() {
 fn sizes_are_bounded_on_both_sides() {
     let verdict = |min, max| {
         let settings = Select { min_pixels_per_side: min, max_megapixels: max, ..Select::default() };
-        match judge(&header(&[]), &settings) {
+        match judge(&header(&[]), &settings, None) {
             Verdict::Declined(reason, _) => Some(reason),
             Verdict::Accepted(_) => None,
         }
@@ -119,5 +119,43 @@ fn sizes_are_bounded_on_both_sides() {
 fn processing_images_are_analysed_on_request() {
     let settings = Select { for_processing: ForProcessing::Analyse, ..Select::default() };
     let changes = [(tags::PRESENTATION_INTENT_TYPE, VR::CS, "FOR PROCESSING")];
-    assert!(matches!(judge(&header(&changes), &settings), Verdict::Accepted(_)));
+    assert!(matches!(judge(&header(&changes), &settings, None), Verdict::Accepted(_)));
+}
+
+#[test]
+fn the_age_must_be_one_that_the_model_is_made_for_or_unknown() {
+    let adults = AgeRange::try_from([18, 90]).unwrap();
+    let verdict = |changes: &[Attribute]| judge(&header(changes), &Select::default(), Some(adults));
+    let age = |value| [(tags::PATIENT_AGE, VR::AS, value)];
+    let born = |birth, study| [(tags::PATIENT_BIRTH_DATE, VR::DA, birth), (tags::STUDY_DATE, VR::DA, study)];
+    for accepted in [
+        &[][..],
+        &age("018Y"),
+        &age("090Y"),
+        &age("216M"),
+        &age("063"),
+        &born("20080301", "20260301"),
+        &born("20080301", ""),
+        &born("", "20260301"),
+        &born("18580101", "20260301"),
+        &born("20270101", "20260301"),
+        &[(tags::PATIENT_AGE, VR::AS, "030Y"), (tags::PATIENT_BIRTH_DATE, VR::DA, "20260101")],
+    ] {
+        assert!(matches!(verdict(accepted), Verdict::Accepted(_)), "{accepted:?}");
+    }
+    for (declined, words) in [
+        (&age("017Y")[..], "younger than 18 years"),
+        (&age("215M"), "younger than 18 years"),
+        (&age("010D"), "younger than 18 years"),
+        (&age("100W"), "younger than 18 years"),
+        (&age("091Y"), "older than 90 years"),
+        (&born("20080302", "20260301"), "younger than 18 years"),
+        (&born("19350228", "20260301"), "older than 90 years"),
+    ] {
+        let expected = Grounds { rule: "patient age", values: words.into() };
+        assert_eq!(verdict(declined), Verdict::Declined(Reason::AgeOutsideIntendedRange, expected), "{declined:?}");
+        assert!(matches!(judge(&header(declined), &Select::default(), None), Verdict::Accepted(_)));
+    }
+    let lateral = [(tags::PATIENT_AGE, VR::AS, "005Y"), (tags::VIEW_POSITION, VR::CS, "LL")];
+    assert!(matches!(verdict(&lateral), Verdict::Declined(Reason::LateralView, _)));
 }

@@ -1,13 +1,14 @@
 //! Second storey: content items (PS3.3 C.17.3), one constructor for each value type that the report uses.
 
 use dicom::core::value::DataSetSequence;
-use dicom::core::{DataElement, Length, Tag, VR};
+use dicom::core::{DataElement, Length, PrimitiveValue, Tag, VR};
 use dicom::dictionary_std::tags;
 use dicom::object::InMemDicomObject;
 use dicom::object::mem::InMemElement;
 
 use super::attribute::element;
-use super::codes::Code;
+use super::codes::{Code, Concept};
+use super::scribe::Scribe;
 use crate::finding::SopReference;
 
 /// How an item relates to the one that it stands in (PS3.3 C.17.3.2.4).
@@ -17,6 +18,7 @@ pub(super) enum Relationship {
     HasConceptMod,
     HasObsContext,
     HasAcqContext,
+    SelectedFrom,
 }
 
 impl Relationship {
@@ -26,6 +28,7 @@ impl Relationship {
             Self::HasConceptMod => "HAS CONCEPT MOD",
             Self::HasObsContext => "HAS OBS CONTEXT",
             Self::HasAcqContext => "HAS ACQ CONTEXT",
+            Self::SelectedFrom => "SELECTED FROM",
         }
     }
 }
@@ -47,52 +50,6 @@ impl Content {
             self.0.put(element);
         });
         self
-    }
-
-    /// CONTAINER (C.18.8), always SEPARATE: viewers drop the names of the items of a CONTINUOUS one.
-    pub fn container(concept: &Code, children: Vec<Content>) -> Self {
-        Self::item("CONTAINER", concept)
-            .with([element(tags::CONTINUITY_OF_CONTENT, VR::CS, "SEPARATE")])
-            .containing(children)
-    }
-
-    /// TEXT (C.18.2).
-    pub fn text(concept: &Code, text: &str) -> Self {
-        Self::item("TEXT", concept).with([element(tags::TEXT_VALUE, VR::UT, text)])
-    }
-
-    /// CODE (C.18.3).
-    pub fn code(concept: &Code, value: &Code) -> Self {
-        Self::item("CODE", concept).with([code_sequence(tags::CONCEPT_CODE_SEQUENCE, value)])
-    }
-
-    /// NUM (C.18.1); `number` is a decimal string.
-    pub fn num(concept: &Code, number: &str, unit: &Code) -> Self {
-        let measured = InMemDicomObject::from_element_iter([
-            code_sequence(tags::MEASUREMENT_UNITS_CODE_SEQUENCE, unit),
-            element(tags::NUMERIC_VALUE, VR::DS, number),
-        ]);
-        Self::item("NUM", concept).with([sequence(tags::MEASURED_VALUE_SEQUENCE, vec![measured])])
-    }
-
-    /// IMAGE (C.18.4).
-    pub fn image(concept: &Code, image: &SopReference) -> Self {
-        Self::item("IMAGE", concept).with([sequence(tags::REFERENCED_SOP_SEQUENCE, vec![sop_reference(image)])])
-    }
-
-    /// UIDREF.
-    pub fn uid_ref(concept: &Code, uid: &str) -> Self {
-        Self::item("UIDREF", concept).with([element(tags::UID, VR::UI, uid)])
-    }
-
-    /// DATE; `date` is a legal DA.
-    pub fn date(concept: &Code, date: &str) -> Self {
-        Self::item("DATE", concept).with([element(tags::DATE, VR::DA, date)])
-    }
-
-    /// TIME; `time` is a legal TM.
-    pub fn time(concept: &Code, time: &str) -> Self {
-        Self::item("TIME", concept).with([element(tags::TIME, VR::TM, time)])
     }
 
     /// The same item with children, in their order; none gives no Content Sequence.
@@ -122,6 +79,77 @@ impl Content {
     /// The elements of the item: of the root, those of the SR Document Content module (C.17.3).
     pub fn into_elements(self) -> impl Iterator<Item = InMemElement> {
         self.0.into_iter()
+    }
+}
+
+impl Scribe {
+    fn item(&self, value_type: &str, concept: Concept) -> Content {
+        Content::item(value_type, &self.code(concept))
+    }
+
+    /// CONTAINER (C.18.8), always SEPARATE: viewers drop the names of the items of a CONTINUOUS one.
+    pub fn container(&self, concept: Concept, children: Vec<Content>) -> Content {
+        self.item("CONTAINER", concept)
+            .with([element(tags::CONTINUITY_OF_CONTENT, VR::CS, "SEPARATE")])
+            .containing(children)
+    }
+
+    /// TEXT (C.18.2).
+    pub fn text(&self, concept: Concept, text: &str) -> Content {
+        self.item("TEXT", concept).with([element(tags::TEXT_VALUE, VR::UT, self.octets(text))])
+    }
+
+    /// CODE (C.18.3) of a foreign code.
+    pub fn coded(&self, concept: Concept, value: &Code) -> Content {
+        self.item("CODE", concept).with([code_sequence(tags::CONCEPT_CODE_SEQUENCE, value)])
+    }
+
+    /// CODE (C.18.3).
+    pub fn code_item(&self, concept: Concept, value: Concept) -> Content {
+        self.coded(concept, &self.code(value))
+    }
+
+    /// NUM (C.18.1); `number` is a decimal string.
+    pub fn num(&self, concept: Concept, number: &str, unit: Concept) -> Content {
+        let measured = InMemDicomObject::from_element_iter([
+            code_sequence(tags::MEASUREMENT_UNITS_CODE_SEQUENCE, &self.code(unit)),
+            element(tags::NUMERIC_VALUE, VR::DS, number),
+        ]);
+        self.item("NUM", concept).with([sequence(tags::MEASURED_VALUE_SEQUENCE, vec![measured])])
+    }
+
+    /// IMAGE (C.18.4).
+    pub fn image(&self, concept: Concept, image: &SopReference) -> Content {
+        self.item("IMAGE", concept).with([sequence(tags::REFERENCED_SOP_SEQUENCE, vec![sop_reference(image)])])
+    }
+
+    /// SCOORD (C.18.6), a closed POLYLINE around a whole image of so many columns and rows, selected from it.
+    pub fn whole_image(&self, concept: Concept, columns: u32, rows: u32, image: Content) -> Content {
+        // Exact: Rows and Columns are 16 bits, and f32 has 24.
+        #[allow(clippy::cast_precision_loss, reason = "see above")]
+        let (width, height) = (columns as f32, rows as f32);
+        let corners = [0.0, 0.0, width, 0.0, width, height, 0.0, height, 0.0, 0.0];
+        self.item("SCOORD", concept)
+            .with([
+                element(tags::GRAPHIC_TYPE, VR::CS, "POLYLINE"),
+                DataElement::new(tags::GRAPHIC_DATA, VR::FL, PrimitiveValue::F32(corners.into_iter().collect())),
+            ])
+            .containing(vec![image.related(Relationship::SelectedFrom)])
+    }
+
+    /// UIDREF.
+    pub fn uid_ref(&self, concept: Concept, uid: &str) -> Content {
+        self.item("UIDREF", concept).with([element(tags::UID, VR::UI, uid)])
+    }
+
+    /// DATE; `date` is a legal DA.
+    pub fn date(&self, concept: Concept, date: &str) -> Content {
+        self.item("DATE", concept).with([element(tags::DATE, VR::DA, date)])
+    }
+
+    /// TIME; `time` is a legal TM.
+    pub fn time(&self, concept: Concept, time: &str) -> Content {
+        self.item("TIME", concept).with([element(tags::TIME, VR::TM, time)])
     }
 }
 

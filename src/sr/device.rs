@@ -2,8 +2,11 @@
 
 use std::path::Path;
 
+use dicom::dictionary_std::uids;
+
+use super::language;
 use super::wording::line;
-use crate::config::{ContentQualification, Report, ReportSopClass};
+use crate::config::{BasicText, ContentQualification, Language, Report, ReportForm, ReportSopClass};
 use crate::ids::{AeTitle, SopClassUid, Uid};
 
 /// This installation, told apart from others without naming the machine: what it knows of it only goes into
@@ -53,6 +56,10 @@ pub struct Device {
     pub(super) series_number: u32,
     pub(super) content_qualification: ContentQualification,
     pub(super) sop_class: SopClassUid,
+    pub(super) basic_text_class: SopClassUid,
+    pub(super) form: ReportForm,
+    pub(super) basic_text: BasicText,
+    pub(super) language: Language,
 }
 
 impl Device {
@@ -73,18 +80,29 @@ impl Device {
             series_number: report.series_number,
             content_qualification: report.content_qualification,
             sop_class: sop_class(report.sop_class),
+            basic_text_class: class(uids::BASIC_TEXT_SR_STORAGE),
+            form: report.form,
+            basic_text: report.basic_text,
+            language: report.language,
         }
+    }
+
+    /// RFC 5646 tag of the language that reports are to be written in.
+    pub fn language(&self) -> &'static str {
+        language::Language::of(self.language).tag
     }
 }
 
-#[allow(clippy::expect_used, reason = "constants that the test below parses")]
 fn sop_class(configured: ReportSopClass) -> SopClassUid {
-    use dicom::dictionary_std::uids;
-    let uid = match configured {
+    class(match configured {
         ReportSopClass::Comprehensive => uids::COMPREHENSIVE_SR_STORAGE,
         ReportSopClass::Enhanced => uids::ENHANCED_SR_STORAGE,
         ReportSopClass::Comprehensive3d => uids::COMPREHENSIVE3_DSR_STORAGE,
-    };
+    })
+}
+
+#[allow(clippy::expect_used, reason = "constants that the tests parse")]
+fn class(uid: &'static str) -> SopClassUid {
     uid.parse().expect("a SOP Class UID of the standard")
 }
 

@@ -1,23 +1,24 @@
-//! Fourth storey: the document, which is the modules of PS3.3 A.35 around the content tree, and its bytes.
+//! Fourth storey: the document, which is the modules around the content tree, and its bytes.
 
-use std::collections::BTreeMap;
-
-use chrono::{DateTime, FixedOffset};
+use chrono::{DateTime, FixedOffset, NaiveDateTime};
 use dicom::core::VR;
 use dicom::dictionary_std::{tags, uids};
-use dicom::object::mem::InMemElement;
 use dicom::object::{FileMetaTableBuilder, InMemDicomObject};
 use dicom::transfer_syntax::entries;
 use sha2::{Digest, Sha256};
 
 use super::attribute::element;
-use super::content::{sequence, sop_reference};
+use super::content::{Content, sequence};
 use super::dates::{dates, moment};
 use super::device::Device;
 use super::identity;
-use super::template::measurement_report;
+use super::modules::{general_equipment, hierarchy, sop_common, sr_document_general, sr_document_series};
+use super::plain_text::plain_text;
+use super::proof::{self, Fault};
+use super::scribe::Scribe;
+use super::template::{Grouping, Subject, measurement_report};
 use super::wording;
-use crate::config::ContentQualification;
+use crate::config::{BasicText, ReportForm};
 use crate::finding::{Finding, Outcome, SopReference};
 use crate::ids::{
     IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, SeriesInstanceUid, SopClassUid, SopInstanceUid,
@@ -46,6 +47,9 @@ pub enum SrError {
     /// The document could not be encoded.
     #[error("the report could not be encoded: {0}")]
     Encoding(String),
+    /// The document was read back and does not say what it should.
+    #[error("the report failed its self-check: {0}; please report this as a fault of Auscult")]
+    SelfCheck(#[from] Fault),
 }
 
 /// A finished report: a DICOM Part 10 file (PS3.10) in Explicit VR Little Endian, and what it takes to send it.
@@ -59,6 +63,9 @@ pub struct Report {
     pub sop_class: SopClassUid,
     /// Its instance; the same for the same images, model and outcome.
     pub sop_instance: SopInstanceUid,
+    /// RFC 5646 tag of the language it is written in. Another one than [`Device::language`] where the images' texts could
+    /// not be brought into a character set that has the words of that language.
+    pub language: &'static str,
     /// The file.
     pub bytes: Vec<u8>,
 }
@@ -74,10 +81,58 @@ impl Report {
     }
 }
 
-/// Reports a finding. `sources` are its images in its order; the first one says whose report it is. `earlier` is the
-/// report of the same study that this one follows.
-///
-/// The same arguments give the same bytes, but for the dates that come from `now`.
+/// What a document looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// TID 1500 to be read.
+    Reading,
+    /// TID 1500 for software that looks for measurements.
+    Measurement,
+    /// Basic Text SR.
+    PlainText,
+}
+
+impl Form {
+    /// The documents that a finding is reported in, the one that matters most first. What was not analysed has no
+    /// measurements, and is there to be read.
+    fn of(finding: &Finding, device: &Device) -> Vec<Self> {
+        let main = match device.form {
+            ReportForm::Measurement if finding.presence().is_some() => Self::Measurement,
+            _ => Self::Reading,
+        };
+        match device.basic_text {
+            BasicText::No => vec![main],
+            BasicText::Extra => vec![main, Self::PlainText],
+            BasicText::Instead => vec![Self::PlainText],
+        }
+    }
+
+    /// Its name among the parts of a UID.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Reading => "reading",
+            Self::Measurement => "measurement",
+            Self::PlainText => "plain text",
+        }
+    }
+
+    fn sop_class(self, device: &Device) -> &SopClassUid {
+        match self {
+            Self::Reading | Self::Measurement => &device.sop_class,
+            Self::PlainText => &device.basic_text_class,
+        }
+    }
+
+    fn tree(self, subject: &Subject) -> Content {
+        match self {
+            Self::Reading => measurement_report(subject, Grouping::Image),
+            Self::Measurement => measurement_report(subject, Grouping::Region),
+            Self::PlainText => plain_text(subject),
+        }
+    }
+}
+
+/// The main report of a finding: the first of [`documents`].
 pub fn document(
     finding: &Finding,
     sources: &[Source],
@@ -85,36 +140,109 @@ pub fn document(
     device: &Device,
     now: DateTime<FixedOffset>,
 ) -> Result<Report, SrError> {
+    documents(finding, sources, earlier, device, now)?.into_iter().next().ok_or(SrError::NoImage)
+}
+
+/// Reports a finding in every document that the device is set to make, the main one first. `sources` are its images in
+/// its order; the first one says whose report it is. `earlier` is the main report of the same study that this one
+/// follows. Every document was read back and found to say what it should.
+///
+/// The same arguments give the same bytes, but for the dates that come from `now`.
+pub fn documents(
+    finding: &Finding,
+    sources: &[Source],
+    earlier: Option<&SopReference>,
+    device: &Device,
+    now: DateTime<FixedOffset>,
+) -> Result<Vec<Report>, SrError> {
     let first = sources.first().ok_or(SrError::NoImage)?;
     if !finding.images.iter().map(|image| &image.image).eq(sources.iter().map(|source| &source.reference)) {
         return Err(SrError::Sources);
     }
-    let image = first.header.octets();
-    let mut object = InMemDicomObject::from_element_iter(identity::taken_over(image));
-    let (series, sop_instance) = instance_uids(finding, device, &fingerprint(&object)?);
-    let modules = [
-        sop_common(device, &sop_instance),
-        sr_document_series(finding, device, &series),
-        general_equipment(finding, device),
-        sr_document_general(finding, image),
-        dates(moment(sources, now)),
-        measurement_report(finding, sources, device).into_elements().collect(),
-    ];
-    modules.into_iter().flatten().for_each(|element| {
-        object.put(element);
-    });
-    object.put(element(tags::STUDY_INSTANCE_UID, VR::UI, finding.study.as_str()));
-    if let Some(earlier) = earlier.filter(|earlier| earlier.sop_instance != sop_instance) {
-        let predecessor = hierarchy(&finding.study, [earlier]);
-        object.put(sequence(tags::PREDECESSOR_DOCUMENTS_SEQUENCE, vec![predecessor]));
+    let (scribe, images) = Scribe::for_images(device.language, sources);
+    let subject = Subject { finding, images: &images, device, scribe: &scribe };
+    let draft = Draft { subject, moment: moment(sources, now), earlier };
+    let forms = Form::of(finding, device);
+    let numbered = (device.series_number..).zip(forms);
+    numbered
+        .map(|(series_number, form)| {
+            let report = draft.finish(form, series_number)?;
+            proof::read(&report, &subject, form, first)?;
+            Ok(report)
+        })
+        .collect()
+}
+
+/// What all documents of a finding share.
+struct Draft<'a> {
+    subject: Subject<'a>,
+    moment: NaiveDateTime,
+    earlier: Option<&'a SopReference>,
+}
+
+impl Draft<'_> {
+    fn finish(&self, form: Form, series_number: u32) -> Result<Report, SrError> {
+        let Subject { finding, images, device, scribe } = self.subject;
+        let image = images.first().ok_or(SrError::NoImage)?.octets.as_ref();
+        let mut object = InMemDicomObject::from_element_iter(identity::taken_over(image));
+        let (series, sop_instance) = self.instance_uids(form, &fingerprint(&object)?);
+        let sop_class = form.sop_class(device);
+        let modules = [
+            sop_common(device, sop_class, &sop_instance),
+            sr_document_series(&self.subject, &series, series_number),
+            general_equipment(finding, device),
+            sr_document_general(&self.subject, image),
+            dates(self.moment),
+            form.tree(&self.subject).into_elements().collect(),
+        ];
+        modules.into_iter().flatten().for_each(|element| {
+            object.put(element);
+        });
+        object.put(element(tags::STUDY_INSTANCE_UID, VR::UI, finding.study.as_str()));
+        if let Some(earlier) = self.earlier.filter(|earlier| earlier.sop_instance != sop_instance) {
+            let predecessor = hierarchy(&finding.study, [earlier]);
+            object.put(sequence(tags::PREDECESSOR_DOCUMENTS_SEQUENCE, vec![predecessor]));
+        }
+        Ok(Report {
+            study: finding.study.clone(),
+            series,
+            sop_class: sop_class.clone(),
+            sop_instance,
+            language: scribe.language.tag,
+            bytes: part10(object)?,
+        })
     }
-    Ok(Report {
-        study: finding.study.clone(),
-        series,
-        sop_class: device.sop_class.clone(),
-        sop_instance,
-        bytes: part10(object)?,
-    })
+
+    /// The report's series and instance: the same as long as everything it says is the same.
+    fn instance_uids(&self, form: Form, identity: &str) -> (SeriesInstanceUid, SopInstanceUid) {
+        let Subject { finding, device, scribe, .. } = self.subject;
+        let uid = |reference: &SopReference| reference.sop_instance.as_str().to_owned();
+        let mut images: Vec<String> = finding
+            .images
+            .iter()
+            .map(|image| format!("{}={}", uid(&image.image), outcome(finding, image.outcome)))
+            .collect();
+        images.sort_unstable();
+        let mut evidence: Vec<String> = finding.evidence.iter().map(uid).collect();
+        evidence.sort_unstable();
+        evidence.dedup();
+        let point = &finding.operating_point;
+        let said = [
+            finding.study.as_str(),
+            identity,
+            &images.join("\\"),
+            &evidence.join("\\"),
+            &finding.algorithm.name,
+            &finding.algorithm.version_with_digest(),
+            form.sop_class(device).as_str(),
+            form.name(),
+            scribe.language.tag,
+            &wording::exact_percent(point.threshold()),
+            &point.undetermined_from().map(wording::exact_percent).unwrap_or_default(),
+        ];
+        let derived = |what: &'static str| said.iter().copied().chain([what]).collect::<Vec<_>>();
+        (SeriesInstanceUid::derived(&derived("series")), SopInstanceUid::derived(&derived("instance")))
+    }
 }
 
 /// What the images say of patient, study and request, as a digest: another patient is another report.
@@ -126,126 +254,12 @@ fn fingerprint(identity: &InMemDicomObject) -> Result<String, SrError> {
     Ok(Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// The report's series and instance: the same as long as everything it says is the same.
-fn instance_uids(finding: &Finding, device: &Device, identity: &str) -> (SeriesInstanceUid, SopInstanceUid) {
-    let uid = |reference: &SopReference| reference.sop_instance.as_str().to_owned();
-    let mut images: Vec<String> = finding
-        .images
-        .iter()
-        .map(|image| format!("{}={}", uid(&image.image), outcome(finding, image.outcome)))
-        .collect();
-    images.sort_unstable();
-    let mut evidence: Vec<String> = finding.evidence.iter().map(uid).collect();
-    evidence.sort_unstable();
-    evidence.dedup();
-    let point = &finding.operating_point;
-    let said = [
-        finding.study.as_str(),
-        identity,
-        &images.join("\\"),
-        &evidence.join("\\"),
-        &finding.algorithm.name,
-        &finding.algorithm.version_with_digest(),
-        device.sop_class.as_str(),
-        "reading",
-        "en-US",
-        &wording::exact_percent(point.threshold()),
-        &point.undetermined_from().map(wording::exact_percent).unwrap_or_default(),
-    ];
-    let derived = |what: &'static str| said.iter().copied().chain([what]).collect::<Vec<_>>();
-    (SeriesInstanceUid::derived(&derived("series")), SopInstanceUid::derived(&derived("instance")))
-}
-
 /// The score as it is printed: another processor's last digit is no other report.
 fn outcome(finding: &Finding, outcome: Outcome) -> String {
     match outcome {
         Outcome::Analysed(score) => wording::score_text(score, &finding.operating_point),
         Outcome::NotAnalysed(reason) => format!("{reason:?}"),
     }
-}
-
-/// SOP Common (C.12.1), but for what comes from the image.
-fn sop_common(device: &Device, sop_instance: &SopInstanceUid) -> Vec<InMemElement> {
-    let qualification = match device.content_qualification {
-        ContentQualification::Research => "RESEARCH",
-        ContentQualification::Product => "PRODUCT",
-    };
-    vec![
-        element(tags::SOP_CLASS_UID, VR::UI, device.sop_class.as_str()),
-        element(tags::SOP_INSTANCE_UID, VR::UI, sop_instance.as_str()),
-        element(tags::CONTENT_QUALIFICATION, VR::CS, qualification),
-    ]
-}
-
-/// SR Document Series (C.17.1).
-fn sr_document_series(finding: &Finding, device: &Device, series: &SeriesInstanceUid) -> Vec<InMemElement> {
-    vec![
-        element(tags::MODALITY, VR::CS, "SR"),
-        element(tags::SERIES_INSTANCE_UID, VR::UI, series.as_str()),
-        element(tags::SERIES_NUMBER, VR::IS, device.series_number.to_string()),
-        element(tags::SERIES_DESCRIPTION, VR::LO, finding.headline()),
-        sequence(tags::REFERENCED_PERFORMED_PROCEDURE_STEP_SEQUENCE, Vec::new()),
-    ]
-}
-
-/// General Equipment (C.7.5.1): ours, never the image's.
-fn general_equipment(finding: &Finding, device: &Device) -> Vec<InMemElement> {
-    let algorithm = &finding.algorithm;
-    let model = wording::line(&format!("{} {}", algorithm.name, algorithm.version_with_digest()), 64);
-    let versions = format!("{}\\{model}", env!("CARGO_PKG_VERSION"));
-    let mut elements = vec![
-        element(tags::MANUFACTURER, VR::LO, &device.manufacturer),
-        element(tags::MANUFACTURER_MODEL_NAME, VR::LO, &device.model_name),
-        element(tags::DEVICE_SERIAL_NUMBER, VR::LO, &device.serial_number),
-        element(tags::SOFTWARE_VERSIONS, VR::LO, versions),
-        element(tags::STATION_NAME, VR::SH, &device.station_name),
-        element(tags::DEVICE_UID, VR::UI, device.uid.as_str()),
-    ];
-    elements.extend(device.institution_name.as_ref().map(|name| element(tags::INSTITUTION_NAME, VR::LO, name)));
-    elements
-}
-
-/// SR Document General (C.17.2), but for its dates.
-fn sr_document_general(finding: &Finding, image: &InMemDicomObject) -> Vec<InMemElement> {
-    let why = wording::completion_description(finding);
-    let mut elements = vec![
-        element(tags::INSTANCE_NUMBER, VR::IS, "1"),
-        element(tags::COMPLETION_FLAG, VR::CS, if why.is_some() { "PARTIAL" } else { "COMPLETE" }),
-        element(tags::VERIFICATION_FLAG, VR::CS, "UNVERIFIED"),
-        element(tags::PRELIMINARY_FLAG, VR::CS, "PRELIMINARY"),
-        identity::performed_procedure(image),
-        sequence(tags::CURRENT_REQUESTED_PROCEDURE_EVIDENCE_SEQUENCE, vec![evidence(finding)]),
-    ];
-    elements.extend(why.map(|why| element(tags::COMPLETION_FLAG_DESCRIPTION, VR::LO, why)));
-    let request = identity::request(image, &finding.study);
-    elements.extend(request.map(|request| sequence(tags::REFERENCED_REQUEST_SEQUENCE, vec![request])));
-    elements
-}
-
-/// Every instance received of the study, each once.
-fn evidence(finding: &Finding) -> InMemDicomObject {
-    let mut instances: Vec<_> = finding.images.iter().map(|image| &image.image).chain(&finding.evidence).collect();
-    instances.sort_by_key(|reference| &reference.sop_instance);
-    instances.dedup_by_key(|reference| &reference.sop_instance);
-    hierarchy(&finding.study, instances)
-}
-
-/// Instances of one study: Hierarchical SOP Instance Reference Macro (PS3.3 table C.17-3).
-fn hierarchy<'a>(study: &StudyInstanceUid, instances: impl IntoIterator<Item = &'a SopReference>) -> InMemDicomObject {
-    let mut series: BTreeMap<&SeriesInstanceUid, Vec<InMemDicomObject>> = BTreeMap::new();
-    for reference in instances {
-        series.entry(&reference.series).or_default().push(sop_reference(reference));
-    }
-    let series = series.into_iter().map(|(uid, instances)| {
-        InMemDicomObject::from_element_iter([
-            element(tags::SERIES_INSTANCE_UID, VR::UI, uid.as_str()),
-            sequence(tags::REFERENCED_SOP_SEQUENCE, instances),
-        ])
-    });
-    InMemDicomObject::from_element_iter([
-        element(tags::STUDY_INSTANCE_UID, VR::UI, study.as_str()),
-        sequence(tags::REFERENCED_SERIES_SEQUENCE, series.collect()),
-    ])
 }
 
 fn part10(object: InMemDicomObject) -> Result<Vec<u8>, SrError> {
@@ -343,6 +357,63 @@ mod tests {
         let two = finding(vec![scored(0.7), scored(0.2)]);
         assert!(matches!(document(&two, &[source(Vec::new())], None, &device(), now), Err(SrError::Sources)));
         assert!(matches!(document(&finding(Vec::new()), &[], None, &device(), now), Err(SrError::NoImage)));
+    }
+
+    /// A device that is set by `change`.
+    fn device_with(change: impl FnOnce(&mut crate::config::Report)) -> Device {
+        let mut settings = crate::config::Report::default();
+        change(&mut settings);
+        Device::new(&settings, &"AUSCULT".parse().unwrap(), &crate::sr::Installation::of_this_machine())
+    }
+
+    fn all(outcome: Outcome, device: &Device) -> Vec<Report> {
+        let image = vec![element(tags::SPECIFIC_CHARACTER_SET, VR::CS, "ISO_IR 100")];
+        documents(&finding(vec![outcome]), &[source(image)], None, device, at("2026-03-01T12:00:00Z")).unwrap()
+    }
+
+    #[test]
+    fn a_plain_text_comes_beside_the_report_or_instead_of_it() {
+        let class = |report: &Report| report.sop_class.as_str().rsplit('.').next().unwrap().to_owned();
+        let extra = all(scored(0.7), &device_with(|report| report.basic_text = BasicText::Extra));
+        assert_eq!(extra.iter().map(class).collect::<Vec<_>>(), ["33", "11"]);
+        assert_ne!(extra[0].series, extra[1].series);
+        let numbers = extra.iter().map(|report| text(&read_back(report), tags::SERIES_NUMBER));
+        assert_eq!(numbers.collect::<Vec<_>>(), ["9901", "9902"]);
+        let instead = all(scored(0.7), &device_with(|report| report.basic_text = BasicText::Instead));
+        assert_eq!((instead.len(), &instead[0].sop_instance), (1, &extra[1].sop_instance));
+        assert_eq!(extra[0], all(scored(0.7), &device())[0]);
+    }
+
+    #[test]
+    fn what_was_not_analysed_is_to_be_read_whatever_the_form() {
+        let measurement = device_with(|report| report.form = ReportForm::Measurement);
+        let title = |outcome| {
+            let object = read_back(&all(outcome, &measurement)[0]);
+            let names = object.element(tags::CONCEPT_NAME_CODE_SEQUENCE).unwrap().items().unwrap();
+            text(&names[0], tags::CODE_VALUE)
+        };
+        assert_eq!(title(scored(0.2)), "126000");
+        assert_eq!(title(failed(Reason::LateralView)), "112000");
+    }
+
+    #[test]
+    fn every_language_and_form_is_a_report_of_its_own() {
+        let mut seen = std::collections::BTreeSet::new();
+        for language in crate::config::Language::ALL {
+            for form in [ReportForm::Reading, ReportForm::Measurement] {
+                let device = device_with(|report| {
+                    (report.language, report.form, report.basic_text) = (language, form, BasicText::Extra);
+                });
+                for outcome in [scored(0.7), scored(0.2), failed(Reason::AgeOutsideIntendedRange)] {
+                    for report in all(outcome, &device) {
+                        assert_eq!(report.language, device.language());
+                        seen.insert(report.sop_instance);
+                    }
+                }
+            }
+        }
+        // Two outcomes in three looks, one outcome in two, in nine languages.
+        assert_eq!(seen.len(), (2 * 3 + 2) * 9);
     }
 
     proptest! {

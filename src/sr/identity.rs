@@ -95,6 +95,34 @@ const TAKEN_OVER: &[(Tag, Rule)] = &[
     (tags::ADMISSION_ID, OptionalName(VR::LO)),
 ];
 
+/// Further texts that a report quotes from an image.
+const QUOTED: [Tag; 8] = [
+    tags::TIMEZONE_OFFSET_FROM_UTC,
+    tags::REQUEST_ATTRIBUTES_SEQUENCE,
+    tags::REQUESTED_PROCEDURE_CODE_SEQUENCE,
+    tags::REQUESTED_PROCEDURE_ID,
+    tags::REQUESTED_PROCEDURE_DESCRIPTION,
+    tags::PLACER_ORDER_NUMBER_IMAGING_SERVICE_REQUEST,
+    tags::FILLER_ORDER_NUMBER_IMAGING_SERVICE_REQUEST,
+    tags::VIEW_CODE_SEQUENCE,
+];
+
+/// Does a report quote this attribute of an image?
+pub(super) fn is_quoted(tag: Tag) -> bool {
+    is_taken_over(tag) || QUOTED.contains(&tag)
+}
+
+/// Do report and image share this attribute?
+pub(super) fn is_taken_over(tag: Tag) -> bool {
+    TAKEN_OVER.iter().any(|(taken, _)| *taken == tag)
+}
+
+/// What names patient, study or order in a data set: the tags of one value that go over as they are.
+pub(super) fn names() -> impl Iterator<Item = Tag> {
+    let named = TAKEN_OVER.iter().filter(|(_, rule)| matches!(rule, Name(_) | OptionalName(_)));
+    named.map(|(tag, _)| *tag)
+}
+
 /// The attributes that report and image share.
 pub(super) fn taken_over(image: &InMemDicomObject) -> Vec<InMemElement> {
     let shared = TAKEN_OVER.iter().filter_map(|(tag, rule)| take_over(image, *tag, rule));

@@ -1,87 +1,127 @@
-//! Third storey: the rows of the templates, in the order of PS3.16: TID 1500 Measurement Report with Chest CAD
-//! Report as its title (the extensible CID 7021), conclusion and comment before the template's own rows.
+//! Third storey: the rows of the templates (PS3.16), in their order: TID 1500 Measurement Report, with conclusion and
+//! comment before the template's own rows. Its title is Chest CAD Report (the extensible CID 7021), or Imaging
+//! Measurement Report for software that looks for measurements.
 
 use dicom::core::VR;
 use dicom::dictionary_std::tags;
 
 use super::attribute::{codes as coded, plain, values};
-use super::codes::{self, Code};
+use super::codes::{self, Code, Concept};
 use super::content::Content;
 use super::content::Relationship::{Contains, HasAcqContext, HasConceptMod, HasObsContext};
 use super::device::Device;
-use super::document::Source;
+use super::scribe::{Quoted, Scribe};
 use super::wording;
 use crate::finding::{Algorithm, Finding, OperatingPoint, Outcome, Presence, Probability, SopReference};
 use crate::ids::Uid;
 
+/// What a content tree is made of.
+#[derive(Clone, Copy)]
+pub(super) struct Subject<'a> {
+    pub finding: &'a Finding,
+    /// The finding's images, in its order.
+    pub images: &'a [Quoted<'a>],
+    pub device: &'a Device,
+    pub scribe: &'a Scribe,
+}
+
+/// How an analysed image is pointed at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Grouping {
+    /// TID 1501: by a reference.
+    Image,
+    /// TID 1410: by a region, which is the whole of it.
+    Region,
+}
+
 /// TID 1500 Measurement Report.
-pub(super) fn measurement_report(finding: &Finding, sources: &[Source], device: &Device) -> Content {
-    let mut rows = vec![
-        Content::text(&codes::CONCLUSION, &wording::conclusion(finding)).related(Contains),
-        Content::text(&codes::COMMENT, &wording::comment(device.content_qualification)).related(Contains),
-        Content::code(&codes::LANGUAGE, &codes::ENGLISH).related(HasConceptMod), // TID 1204
-    ];
-    rows.extend(device_observer(device));
-    rows.push(Content::code(&codes::PROCEDURE_REPORTED, &procedure(sources)).related(HasConceptMod));
-    rows.push(image_library(sources).related(Contains));
-    rows.extend(imaging_measurements(finding).map(|container| container.related(Contains)));
-    rows.push(qualitative_evaluations(finding).related(Contains));
-    Content::container(&codes::CHEST_CAD_REPORT, rows).following("1500")
+pub(super) fn measurement_report(subject: &Subject, grouping: Grouping) -> Content {
+    let scribe = subject.scribe;
+    let mut rows = heading(subject).to_vec();
+    rows.push(image_library(subject).related(Contains));
+    rows.extend(imaging_measurements(subject, grouping).map(|container| container.related(Contains)));
+    rows.push(qualitative_evaluations(subject).related(Contains));
+    let title = match grouping {
+        Grouping::Image => Concept::ChestCadReport,
+        Grouping::Region => Concept::ImagingMeasurementReport,
+    };
+    scribe.container(title, rows).following("1500")
+}
+
+/// What every report begins with: conclusion and comment, language (TID 1204), observer, procedure.
+pub(super) fn heading(subject: &Subject) -> [Content; 10] {
+    let Subject { finding, images, device, scribe } = *subject;
+    let conclusion = wording::conclusion_in(finding, scribe.language);
+    let comment = wording::comment(device.content_qualification, scribe.language);
+    let [kind, uid, name, manufacturer, model, serial] = device_observer(device, scribe);
+    [
+        scribe.text(Concept::Conclusion, &conclusion).related(Contains),
+        scribe.text(Concept::Comment, &comment).related(Contains),
+        scribe.coded(Concept::Language, &scribe.language_code()).related(HasConceptMod),
+        kind,
+        uid,
+        name,
+        manufacturer,
+        model,
+        serial,
+        scribe.coded(Concept::ProcedureReported, &procedure(images, scribe)).related(HasConceptMod),
+    ]
 }
 
 /// TID 1002 Observer Context, with TID 1004 Device Observer Identifying Attributes.
-fn device_observer(device: &Device) -> [Content; 6] {
+fn device_observer(device: &Device, scribe: &Scribe) -> [Content; 6] {
     [
-        Content::code(&codes::OBSERVER_TYPE, &codes::DEVICE),
-        Content::uid_ref(&codes::DEVICE_OBSERVER_UID, device.uid.as_str()),
-        Content::text(&codes::DEVICE_OBSERVER_NAME, &device.observer_name),
-        Content::text(&codes::DEVICE_OBSERVER_MANUFACTURER, &device.manufacturer),
-        Content::text(&codes::DEVICE_OBSERVER_MODEL_NAME, &device.model_name),
-        Content::text(&codes::DEVICE_OBSERVER_SERIAL_NUMBER, &device.serial_number),
+        scribe.code_item(Concept::ObserverType, Concept::Device),
+        scribe.uid_ref(Concept::DeviceObserverUid, device.uid.as_str()),
+        scribe.text(Concept::DeviceObserverName, &device.observer_name),
+        scribe.text(Concept::DeviceObserverManufacturer, &device.manufacturer),
+        scribe.text(Concept::DeviceObserverModelName, &device.model_name),
+        scribe.text(Concept::DeviceObserverSerialNumber, &device.serial_number),
     ]
     .map(|row| row.related(HasObsContext))
 }
 
 /// What the image says was done, unless it says so in a scheme that is retired.
-fn procedure(sources: &[Source]) -> Code {
-    let image = sources.first().map(|source| source.header.octets());
+fn procedure(images: &[Quoted], scribe: &Scribe) -> Code {
+    let image = images.first().map(|image| image.octets.as_ref());
     let said = image.and_then(|image| coded(image, tags::PROCEDURE_CODE_SEQUENCE).into_iter().next());
-    said.filter(|code| !code.is_retired()).unwrap_or_else(|| codes::PLAIN_CHEST_XRAY.clone())
+    said.filter(|code| !code.is_retired()).unwrap_or_else(|| scribe.code(Concept::PlainChestXray))
 }
 
 /// TID 1600 Image Library, with one TID 1601 entry for each image offered to the model.
-fn image_library(sources: &[Source]) -> Content {
-    let entries = sources.iter().map(|source| {
-        Content::image(&codes::SOURCE, &source.reference).containing(image_descriptors(source)).related(Contains)
+fn image_library(subject: &Subject) -> Content {
+    let scribe = subject.scribe;
+    let entries = subject.images.iter().map(|image| {
+        scribe.image(Concept::Source, image.reference).containing(image_descriptors(image, scribe)).related(Contains)
     });
-    let group = Content::container(&codes::IMAGE_LIBRARY_GROUP, entries.collect());
-    Content::container(&codes::IMAGE_LIBRARY, vec![group.related(Contains)])
+    let group = scribe.container(Concept::ImageLibraryGroup, entries.collect());
+    scribe.container(Concept::ImageLibrary, vec![group.related(Contains)])
 }
 
 /// TID 1602 and 1603: descriptors of a projection radiograph; what the image does not say is left out.
-fn image_descriptors(source: &Source) -> Vec<Content> {
-    let (header, octets) = (&source.header, source.header.octets());
-    let date = |concept, tag| plain(octets, tag, VR::DA).map(|date| Content::date(concept, &date));
-    let time = |concept, tag| plain(octets, tag, VR::TM).map(|time| Content::time(concept, whole_seconds(&time)));
+fn image_descriptors(source: &Quoted, scribe: &Scribe) -> Vec<Content> {
+    let (header, octets) = (source.header, source.octets.as_ref());
+    let date = |concept, tag| plain(octets, tag, VR::DA).map(|date| scribe.date(concept, &date));
+    let time = |concept, tag| plain(octets, tag, VR::TM).map(|time| scribe.time(concept, whole_seconds(&time)));
     let pixels =
-        |concept, tag| header.number(tag).map(|count| Content::num(concept, &count.to_string(), &codes::PIXELS));
+        |concept, tag| header.number(tag).map(|count| scribe.num(concept, &count.to_string(), Concept::Pixels));
     let [vertical, horizontal] = pixel_spacing(source);
     let millimetres =
-        |concept, spacing: Option<String>| spacing.map(|mm| Content::num(concept, &mm, &codes::MILLIMETRES));
+        |concept, spacing: Option<String>| spacing.map(|mm| scribe.num(concept, &mm, Concept::Millimetres));
     let [row, column] = patient_orientation(source);
     let rows = [
-        modality(source).map(|modality| Content::code(&codes::MODALITY, modality)),
-        date(&codes::STUDY_DATE, tags::STUDY_DATE),
-        time(&codes::STUDY_TIME, tags::STUDY_TIME),
-        date(&codes::ACQUISITION_DATE, tags::ACQUISITION_DATE),
-        time(&codes::ACQUISITION_TIME, tags::ACQUISITION_TIME),
-        pixels(&codes::PIXEL_DATA_ROWS, tags::ROWS),
-        pixels(&codes::PIXEL_DATA_COLUMNS, tags::COLUMNS),
-        view(source).map(|view| Content::code(&codes::IMAGE_VIEW, &view)),
-        row.map(|text| Content::text(&codes::PATIENT_ORIENTATION_ROW, &text)),
-        column.map(|text| Content::text(&codes::PATIENT_ORIENTATION_COLUMN, &text)),
-        millimetres(&codes::HORIZONTAL_PIXEL_SPACING, horizontal),
-        millimetres(&codes::VERTICAL_PIXEL_SPACING, vertical),
+        modality(source).map(|modality| scribe.code_item(Concept::Modality, modality)),
+        date(Concept::StudyDate, tags::STUDY_DATE),
+        time(Concept::StudyTime, tags::STUDY_TIME),
+        date(Concept::AcquisitionDate, tags::ACQUISITION_DATE),
+        time(Concept::AcquisitionTime, tags::ACQUISITION_TIME),
+        pixels(Concept::PixelDataRows, tags::ROWS),
+        pixels(Concept::PixelDataColumns, tags::COLUMNS),
+        view(source, scribe).map(|view| scribe.coded(Concept::ImageView, &view)),
+        row.map(|text| scribe.text(Concept::PatientOrientationRow, &text)),
+        column.map(|text| scribe.text(Concept::PatientOrientationColumn, &text)),
+        millimetres(Concept::HorizontalPixelSpacing, horizontal),
+        millimetres(Concept::VerticalPixelSpacing, vertical),
     ];
     rows.into_iter().flatten().map(|row| row.related(HasAcqContext)).collect()
 }
@@ -91,28 +131,28 @@ fn whole_seconds(time: &str) -> &str {
     time.split_once('.').map_or(time, |(whole, _)| whole)
 }
 
-fn modality(source: &Source) -> Option<&'static Code> {
-    codes::modality(&plain(source.header.octets(), tags::MODALITY, VR::CS)?)
+fn modality(source: &Quoted) -> Option<Concept> {
+    codes::modality(&plain(source.octets.as_ref(), tags::MODALITY, VR::CS)?)
 }
 
-fn view(source: &Source) -> Option<Code> {
-    let said = coded(source.header.octets(), tags::VIEW_CODE_SEQUENCE).into_iter().next()?;
-    if said.is_retired() { codes::current_view(&said) } else { Some(said) }
+fn view(source: &Quoted, scribe: &Scribe) -> Option<Code> {
+    let said = coded(source.octets.as_ref(), tags::VIEW_CODE_SEQUENCE).into_iter().next()?;
+    if said.is_retired() { codes::current_view(&said).map(|view| scribe.code(view)) } else { Some(said) }
 }
 
 /// Directions of the rows and of the columns; neither when one is missing.
-fn patient_orientation(source: &Source) -> [Option<String>; 2] {
-    match values(source.header.octets(), tags::PATIENT_ORIENTATION, VR::CS).as_slice() {
+fn patient_orientation(source: &Quoted) -> [Option<String>; 2] {
+    match values(source.octets.as_ref(), tags::PATIENT_ORIENTATION, VR::CS).as_slice() {
         [row, column] if !row.is_empty() && !column.is_empty() => [Some(row.clone()), Some(column.clone())],
         _ => [None, None],
     }
 }
 
 /// Distances of the rows and of the columns: at the detector, else in the patient.
-fn pixel_spacing(source: &Source) -> [Option<String>; 2] {
+fn pixel_spacing(source: &Quoted) -> [Option<String>; 2] {
     let positive = |value: &String| value.parse().is_ok_and(|mm: f64| mm > 0.0);
     let spacings = [tags::IMAGER_PIXEL_SPACING, tags::PIXEL_SPACING];
-    let pairs = spacings.map(|tag| values(source.header.octets(), tag, VR::DS));
+    let pairs = spacings.map(|tag| values(source.octets.as_ref(), tag, VR::DS));
     match pairs.iter().find(|pair| pair.len() == 2 && pair.iter().all(positive)).map(Vec::as_slice) {
         Some([vertical, horizontal]) => [Some(vertical.clone()), Some(horizontal.clone())],
         _ => [None, None],
@@ -120,39 +160,68 @@ fn pixel_spacing(source: &Source) -> [Option<String>; 2] {
 }
 
 /// Imaging Measurements: one group for each analysed image, left out when there is none.
-fn imaging_measurements(finding: &Finding) -> Option<Content> {
+fn imaging_measurements(subject: &Subject, grouping: Grouping) -> Option<Content> {
+    let outcomes = subject.finding.images.iter().map(|image| image.outcome);
     let groups: Vec<_> = (1..)
-        .zip(&finding.images)
-        .filter_map(|(number, image)| match image.outcome {
-            Outcome::Analysed(score) => Some(measurement_group(number, &image.image, score, finding)),
+        .zip(subject.images.iter().zip(outcomes))
+        .filter_map(|(number, (image, outcome))| match outcome {
+            Outcome::Analysed(score) => Some(measurement_group(number, image, score, subject, grouping)),
             Outcome::NotAnalysed(_) => None,
         })
         .map(|group| group.related(Contains))
         .collect();
-    (!groups.is_empty()).then(|| Content::container(&codes::IMAGING_MEASUREMENTS, groups))
+    (!groups.is_empty()).then(|| subject.scribe.container(Concept::ImagingMeasurements, groups))
 }
 
-/// TID 1501 Measurement and Qualitative Evaluation Group.
-fn measurement_group(number: usize, image: &SopReference, score: Probability, finding: &Finding) -> Content {
+/// TID 1501 Measurement and Qualitative Evaluation Group, or TID 1410 Planar ROI Measurements.
+fn measurement_group(
+    number: usize,
+    image: &Quoted,
+    score: Probability,
+    subject: &Subject,
+    grouping: Grouping,
+) -> Content {
+    let Subject { finding, scribe, .. } = *subject;
     let point = &finding.operating_point;
     let presence = point.presence(score);
+    let tracking = tracking_uid(image.reference);
     let mut rows = vec![
-        Content::text(&codes::TRACKING_IDENTIFIER, &format!("CXR pneumonia {number}")).related(HasObsContext),
-        Content::uid_ref(&codes::TRACKING_UNIQUE_IDENTIFIER, tracking_uid(image).as_str()).related(HasObsContext),
+        scribe.text(Concept::TrackingIdentifier, &format!("CXR pneumonia {number}")).related(HasObsContext),
+        scribe.uid_ref(Concept::TrackingUniqueIdentifier, tracking.as_str()).related(HasObsContext),
     ];
     // Only when present: viewers print "Finding: Pneumonia" on a line of its own.
     if presence == Presence::Present {
-        rows.push(Content::code(&codes::FINDING, &codes::PNEUMONIA).related(Contains));
+        rows.push(scribe.code_item(Concept::Finding, Concept::Pneumonia).related(Contains));
     }
-    rows.push(Content::code(&codes::FINDING_SITE, &codes::LUNG).related(HasConceptMod));
-    rows.extend(algorithm_identification(&finding.algorithm, point));
+    rows.push(scribe.code_item(Concept::FindingSite, Concept::Lung).related(HasConceptMod));
+    rows.extend(algorithm_identification(&finding.algorithm, point, scribe));
     let certainty = wording::score_number(score, point);
-    rows.extend([
-        Content::num(&codes::CERTAINTY_OF_FINDING, &certainty, &codes::PERCENT).related(Contains),
-        Content::code(&codes::PNEUMONIA, presence_code(presence)).related(Contains),
-        Content::image(&codes::SOURCE_OF_MEASUREMENT, image).related(Contains),
-    ]);
-    Content::container(&codes::MEASUREMENT_GROUP, rows).following("1501")
+    let answer = [
+        scribe.num(Concept::CertaintyOfFinding, &certainty, Concept::Percent).related(Contains),
+        scribe.code_item(Concept::Pneumonia, presence_code(presence)).related(Contains),
+    ];
+    match grouping {
+        Grouping::Image => {
+            rows.extend(answer);
+            rows.push(scribe.image(Concept::SourceOfMeasurement, image.reference).related(Contains));
+            scribe.container(Concept::MeasurementGroup, rows).following("1501")
+        }
+        Grouping::Region => {
+            rows.extend(whole_image(image, scribe).map(|row| row.related(Contains)));
+            rows.extend(answer);
+            scribe.container(Concept::MeasurementGroup, rows).following("1410")
+        }
+    }
+}
+
+/// The finding, if any, lies within the image: true of it, and all that is known.
+fn whole_image(image: &Quoted, scribe: &Scribe) -> [Content; 2] {
+    let side = |tag| image.header.number(tag).unwrap_or_default();
+    let original = scribe.image(Concept::OriginalSource, image.reference);
+    [
+        scribe.code_item(Concept::GeometricPurposeOfRegion, Concept::BoundedBy),
+        scribe.whole_image(Concept::ImageRegion, side(tags::COLUMNS), side(tags::ROWS), original),
+    ]
 }
 
 /// The same for the same image, whatever model looks at it.
@@ -160,46 +229,47 @@ fn tracking_uid(image: &SopReference) -> Uid {
     Uid::derived(&[image.sop_instance.as_str(), "pneumonia"])
 }
 
-fn presence_code(presence: Presence) -> &'static Code {
+fn presence_code(presence: Presence) -> Concept {
     match presence {
-        Presence::Present => &codes::PRESENT,
-        Presence::Absent => &codes::ABSENT,
-        Presence::Undetermined => &codes::UNDETERMINED,
+        Presence::Present => Concept::Present,
+        Presence::Absent => Concept::Absent,
+        Presence::Undetermined => Concept::Undetermined,
     }
 }
 
 /// TID 4019 Algorithm Identification.
-fn algorithm_identification(algorithm: &Algorithm, point: &OperatingPoint) -> Vec<Content> {
+pub(super) fn algorithm_identification(algorithm: &Algorithm, point: &OperatingPoint, scribe: &Scribe) -> Vec<Content> {
     const LONGEST: usize = 1024;
-    let text = |concept, text: &str| Content::text(concept, &wording::line(text, LONGEST));
+    let text = |concept, text: &str| scribe.text(concept, &wording::line(text, LONGEST));
     let threshold = format!("threshold={}%", wording::exact_percent(point.threshold()));
     let zone = point.undetermined_from().map(|p| format!("undetermined_from={}%", wording::exact_percent(p)));
     let others = algorithm.parameters.iter().filter(|parameter| !parameter.starts_with("threshold=")).cloned();
     let parameters = std::iter::once(threshold).chain(zone).chain(others);
     let mut rows = vec![
-        text(&codes::ALGORITHM_NAME, &algorithm.name),
-        text(&codes::ALGORITHM_VERSION, &algorithm.version_with_digest()),
+        text(Concept::AlgorithmName, &algorithm.name),
+        text(Concept::AlgorithmVersion, &algorithm.version_with_digest()),
     ];
-    rows.extend(parameters.map(|parameter| text(&codes::ALGORITHM_PARAMETERS, &parameter)));
-    rows.push(Content::code(&codes::ALGORITHM_FAMILY, &codes::ARTIFICIAL_INTELLIGENCE));
+    rows.extend(parameters.map(|parameter| text(Concept::AlgorithmParameters, &parameter)));
+    rows.push(scribe.code_item(Concept::AlgorithmFamily, Concept::ArtificialIntelligence));
     rows.into_iter().map(|row| row.related(HasConceptMod)).collect()
 }
 
 /// Qualitative Evaluations of the study: the processing summary (CID 6047).
-fn qualitative_evaluations(finding: &Finding) -> Content {
-    let summary = Content::code(&codes::CAD_SUMMARY, processing_summary(finding)).related(Contains);
-    Content::container(&codes::QUALITATIVE_EVALUATIONS, vec![summary])
+fn qualitative_evaluations(subject: &Subject) -> Content {
+    let scribe = subject.scribe;
+    let summary = scribe.code_item(Concept::CadSummary, processing_summary(subject.finding)).related(Contains);
+    scribe.container(Concept::QualitativeEvaluations, vec![summary])
 }
 
 /// Undetermined counts as a finding, so that a worklist sorted by this code shows it to somebody.
-fn processing_summary(finding: &Finding) -> &'static Code {
+fn processing_summary(finding: &Finding) -> Concept {
     let complete = finding.declined().next().is_none();
     match finding.presence() {
-        None => &codes::NONE_SUCCEEDED,
-        Some(Presence::Absent) if complete => &codes::ALL_SUCCEEDED_WITHOUT_FINDINGS,
-        Some(Presence::Absent) => &codes::SOME_SUCCEEDED_WITHOUT_FINDINGS,
-        Some(_) if complete => &codes::ALL_SUCCEEDED_WITH_FINDINGS,
-        Some(_) => &codes::SOME_SUCCEEDED_WITH_FINDINGS,
+        None => Concept::NoneSucceeded,
+        Some(Presence::Absent) if complete => Concept::AllSucceededWithoutFindings,
+        Some(Presence::Absent) => Concept::SomeSucceededWithoutFindings,
+        Some(_) if complete => Concept::AllSucceededWithFindings,
+        Some(_) => Concept::SomeSucceededWithFindings,
     }
 }
 

@@ -1,38 +1,57 @@
-//! What the reader reads: conclusion, comment, reasons and numbers, all in ASCII, so that the words are legal in
-//! whatever character set the image brings along.
+//! What the reader reads: conclusion, comment, reasons and numbers, put together from the words of a language.
 
 use std::collections::BTreeSet;
 
+use super::language::Language;
 use crate::config::ContentQualification;
-use crate::finding::{Finding, OperatingPoint, Presence, Probability, Reason};
+use crate::finding::{Finding, OperatingPoint, Outcome, Probability, Reason};
 
-/// The line that the report is read for: Conclusion (121077, DCM) of the document, also for a terminal or a list.
+/// The line that the report is read for, in English: for a terminal or a log.
 pub fn conclusion(finding: &Finding) -> String {
+    conclusion_in(finding, Language::ENGLISH)
+}
+
+/// Conclusion (121077, DCM) of the document.
+pub(super) fn conclusion_in(finding: &Finding, language: &Language) -> String {
+    let phrases = &language.phrases;
     let (Some(presence), Some(score)) = (finding.presence(), finding.score()) else {
-        let reasons = all_reasons(finding);
-        return format!("NOT ANALYSED. No AI result is available for this examination. Reason: {reasons}");
-    };
-    let verdict = match presence {
-        Presence::Present => "Possible pneumonia.",
-        Presence::Absent => "Pneumonia not detected.",
-        Presence::Undetermined => "Pneumonia undetermined.",
+        return phrases.not_analysed.replace("{reasons}", &all_reasons(finding, language));
     };
     let point = &finding.operating_point;
-    let (score, threshold) = (score_text(score, point), threshold_text(point));
-    let rest = match finding.declined().count() {
-        0 => String::new(),
-        k => format!(" {k} of {} images were not analysed: {}", finding.images.len(), all_reasons(finding)),
+    let scored = phrases
+        .scored
+        .replace("{verdict}", phrases.verdict(presence))
+        .replace("{score}", &language.number(&score_text(score, point)))
+        .replace("{threshold}", &language.number(&threshold_text(point)));
+    match finding.declined().count() {
+        0 => scored,
+        k => scored + &filled_partly(k, finding, language),
+    }
+}
+
+fn filled_partly(declined: usize, finding: &Finding, language: &Language) -> String {
+    let partly = language.phrases.partly.replace("{k}", &declined.to_string());
+    partly.replace("{n}", &finding.images.len().to_string()).replace("{reasons}", &all_reasons(finding, language))
+}
+
+/// What became of one image, in a sentence; `number` counts from 1.
+pub(super) fn image_line(number: usize, outcome: Outcome, point: &OperatingPoint, language: &Language) -> String {
+    let phrases = &language.phrases;
+    let line = match outcome {
+        Outcome::Analysed(score) => {
+            phrases.image_scored.replace("{score}", &language.number(&score_text(score, point)))
+        }
+        Outcome::NotAnalysed(reason) => phrases.image_not_analysed.replace("{reasons}", (language.reason)(reason)),
     };
-    format!("{verdict} Score {score} % (threshold {threshold} %).{rest}")
+    line.replace("{number}", &number.to_string())
 }
 
 /// What every report says of itself: Comment (121106, DCM).
-pub(super) fn comment(qualification: ContentQualification) -> String {
-    let caution = "Computer-generated result, not verified by a physician. Does not replace the interpretation of the \
-                   images.";
+pub(super) fn comment(qualification: ContentQualification, language: &Language) -> String {
+    let phrases = &language.phrases;
     match qualification {
-        ContentQualification::Research => format!("{caution} For research use only."),
-        ContentQualification::Product => caution.to_owned(),
+        ContentQualification::Research => format!("{}{}", phrases.comment, phrases.research),
+        ContentQualification::Product => phrases.comment.to_owned(),
     }
 }
 
@@ -51,18 +70,20 @@ fn distinct_reasons(finding: &Finding) -> BTreeSet<Reason> {
     finding.declined().collect()
 }
 
-fn all_reasons(finding: &Finding) -> String {
-    distinct_reasons(finding).into_iter().map(Reason::text).collect::<Vec<_>>().join("; ")
+fn all_reasons(finding: &Finding, language: &Language) -> String {
+    let reasons = distinct_reasons(finding).into_iter().map(language.reason);
+    reasons.collect::<Vec<_>>().join(language.phrases.separator)
 }
 
 /// Completion Flag Description (0040,A492), VR LO: why a report is partial. `None` when every image was analysed.
-pub(super) fn completion_description(finding: &Finding) -> Option<String> {
+pub(super) fn completion_description(finding: &Finding, language: &Language) -> Option<String> {
     const LONGEST: usize = 64;
     let reasons = distinct_reasons(finding);
-    let first = reasons.first()?;
-    let all = format!("Not analysed: {}", all_reasons(finding));
-    let short = format!("Not analysed: {first} +{}", reasons.len() - 1);
-    Some(if all.len() <= LONGEST { all } else { short })
+    let first = (language.reason)(*reasons.first()?);
+    let completion = |reasons: &str| language.phrases.completion.replace("{reasons}", reasons);
+    let all = completion(&all_reasons(finding, language));
+    // Counted in octets, which is what some receivers do.
+    Some(if all.len() <= LONGEST { all } else { completion(&format!("{first} +{}", reasons.len() - 1)) })
 }
 
 /// A score with one decimal, or as many as it takes not to cross the operating point.
@@ -165,9 +186,33 @@ mod tests {
             "Pneumonia not detected. Score 10.0 % (threshold 50.0 %). 3 of 4 images were not analysed: lateral view is \
              not supported; image is for processing, not for presentation"
         );
-        assert_eq!(completion_description(&partial).unwrap(), "Not analysed: lateral view is not supported +1");
-        assert_eq!(completion_description(&none).unwrap(), "Not analysed: model not available");
-        assert_eq!(completion_description(&finding(vec![scored(0.1)])), None);
+        assert_eq!(
+            completion_description(&partial, Language::ENGLISH).unwrap(),
+            "Not analysed: lateral view is not supported +1"
+        );
+        assert_eq!(completion_description(&none, Language::ENGLISH).unwrap(), "Not analysed: model not available");
+        assert_eq!(completion_description(&finding(vec![scored(0.1)]), Language::ENGLISH), None);
+    }
+
+    #[test]
+    fn other_languages_say_the_same() {
+        let german = Language::of(crate::config::Language::De);
+        let of = |outcomes| conclusion_in(&finding(outcomes), german);
+        assert_eq!(of(vec![scored(0.931_187)]), "Pneumonie m\u{f6}glich. Score 93,1 % (Schwelle 50,0 %).");
+        assert_eq!(
+            of(vec![scored(0.1), failed(Reason::LateralView)]),
+            "Keine Pneumonie erkannt. Score 10,0 % (Schwelle 50,0 %). 1 von 2 Bildern nicht ausgewertet: Seitaufnahme \
+             nicht unterst\u{fc}tzt"
+        );
+        let japanese = Language::of(crate::config::Language::Ja);
+        let partial = finding(vec![failed(Reason::LateralView), failed(Reason::NotAChestImage)]);
+        assert!(conclusion_in(&partial, japanese).starts_with("\u{672a}\u{89e3}\u{6790}\u{3002}"));
+        let point = OperatingPoint::new(p(0.5), None);
+        assert_eq!(image_line(2, scored(0.5), &point, german), "Bild 2: Score 50,0 %.");
+        assert_eq!(
+            image_line(1, failed(Reason::ImageTooSmall), &point, Language::ENGLISH),
+            "Image 1: not analysed, image too small."
+        );
     }
 
     #[test]
