@@ -11,6 +11,7 @@ mod header;
 mod jpeg_outline;
 mod lut;
 mod picture;
+mod rendering;
 mod samples;
 
 use std::path::Path;
@@ -19,6 +20,7 @@ pub use codec::DECODABLE;
 pub use error::PixelError;
 pub use jpeg_outline::{JpegOutline, jpeg_outline};
 pub use picture::picture;
+pub use rendering::{ModalityStep, Polarity, Rendering, VoiFunction, VoiStep};
 
 use crate::part10::{self, Extent, ReadError, Values};
 
@@ -70,6 +72,23 @@ impl Bounds {
 /// # Errors
 /// Every variant of [`PixelError`].
 pub fn decode(path: &Path, bounds: &Bounds) -> Result<Radiograph, PixelError> {
+    let (header, grey, samples) = stored(path, bounds)?;
+    Ok(Radiograph { rows: header.rows, columns: header.columns, luminance: grey.luminance(&samples) })
+}
+
+/// The same with what was done to the stored values.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_and_tell(path: &Path, bounds: &Bounds) -> Result<(Radiograph, Rendering), PixelError> {
+    let (header, grey, samples) = stored(path, bounds)?;
+    let rendering = grey.rendering(&samples);
+    let luminance = grey.luminance(&samples);
+    Ok((Radiograph { rows: header.rows, columns: header.columns, luminance }, rendering))
+}
+
+/// The stored values, with what the header says of their form and their meaning.
+fn stored(path: &Path, bounds: &Bounds) -> Result<(header::Header, grey::Grey, samples::Samples), PixelError> {
     let mut object =
         part10::read(path, Extent::PixelData, Values::Decoded, bounds.inflated()).map_err(|error| match error {
             ReadError::Io(source) => PixelError::Io { path: path.to_owned(), source },
@@ -78,5 +97,5 @@ pub fn decode(path: &Path, bounds: &Bounds) -> Result<Radiograph, PixelError> {
     let header = header::Header::of(&object.data_set, bounds)?;
     let grey = grey::Grey::of(&object.data_set, header.signed)?;
     let samples = codec::samples(&mut object, &header)?;
-    Ok(Radiograph { rows: header.rows, columns: header.columns, luminance: grey.luminance(&samples) })
+    Ok((header, grey, samples))
 }

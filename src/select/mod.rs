@@ -4,6 +4,7 @@
 //! header's values that decided, so that a log line explains itself.
 
 mod anatomy;
+mod hearing;
 mod projection;
 mod vocabulary;
 
@@ -16,6 +17,7 @@ use crate::config::{ForProcessing, Select};
 use crate::finding::Reason;
 use crate::instance::{Header, HeaderError, Instance, Study};
 
+pub use hearing::{Asked, hear};
 use vocabulary::{MODALITIES, PHOTOMETRIC_INTERPRETATIONS};
 
 /// Which rule decided, on which values. Values are codes and matched words, never a peer's free text.
@@ -102,16 +104,7 @@ pub fn frontal_chest(study: &Study, settings: &Select) -> Result<Selection, Head
 
 /// Judges one header.
 pub fn judge(header: &Header, settings: &Select) -> Verdict {
-    let rules = [object, presentation_intent, photometric_interpretation, size, image_type];
-    rules
-        .iter()
-        .find_map(|rule| rule(header, settings))
-        .or_else(|| anatomy::decline(header))
-        .or_else(|| projection::decline(header))
-        .unwrap_or_else(|| match anatomy::evidence_of_chest(header) {
-            Some(values) => Verdict::Accepted(Grounds { rule: "frontal chest radiograph", values }),
-            None => declined(Reason::NotAChestImage, "body part", "nothing in the header says chest".into()),
-        })
+    hearing::verdict(header, settings)
 }
 
 fn declined(reason: Reason, rule: &'static str, values: String) -> Verdict {

@@ -121,3 +121,29 @@ fn processing_images_are_analysed_on_request() {
     let changes = [(tags::PRESENTATION_INTENT_TYPE, VR::CS, "FOR PROCESSING")];
     assert!(matches!(judge(&header(&changes), &settings), Verdict::Accepted(_)));
 }
+
+#[test]
+fn a_hearing_names_every_rule_asked_and_ends_with_the_verdict() {
+    let asked = |changes: &[Attribute]| hear(&header(changes), &Select::default());
+    let accepted = asked(&[]);
+    let rules: Vec<_> = accepted.iter().map(|asked| asked.grounds.to_string()).collect();
+    assert_eq!(
+        rules,
+        [
+            "modality: Modality (0008,0060) = DX",
+            "presentation intent: Presentation Intent Type (0008,0068) is absent",
+            "photometric interpretation: Photometric Interpretation (0028,0004) = MONOCHROME2",
+            "size: 2000 rows x 2000 columns",
+            "image type: Image Type (0008,0008) = ORIGINAL\\PRIMARY",
+            "body part: Body Part Examined (0018,0015) = CHEST",
+            "view: View Position (0018,5101) = PA",
+            "frontal chest radiograph: Body Part Examined (0018,0015) = CHEST",
+        ]
+    );
+    let lateral = asked(&[(tags::VIEW_POSITION, VR::CS, "LL")]);
+    assert_eq!(lateral.len(), 7);
+    assert!(lateral[..6].iter().all(|asked| asked.verdict.is_none()));
+    assert!(matches!(lateral[6].verdict, Some(Verdict::Declined(Reason::LateralView, _))));
+    let secret = asked(&[(tags::IMAGE_TYPE, VR::CS, "DOE^JANE")]);
+    assert!(!secret.iter().any(|asked| asked.grounds.to_string().contains("DOE")));
+}

@@ -120,6 +120,13 @@ codes! {
     NONE_SUCCEEDED = dcm("111245", "No algorithms succeeded; without findings");
 }
 
+// Companions: CID 7010, 7202
+codes! {
+    OF_INTEREST = dcm("113000", "Of Interest");
+    KEY_OBJECT_DESCRIPTION = dcm("113012", "Key Object Description");
+    PROCESSED_IMAGE = dcm("121322", "Source image for image processing operation");
+}
+
 /// The projection radiographs of CID 29 (PS3.16), from Modality (0008,0060). An image of another modality is not
 /// described by it: its SOP Class stands in the reference.
 pub(super) fn modality(value: &str) -> Option<&'static Code> {

@@ -80,6 +80,14 @@ impl Content {
         Self::item("IMAGE", concept).with([sequence(tags::REFERENCED_SOP_SEQUENCE, vec![sop_reference(image)])])
     }
 
+    /// IMAGE without a concept name, as a Key Object Selection has it (PS3.16 TID 2010).
+    pub fn key_image(image: &SopReference) -> Self {
+        Self(InMemDicomObject::from_element_iter([
+            element(tags::VALUE_TYPE, VR::CS, "IMAGE"),
+            sequence(tags::REFERENCED_SOP_SEQUENCE, vec![sop_reference(image)]),
+        ]))
+    }
+
     /// UIDREF.
     pub fn uid_ref(concept: &Code, uid: &str) -> Self {
         Self::item("UIDREF", concept).with([element(tags::UID, VR::UI, uid)])

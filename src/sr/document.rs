@@ -189,7 +189,7 @@ fn sr_document_series(finding: &Finding, device: &Device, series: &SeriesInstanc
 }
 
 /// General Equipment (C.7.5.1): ours, never the image's.
-fn general_equipment(finding: &Finding, device: &Device) -> Vec<InMemElement> {
+pub(super) fn general_equipment(finding: &Finding, device: &Device) -> Vec<InMemElement> {
     let algorithm = &finding.algorithm;
     let model = wording::line(&format!("{} {}", algorithm.name, algorithm.version_with_digest()), 64);
     let versions = format!("{}\\{model}", env!("CARGO_PKG_VERSION"));
@@ -231,7 +231,10 @@ fn evidence(finding: &Finding) -> InMemDicomObject {
 }
 
 /// Instances of one study: Hierarchical SOP Instance Reference Macro (PS3.3 table C.17-3).
-fn hierarchy<'a>(study: &StudyInstanceUid, instances: impl IntoIterator<Item = &'a SopReference>) -> InMemDicomObject {
+pub(super) fn hierarchy<'a>(
+    study: &StudyInstanceUid,
+    instances: impl IntoIterator<Item = &'a SopReference>,
+) -> InMemDicomObject {
     let mut series: BTreeMap<&SeriesInstanceUid, Vec<InMemDicomObject>> = BTreeMap::new();
     for reference in instances {
         series.entry(&reference.series).or_default().push(sop_reference(reference));
@@ -248,7 +251,7 @@ fn hierarchy<'a>(study: &StudyInstanceUid, instances: impl IntoIterator<Item = &
     ])
 }
 
-fn part10(object: InMemDicomObject) -> Result<Vec<u8>, SrError> {
+pub(super) fn part10(object: InMemDicomObject) -> Result<Vec<u8>, SrError> {
     let meta = FileMetaTableBuilder::new()
         .transfer_syntax(uids::EXPLICIT_VR_LITTLE_ENDIAN)
         .implementation_class_uid(IMPLEMENTATION_CLASS_UID)

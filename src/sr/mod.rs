@@ -4,11 +4,13 @@
 //! [`template`] (the rows of the templates), [`document`] (modules around the tree, and the bytes). Beside them
 //! stand [`wording`] (what the reader reads), [`attribute`] and [`identity`] (whose report it is, copied octet
 //! for octet from the image), [`dates`] and [`device`] (who observes); [`summary`] reads a report back.
+//! [`companion`] makes what may go with a report, from the same parts.
 //!
 //! A further language is a further [`wording`], a further form of the report further rows of [`template`].
 
 mod attribute;
 mod codes;
+pub mod companion;
 mod content;
 mod dates;
 mod device;

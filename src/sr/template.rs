@@ -30,7 +30,7 @@ pub(super) fn measurement_report(finding: &Finding, sources: &[Source], device: 
 }
 
 /// TID 1002 Observer Context, with TID 1004 Device Observer Identifying Attributes.
-fn device_observer(device: &Device) -> [Content; 6] {
+pub(super) fn device_observer(device: &Device) -> [Content; 6] {
     [
         Content::code(&codes::OBSERVER_TYPE, &codes::DEVICE),
         Content::uid_ref(&codes::DEVICE_OBSERVER_UID, device.uid.as_str()),
