@@ -9,6 +9,8 @@ mod plate;
 mod presentation_state;
 mod secondary_capture;
 mod shape;
+#[cfg(test)]
+mod tests;
 
 use chrono::{DateTime, FixedOffset};
 use dicom::core::{DataElement, PrimitiveValue, Tag, VR};
@@ -22,7 +24,7 @@ pub use presentation_state::presentation_state;
 pub use secondary_capture::secondary_capture;
 pub use shape::PixelShape;
 
-use super::attribute::element;
+use super::attribute::{element, legal, plain};
 use super::dates::{dates, moment};
 use super::device::Device;
 use super::document::{Report, Source, SrError, general_equipment, part10};
@@ -107,15 +109,27 @@ impl Occasion<'_> {
             element(tags::MODALITY, VR::CS, kind.modality),
             element(tags::INSTANCE_NUMBER, VR::IS, number.to_string()),
         ];
+        let is_here = |tag: Tag| kind.modality != "PR" || ![tags::CONTENT_DATE, tags::CONTENT_TIME].contains(&tag);
+        let dates = dates(moment(std::slice::from_ref(source), self.now));
         let elements = identity::taken_over(source.header.octets())
             .into_iter()
-            .chain(dates(moment(std::slice::from_ref(source), self.now)))
+            .chain(dates.into_iter().filter(|element| is_here(element.header().tag)))
             .chain(general_equipment(self.finding, device))
             .chain(common)
             .chain(own);
         let object = InMemDicomObject::from_element_iter(elements);
         Ok(Report { study: report.study.clone(), series, sop_class, sop_instance, bytes: part10(object)? })
     }
+}
+
+/// Which part of the body an image shows, for General Series (C.7.3.1).
+fn anatomy(octets: &InMemDicomObject) -> Vec<InMemElement> {
+    let side = plain(octets, tags::LATERALITY, VR::CS).filter(|side| matches!(side.as_str(), "R" | "L"));
+    let part = legal(octets, tags::BODY_PART_EXAMINED, VR::CS);
+    // Type 2C: without a body part nobody can tell whether it is one of a pair.
+    let side = if part.is_none() { side.or(Some(String::new())) } else { side };
+    let side = side.map(|side| element(tags::LATERALITY, VR::CS, side));
+    side.into_iter().chain(part.map(|part| element(tags::BODY_PART_EXAMINED, VR::CS, part))).collect()
 }
 
 /// An attribute of VR US.

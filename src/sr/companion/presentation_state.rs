@@ -6,7 +6,7 @@ use dicom::dictionary_std::{tags, uids};
 use dicom::object::InMemDicomObject;
 use dicom::object::mem::InMemElement;
 
-use super::{Explained, Kind, Occasion, PixelShape, decimal, short};
+use super::{Explained, Kind, Occasion, PixelShape, anatomy, decimal, short};
 use crate::heat::{Extent, Region};
 use crate::pixels::{ModalityStep, Polarity, VoiFunction, VoiStep};
 use crate::sr::attribute::element;
@@ -35,6 +35,7 @@ pub fn presentation_state(occasion: &Occasion, image: &Explained) -> Result<Repo
     let extent = Extent { rows: side(image.radiograph.rows)?, columns: side(image.radiograph.columns)? };
     let focus = image.heat.focus(extent);
     let mut own = identification(occasion, image);
+    own.extend(anatomy(image.source.header.octets()));
     own.extend(grey_scale(image));
     own.push(displayed_area(extent, PixelShape::of(&image.source.header)));
     own.extend(graphics(occasion, image, focus.as_ref()));

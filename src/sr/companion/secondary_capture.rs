@@ -6,8 +6,8 @@ use dicom::object::InMemDicomObject;
 use dicom::object::mem::InMemElement;
 
 use super::plate::{Plate, plate};
-use super::{Explained, Kind, Occasion, PixelShape, short};
-use crate::sr::attribute::{element, legal, plain, values};
+use super::{Explained, Kind, Occasion, PixelShape, anatomy, short};
+use crate::sr::attribute::{element, plain, values};
 use crate::sr::codes;
 use crate::sr::content::{code_sequence, sequence, sop_reference};
 use crate::sr::document::{Report, Source, SrError};
@@ -56,13 +56,10 @@ fn of_the_source(source: &Source) -> Vec<InMemElement> {
     {
         elements.push(element(tags::PATIENT_ORIENTATION, VR::CS, format!("{row}\\{column}")));
     }
-    for (tag, sides) in [(tags::LATERALITY, &["R", "L"][..]), (tags::IMAGE_LATERALITY, &["R", "L", "U", "B"])] {
-        let side = plain(octets, tag, VR::CS).filter(|side| sides.contains(&side.as_str()));
-        elements.extend(side.map(|side| element(tag, VR::CS, side)));
-    }
-    elements.extend(
-        legal(octets, tags::BODY_PART_EXAMINED, VR::CS).map(|part| element(tags::BODY_PART_EXAMINED, VR::CS, part)),
-    );
+    let side = plain(octets, tags::IMAGE_LATERALITY, VR::CS);
+    let side = side.filter(|side| matches!(side.as_str(), "R" | "L" | "U" | "B"));
+    elements.extend(side.map(|side| element(tags::IMAGE_LATERALITY, VR::CS, side)));
+    elements.extend(anatomy(octets));
     elements.extend(loss(octets));
     elements
 }
