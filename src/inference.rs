@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::background;
 use crate::finding::{AgeRange, Algorithm, OperatingPoint, Probability};
-use crate::model::{Input, Model};
+use crate::model::{Explanation, Input, Model};
 
 /// Most images that go through the model at once.
 const LARGEST_BATCH: usize = 16;
@@ -25,9 +25,17 @@ pub enum InferenceError {
     Stopped,
 }
 
+type Answer<T> = oneshot::Sender<Result<T, InferenceError>>;
+
 struct Job {
     image: Tensor,
-    answer: oneshot::Sender<Result<Probability, InferenceError>>,
+    wish: Wish,
+}
+
+/// What somebody wants to know of an image.
+enum Wish {
+    Score(Answer<Probability>),
+    Explanation(Answer<Explanation>),
 }
 
 /// A handle to the model's thread; clones share it. The thread ends when the last handle is dropped.
@@ -85,8 +93,17 @@ impl Inference {
     /// The score for *pneumonia* of one image, `[3, height, width] f32` as [`Input::tensor`] makes it. Waits for a
     /// place in the queue.
     pub async fn classify(&self, image: Tensor) -> Result<Probability, InferenceError> {
+        self.ask(image, Wish::Score).await
+    }
+
+    /// The same with the places that the score comes from; costs about three classifications.
+    pub async fn explain(&self, image: Tensor) -> Result<Explanation, InferenceError> {
+        self.ask(image, Wish::Explanation).await
+    }
+
+    async fn ask<T>(&self, image: Tensor, wish: impl FnOnce(Answer<T>) -> Wish) -> Result<T, InferenceError> {
         let (answer, answered) = oneshot::channel();
-        self.jobs.send(Job { image, answer }).await.map_err(|_| InferenceError::Stopped)?;
+        self.jobs.send(Job { image, wish: wish(answer) }).await.map_err(|_| InferenceError::Stopped)?;
         answered.await.map_err(|_| InferenceError::Stopped)?
     }
 }
@@ -103,30 +120,52 @@ fn run(model: &Model, mut waiting: mpsc::Receiver<Job>) {
     }
 }
 
-/// Runs a batch; where it fails, each of its images alone, so that one bad image fails nobody else.
+/// Scores a batch at once, then explains one by one what is to be explained.
 fn answer(model: &Model, batch: Vec<Job>) {
-    let images: Vec<Tensor> = batch.iter().map(|job| job.image.clone()).collect();
+    let (mut scored, mut explained) = (Vec::new(), Vec::new());
+    for Job { image, wish } in batch {
+        match wish {
+            Wish::Score(answer) => scored.push((image, answer)),
+            Wish::Explanation(answer) => explained.push((image, answer)),
+        }
+    }
+    score(model, scored);
+    for (image, answer) in explained {
+        let explanation = guarded(|| model.explain(&image).map_err(|error| error.to_string()));
+        // A study that went away no longer listens.
+        let _ = answer.send(explanation);
+    }
+}
+
+/// Scores a batch; where that fails, each of its images alone, so that one bad image fails nobody else.
+fn score(model: &Model, batch: Vec<(Tensor, Answer<Probability>)>) {
+    if batch.is_empty() {
+        return;
+    }
+    let images: Vec<Tensor> = batch.iter().map(|(image, _)| image.clone()).collect();
     match scores(model, &images) {
         Ok(scores) => {
-            for (job, score) in batch.into_iter().zip(scores) {
-                // A study that went away no longer listens.
-                let _ = job.answer.send(Ok(score));
+            for ((_, answer), score) in batch.into_iter().zip(scores) {
+                let _ = answer.send(Ok(score));
             }
         }
         Err(error) if batch.len() == 1 => {
-            for job in batch {
-                let _ = job.answer.send(Err(error.clone()));
+            for (_, answer) in batch {
+                let _ = answer.send(Err(error.clone()));
             }
         }
-        Err(_) => batch.into_iter().for_each(|job| answer(model, vec![job])),
+        Err(_) => batch.into_iter().for_each(|job| score(model, vec![job])),
     }
 }
 
 fn scores(model: &Model, images: &[Tensor]) -> Result<Vec<Probability>, InferenceError> {
-    let run = || {
+    guarded(|| {
         let batch = Tensor::stack(images, 0).map_err(|error| error.to_string())?;
         model.scores(&batch).map_err(|error| error.to_string())
-    };
+    })
+}
+
+fn guarded<T>(run: impl FnOnce() -> Result<T, String>) -> Result<T, InferenceError> {
     match catch_unwind(AssertUnwindSafe(run)) {
         Ok(result) => result.map_err(InferenceError::Failed),
         Err(_) => Err(InferenceError::Failed("the model panicked on this image".into())),
@@ -149,6 +188,19 @@ mod tests {
             tokio::join!(inference.classify(ramp.clone()), inference.classify(odd), inference.classify(ramp));
         assert!((good.unwrap().fraction() - 0.27476).abs() < 1e-4);
         assert!((again.unwrap().fraction() - 0.27476).abs() < 1e-4);
+        assert!(matches!(bad, Err(InferenceError::Failed(_))));
+    }
+
+    #[tokio::test]
+    async fn explanations_and_scores_share_the_queue() {
+        let model = Model::load(std::path::Path::new(REFERENCE)).unwrap();
+        let ramp = model.input().ramp().unwrap();
+        let odd = Tensor::zeros((1, 7, 7), candle_core::DType::F32, &candle_core::Device::Cpu).unwrap();
+        let inference = Inference::start(model, 8).unwrap();
+        let (score, explanation, bad) =
+            tokio::join!(inference.classify(ramp.clone()), inference.explain(ramp), inference.explain(odd));
+        let difference = score.unwrap().fraction() - explanation.unwrap().score.fraction();
+        assert!(difference.abs() < 1e-5, "{difference}");
         assert!(matches!(bad, Err(InferenceError::Failed(_))));
     }
 }

@@ -14,6 +14,7 @@ pub mod commitment;
 pub mod config;
 pub mod dimse;
 pub mod finding;
+pub mod heat;
 pub mod instance;
 pub mod pixels;
 pub mod resource;

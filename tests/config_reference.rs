@@ -14,7 +14,7 @@ const OPTIONAL: [(&str, &str); 3] =
     [("report", "device_uid"), ("report", "station_name"), ("report", "institution_name")];
 
 /// Keys of a DICOM destination, shown as a comment.
-const DICOM_DESTINATION: [&str; 6] = ["kind", "name", "host", "port", "ae_title", "storage_commitment"];
+const DICOM_DESTINATION: [&str; 7] = ["kind", "name", "host", "port", "ae_title", "storage_commitment", "companions"];
 
 type Keys = BTreeMap<String, BTreeSet<String>>;
 

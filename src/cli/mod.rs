@@ -4,6 +4,7 @@ mod check;
 mod classify;
 mod demo;
 mod echo;
+mod explain;
 mod files;
 mod import;
 mod log;
@@ -46,6 +47,8 @@ enum Command {
     Queue(queue::Queue),
     /// Classify DICOM files, JPEG or PNG pictures without a PACS
     Classify(classify::Classify),
+    /// Explain the result of one DICOM file: rules, preprocessing, score, heat map, words
+    Explain(explain::Explain),
     /// Ask a DICOM node whether it is there (C-ECHO)
     Echo(echo::Echo),
     /// Send DICOM files to a node (C-STORE)
@@ -67,6 +70,7 @@ pub fn main() -> ExitCode {
         Command::Check(check) => check.run(),
         Command::Queue(queue) => queue.run(),
         Command::Classify(classify) => classify.run(),
+        Command::Explain(explain) => explain.run(),
         Command::Echo(echo) => echo.run(),
         Command::Send(send) => send.run(),
         Command::Import(import) => import.run(),

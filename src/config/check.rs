@@ -89,6 +89,10 @@ fn check_destinations(destinations: &[Destination]) -> Result<(), ConfigError> {
         if !names.insert(name) {
             return Err(fault(key("name"), name, "give every destination a name of its own"));
         }
+        let companions = destination.companions();
+        if companions.iter().collect::<HashSet<_>>().len() < companions.len() {
+            return Err(fault(key("companions"), format_args!("{companions:?}"), "name every companion once"));
+        }
         match destination {
             Destination::Dicom { host, .. } | Destination::Hl7 { host, .. } if host.trim().is_empty() => {
                 return Err(fault(key("host"), "\"\"", "name the destination's host or address"));
@@ -151,8 +155,20 @@ mod tests {
     }
 
     #[test]
+    fn a_companion_is_named_once() {
+        use crate::config::Companion::{KeyObjects, SecondaryCapture};
+        let with = |companions| {
+            let folder = Destination::Folder { name: "x".into(), path: "reports".into(), companions };
+            Config { destination: vec![folder], ..Config::default() }.check()
+        };
+        with(vec![SecondaryCapture, KeyObjects]).unwrap();
+        let message = with(vec![KeyObjects, KeyObjects]).unwrap_err().to_string();
+        assert!(message.contains("destination[0].companions"), "{message}");
+    }
+
+    #[test]
     fn a_destination_name_cannot_leave_its_directory() {
-        let outside = Destination::Folder { name: "../x".into(), path: "reports".into() };
+        let outside = Destination::Folder { name: "../x".into(), path: "reports".into(), companions: Vec::new() };
         let config = Config { destination: vec![outside], ..Config::default() };
         assert!(config.check().unwrap_err().to_string().contains("destination[0].name"));
     }

@@ -20,7 +20,11 @@ impl Default for Config {
             model: Model::default(),
             report: Report::default(),
             delivery: Delivery::default(),
-            destination: vec![Destination::Folder { name: "reports".into(), path: "reports".into() }],
+            destination: vec![Destination::Folder {
+                name: "reports".into(),
+                path: "reports".into(),
+                companions: Vec::new(),
+            }],
             log: Log::default(),
         }
     }

@@ -348,6 +348,9 @@ pub enum Destination {
         /// Whether a report counts as delivered only once the destination has committed to keep it.
         #[serde(default)]
         storage_commitment: StorageCommitment,
+        /// What it gets beside each report.
+        #[serde(default)]
+        companions: Vec<Companion>,
     },
     /// A directory.
     Folder {
@@ -355,6 +358,9 @@ pub enum Destination {
         name: String,
         /// Where the reports are put; relative to the state directory.
         path: PathBuf,
+        /// What is put there beside each report.
+        #[serde(default)]
+        companions: Vec<Companion>,
     },
     /// An HL7 v2 receiver, by MLLP: the result line for the RIS.
     Hl7 {
@@ -376,6 +382,18 @@ pub enum Destination {
     },
 }
 
+/// `destination.companions`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Companion {
+    /// The heat map over each analysed image, as a Secondary Capture.
+    SecondaryCapture,
+    /// The heat map's focus over each analysed image, as a Grayscale Softcopy Presentation State.
+    PresentationState,
+    /// The flagged images, as a Key Object Selection, where there is one.
+    KeyObjects,
+}
+
 /// `destination.storage_commitment`
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -392,6 +410,14 @@ impl Destination {
     pub fn name(&self) -> &str {
         match self {
             Self::Dicom { name, .. } | Self::Folder { name, .. } | Self::Hl7 { name, .. } => name,
+        }
+    }
+
+    /// What it gets beside each report, each at most once.
+    pub fn companions(&self) -> &[Companion] {
+        match self {
+            Self::Dicom { companions, .. } | Self::Folder { companions, .. } => companions,
+            Self::Hl7 { .. } => &[],
         }
     }
 }

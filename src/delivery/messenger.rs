@@ -70,7 +70,9 @@ impl Messenger {
                 let before = self.objected.take().filter(|(objected, _)| objected == message);
                 let times = before.map_or(0, |(_, times)| times) + 1;
                 if times >= MOST_ERRORS {
-                    return Err(TryError::Refused(said(&format!("the receiver found an error in it {times} times (AE)"))));
+                    return Err(TryError::Refused(said(&format!(
+                        "the receiver found an error in it {times} times (AE)"
+                    ))));
                 }
                 self.objected = Some((message.clone(), times));
                 Err(TryError::Unreachable(said("the receiver found an error in it (AE)")))

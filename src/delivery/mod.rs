@@ -14,13 +14,12 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
-pub use outbox::OutboxError;
+pub use outbox::{Format, OutboxError};
 
 use crate::config::{self, Destination};
-use crate::ids::AeTitle;
+use crate::ids::{AeTitle, SopInstanceUid};
 use crate::ledger::Ledger;
 use crate::scu::Peer;
-use crate::sr::Report;
 use carrier::Carrier;
 use courier::Courier;
 use outbox::{Files, Outbox};
@@ -71,14 +70,19 @@ impl Delivery {
         Ok(Self { settings: Arc::new(settings), ledger: ledger.clone(), files, bells: Arc::new(bells) })
     }
 
-    /// The names of all destinations.
-    pub fn destinations(&self) -> Vec<String> {
-        self.settings.destinations.iter().map(|destination| destination.name().to_owned()).collect()
+    /// Auscult's AE title.
+    pub fn calling(&self) -> &AeTitle {
+        &self.settings.calling
     }
 
-    /// Makes a report durable, and says where its file is. It is sent once the ledger has concluded its study.
-    pub fn put(&self, report: &Report) -> Result<PathBuf, OutboxError> {
-        self.files.put(report)
+    /// Where reports go, and what goes there with them.
+    pub fn destinations(&self) -> &[Destination] {
+        &self.settings.destinations
+    }
+
+    /// Makes a document durable, and says where its file is. It is sent once the ledger has concluded its study.
+    pub fn put(&self, uid: &SopInstanceUid, format: Format, octets: &[u8]) -> Result<PathBuf, OutboxError> {
+        self.files.put(uid, format, octets)
     }
 
     /// How long a destination is given before something is tried a second time.

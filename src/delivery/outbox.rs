@@ -8,7 +8,6 @@ use crate::commitment::Outcome;
 use crate::ids::{SopInstanceUid, TransactionUid};
 use crate::ledger::{Ledger, LedgerError, Pending};
 use crate::spool::{self, SpoolError};
-use crate::sr::Report;
 
 /// Reports that are looked at together.
 const AT_ONCE: usize = 64;
@@ -24,6 +23,26 @@ pub enum OutboxError {
     Disk(#[from] SpoolError),
 }
 
+/// What a document's file holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// A DICOM Part 10 file.
+    Dicom,
+    /// An HL7 v2 message.
+    Hl7,
+}
+
+impl Format {
+    const ALL: [Self; 2] = [Self::Dicom, Self::Hl7];
+
+    fn extension(self) -> &'static str {
+        match self {
+            Self::Dicom => "dcm",
+            Self::Hl7 => "hl7",
+        }
+    }
+}
+
 /// Where reports lie while they are on their way, whatever their destinations.
 #[derive(Debug, Clone)]
 pub(super) struct Files {
@@ -36,10 +55,10 @@ impl Files {
         Self { outbox: state.join("outbox"), failed: state.join("failed") }
     }
 
-    /// Makes a report durable, and says where. Nobody sends it before the ledger knows it.
-    pub(super) fn put(&self, report: &Report) -> Result<PathBuf, OutboxError> {
-        let file = self.outbox.join(format!("{}.dcm", report.sop_instance));
-        spool::write_durably(&file, &report.bytes)?;
+    /// Makes a document durable, and says where. Nobody sends it before the ledger knows it.
+    pub(super) fn put(&self, uid: &SopInstanceUid, format: Format, octets: &[u8]) -> Result<PathBuf, OutboxError> {
+        let file = self.outbox.join(format!("{uid}.{}", format.extension()));
+        spool::write_durably(&file, octets)?;
         Ok(file)
     }
 }
@@ -71,12 +90,9 @@ impl Outbox {
     /// The destination has it.
     pub(super) fn delivered(&self, pending: &Pending, said: &str) -> Result<(), OutboxError> {
         self.ledger.delivered(pending, &self.destination, said, SystemTime::now())?;
-        for left in [
-            self.failed_file(&pending.report.sop_instance, "dcm"),
-            self.failed_file(&pending.report.sop_instance, "txt"),
-        ] {
+        for extension in Format::ALL.map(Format::extension).into_iter().chain(["txt"]) {
             // Given up earlier and tried again since; nothing depends on it.
-            let _ = fs::remove_file(left);
+            let _ = fs::remove_file(self.failed_file(&pending.report.sop_instance, extension));
         }
         Ok(())
     }
@@ -108,7 +124,8 @@ impl Outbox {
         let bytes = fs::read(&pending.file);
         spool::write_durably(&self.failed_file(uid, "txt"), format!("{why}\n").as_bytes())?;
         if let Ok(bytes) = bytes {
-            spool::write_durably(&self.failed_file(uid, "dcm"), &bytes)?;
+            let extension = pending.file.extension().unwrap_or_default().to_string_lossy();
+            spool::write_durably(&self.failed_file(uid, &extension), &bytes)?;
         }
         Ok(self.ledger.give_up(pending, &self.destination, why, SystemTime::now())?)
     }

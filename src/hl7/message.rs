@@ -1,5 +1,7 @@
 //! A report as an unsolicited observation result, ORU^R01 (HL7 v2.5.1 chapter 7.3.1).
 
+use std::borrow::Cow;
+
 use chrono::{DateTime, FixedOffset};
 use dicom::core::Tag;
 use dicom::dictionary_std::tags;
@@ -8,8 +10,6 @@ use dicom::object::InMemDicomObject;
 use super::encoding::{components, escaped, person, segment};
 use crate::finding::Presence;
 use crate::ids::{SopInstanceUid, StudyInstanceUid};
-use crate::instance::Header;
-use crate::part10::attribute;
 
 /// What a site calls the two ends (MSH-3 to MSH-6, type HD).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -53,8 +53,9 @@ pub enum Observation {
 /// Everything that a message says.
 #[derive(Debug)]
 pub struct Reported<'a> {
-    /// The first image of the report: whose it is, and what was asked for.
-    pub header: &'a Header,
+    /// The header of the report's first image: whose it is, and what was asked for. Its values are the octets of UTF-8;
+    /// one that is not is left out, because no name is better than a wrong one.
+    pub image: &'a InMemDicomObject,
     /// The study.
     pub study: &'a StudyInstanceUid,
     /// The report that the message speaks of.
@@ -83,7 +84,7 @@ impl Message {
             concept: ["110180", "Study Instance UID", "DCM"].map(str::to_owned),
             text: result.study.to_string(),
         };
-        let segments = [header(parties, &control_id, result.at), patient(result.header), order(result), request(result)];
+        let segments = [header(parties, &control_id, result.at), patient(result.image), order(result), request(result)];
         let observations = result.observations.iter().chain([&study]).zip(1_usize..);
         let observed = observations.map(|(observation, number)| observed(observation, number, result));
         let text: String = segments.into_iter().chain(observed).collect();
@@ -139,8 +140,8 @@ fn header(parties: &Parties, control_id: &str, at: DateTime<FixedOffset>) -> Str
     )
 }
 
-fn patient(header: &Header) -> String {
-    let text = |tag| header.text(tag).unwrap_or_default();
+fn patient(image: &InMemDicomObject) -> String {
+    let text = |tag| text(image, tag);
     let issuer = text(tags::ISSUER_OF_PATIENT_ID);
     segment(
         "PID",
@@ -165,14 +166,14 @@ fn sex(dicom: &str) -> &'static str {
 }
 
 fn order(result: &Reported) -> String {
-    let (placer, filler) = order_numbers(result.header);
+    let (placer, filler) = order_numbers(result.image);
     segment("ORC", &[(1, "RE".into()), (2, placer), (3, filler)])
 }
 
 fn request(result: &Reported) -> String {
-    let header = result.header;
-    let text = |tag| header.text(tag).unwrap_or_default();
-    let (placer, filler) = order_numbers(header);
+    let image = result.image;
+    let text = |tag| text(image, tag);
+    let (placer, filler) = order_numbers(image);
     let observed = format!("{}{}", digits(&text(tags::STUDY_DATE)), clock(&text(tags::STUDY_TIME)));
     let observed = if text(tags::STUDY_DATE).is_empty() { String::new() } else { observed };
     let orderer = person(&text(tags::REFERRING_PHYSICIAN_NAME));
@@ -183,7 +184,7 @@ fn request(result: &Reported) -> String {
             (1, "1".into()),
             (2, placer),
             (3, filler),
-            (4, procedure(header)),
+            (4, procedure(image)),
             (7, observed),
             (16, orderer),
             (18, escaped(&text(tags::ACCESSION_NUMBER))),
@@ -195,11 +196,11 @@ fn request(result: &Reported) -> String {
 }
 
 /// Placer and filler order number; the accession number where the image names no filler.
-fn order_numbers(header: &Header) -> (String, String) {
-    let requested = header.items(tags::REQUEST_ATTRIBUTES_SEQUENCE).first();
+fn order_numbers(image: &InMemDicomObject) -> (String, String) {
+    let requested = first_item(image, tags::REQUEST_ATTRIBUTES_SEQUENCE);
     let number = |tag: Tag| {
-        let in_request = requested.and_then(|item| attribute::text(item, tag)).filter(|text| !text.is_empty());
-        in_request.or_else(|| header.text(tag)).unwrap_or_default()
+        let in_request = requested.map(|item| text(item, tag)).filter(|text| !text.is_empty());
+        in_request.unwrap_or_else(|| text(image, tag))
     };
     let placer = number(tags::PLACER_ORDER_NUMBER_IMAGING_SERVICE_REQUEST);
     let filler = number(tags::FILLER_ORDER_NUMBER_IMAGING_SERVICE_REQUEST);
@@ -208,13 +209,26 @@ fn order_numbers(header: &Header) -> (String, String) {
 }
 
 /// What was done: the image's own code, else what every radiograph of the chest is.
-fn procedure(header: &Header) -> String {
+fn procedure(image: &InMemDicomObject) -> String {
     let coded = |item: &InMemDicomObject| {
-        let part = |tag| attribute::text(item, tag).filter(|text| !text.is_empty());
+        let part = |tag| Some(text(item, tag)).filter(|text| !text.is_empty());
         Some([part(tags::CODE_VALUE)?, part(tags::CODE_MEANING)?, part(tags::CODING_SCHEME_DESIGNATOR)?])
     };
-    let own = header.items(tags::PROCEDURE_CODE_SEQUENCE).first().and_then(coded);
+    let own = first_item(image, tags::PROCEDURE_CODE_SEQUENCE).and_then(coded);
     concept(&own.unwrap_or_else(|| ["399208008", "Plain chest X-ray", "SCT"].map(str::to_owned)))
+}
+
+fn first_item(object: &InMemDicomObject, tag: Tag) -> Option<&InMemDicomObject> {
+    object.get(tag)?.items()?.first()
+}
+
+/// The first value of an attribute whose octets are UTF-8, without padding; nothing where they are not, or have a
+/// control character (ISO 2022 escapes among them).
+fn text(object: &InMemDicomObject, tag: Tag) -> String {
+    let octets = object.get(tag).and_then(|element| element.value().primitive()?.to_bytes().into());
+    let text = octets.and_then(|octets: Cow<[u8]>| String::from_utf8(octets.into_owned()).ok()).unwrap_or_default();
+    let first = text.split('\\').next().unwrap_or_default().trim_matches([' ', '\0']);
+    if first.chars().any(char::is_control) { String::new() } else { first.to_owned() }
 }
 
 fn concept(code: &[String; 3]) -> String {
@@ -225,7 +239,9 @@ fn concept(code: &[String; 3]) -> String {
 fn observed(observation: &Observation, number: usize, result: &Reported) -> String {
     let (kind, what, value, unit) = match observation {
         Observation::Text { concept, text } => ("TX", concept, escaped(text), String::new()),
-        Observation::Percent { concept, number } => ("NM", concept, escaped(number), components(&["%", "Percent", "UCUM"])),
+        Observation::Percent { concept, number } => {
+            ("NM", concept, escaped(number), components(&["%", "Percent", "UCUM"]))
+        }
         Observation::Code { concept, answer } => ("CE", concept, self::concept(answer), String::new()),
     };
     // Table 0078; only the coded answer is normal or not.
@@ -265,32 +281,23 @@ fn clock(time: &str) -> String {
 mod tests {
     use chrono::TimeZone;
     use dicom::core::{DataElement, PrimitiveValue, VR};
-    use dicom::dictionary_std::uids;
-    use dicom::object::FileMetaTableBuilder;
 
     use super::*;
 
-    fn header() -> Header {
-        let mut object = InMemDicomObject::new_empty();
-        for (tag, vr, value) in [
-            (tags::SPECIFIC_CHARACTER_SET, VR::CS, "ISO_IR 192"),
-            (tags::SOP_CLASS_UID, VR::UI, uids::COMPUTED_RADIOGRAPHY_IMAGE_STORAGE),
-            (tags::SOP_INSTANCE_UID, VR::UI, "1.2.3.4"),
-            (tags::STUDY_DATE, VR::DA, "20260301"),
-            (tags::STUDY_TIME, VR::TM, "081500.25"),
-            (tags::ACCESSION_NUMBER, VR::SH, "A&1"),
-            (tags::PATIENT_NAME, VR::PN, "M\u{fc}ller|X^Eva"),
-            (tags::PATIENT_ID, VR::LO, "P^7"),
-            (tags::ISSUER_OF_PATIENT_ID, VR::LO, "HOSP"),
-            (tags::PATIENT_BIRTH_DATE, VR::DA, "19700102"),
-            (tags::PATIENT_SEX, VR::CS, "F"),
-        ] {
-            object.put(DataElement::new(tag, vr, PrimitiveValue::from(value)));
-        }
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let meta = FileMetaTableBuilder::new().transfer_syntax(uids::EXPLICIT_VR_LITTLE_ENDIAN);
-        object.with_meta(meta).unwrap().write_to_file(file.path()).unwrap();
-        Header::open(file.path()).unwrap()
+    fn image() -> InMemDicomObject {
+        let element = |(tag, vr, value): (Tag, VR, &[u8])| DataElement::new(tag, vr, PrimitiveValue::U8(value.into()));
+        let attributes = [
+            (tags::STUDY_DATE, VR::DA, b"20260301".as_slice()),
+            (tags::STUDY_TIME, VR::TM, b"081500.25"),
+            (tags::ACCESSION_NUMBER, VR::SH, b"A&1 "),
+            (tags::PATIENT_NAME, VR::PN, "M\u{fc}ller|X^Eva".as_bytes()),
+            (tags::PATIENT_ID, VR::LO, b"P^7"),
+            (tags::ISSUER_OF_PATIENT_ID, VR::LO, b"HOSP"),
+            (tags::PATIENT_BIRTH_DATE, VR::DA, b"19700102"),
+            (tags::PATIENT_SEX, VR::CS, b"F "),
+            (tags::REFERRING_PHYSICIAN_NAME, VR::PN, b"\x1b$B;3ED\x1b(B"),
+        ];
+        InMemDicomObject::from_element_iter(attributes.map(element))
     }
 
     fn message(receiver: &str) -> Message {
@@ -317,7 +324,7 @@ mod tests {
         Message::new(
             &parties,
             &Reported {
-                header: &header(),
+                image: &image(),
                 study: &"1.2.3".parse().unwrap(),
                 report: &"2.25.99".parse().unwrap(),
                 observations: &observations,

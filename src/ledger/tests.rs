@@ -102,8 +102,13 @@ fn outcomes_come_back_as_they_were_written() {
         Some(Outcome::NotAnalysed(Reason::LateralView)),
         None,
     ];
-    let conclusion =
-        Conclusion { study: &study, outcomes: said.to_vec(), algorithm: "m 1".into(), documents: Vec::new(), at: second(1) };
+    let conclusion = Conclusion {
+        study: &study,
+        outcomes: said.to_vec(),
+        algorithm: "m 1".into(),
+        documents: Vec::new(),
+        at: second(1),
+    };
     ledger.conclude(&conclusion).unwrap();
     let dossier = ledger.dossier(&study.uid, study.patient).unwrap().unwrap();
     let read: Vec<_> = dossier.covered.iter().map(|covered| covered.outcome).collect();

@@ -31,6 +31,11 @@ impl Input {
         Self { spec: spec.clone() }
     }
 
+    /// What the manifest asks for.
+    pub fn spec(&self) -> &InputSpec {
+        &self.spec
+    }
+
     /// Resamples and normalises a radiograph: `[3, height, width] f32`, three equal channels before
     /// `(v - mean) / std`.
     pub fn tensor(&self, radiograph: &Radiograph) -> Result<Tensor, InputError> {

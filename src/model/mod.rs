@@ -1,5 +1,6 @@
 //! The model: a package on disk, what it wants as input, the network, and the answer.
 
+mod heat;
 mod input;
 mod manifest;
 mod network;
@@ -7,14 +8,16 @@ mod package;
 
 use std::path::Path;
 
-use candle_core::{Device, Module, Tensor};
+use candle_core::{DType, Device, Module, Tensor};
 
+pub use heat::Explanation;
 pub use input::{Input, InputError};
 pub use manifest::{Filter, InputSpec, Manifest, Output, Qualification, Resize, SelfTest, SelfTestInput};
 pub use network::WeightError;
 pub use package::{Package, PackageError};
 
 use crate::finding::{AgeRange, Algorithm, OperatingPoint, Probability};
+use crate::heat::HeatMap;
 use network::ResNet50;
 
 /// What candle said, in one line: without the backtrace that it may carry.
@@ -133,17 +136,30 @@ impl Model {
 
     /// The score for *pneumonia* of every image; input as for [`Model::probabilities`].
     pub fn scores(&self, images: &Tensor) -> Result<Vec<Probability>, ModelError> {
-        let positive = self.manifest.output.positive_index();
-        let score = |row: Vec<f64>| {
-            let value = row.get(positive).copied().unwrap_or(f64::NAN);
-            Probability::try_from(value).map_err(|error| ModelError::NotAProbability(error.0))
-        };
-        self.probabilities(images)?.into_iter().map(score).collect()
+        self.probabilities(images)?.iter().map(|row| self.score(row)).collect()
+    }
+
+    /// The reported one of the probabilities of one image.
+    fn score(&self, probabilities: &[f64]) -> Result<Probability, ModelError> {
+        let value = probabilities.get(self.manifest.output.positive_index()).copied().unwrap_or(f64::NAN);
+        Probability::try_from(value).map_err(|error| ModelError::NotAProbability(error.0))
+    }
+
+    /// The score of one image and where it comes from; input `[3, height, width] f32` as [`Input::tensor`] makes it.
+    /// Costs about three classifications.
+    pub fn explain(&self, image: &Tensor) -> Result<Explanation, ModelError> {
+        let (probabilities, heat) = self.probabilities_and_map(image).map_err(|fault| self.failed(fault))?;
+        Ok(Explanation { score: self.score(&probabilities)?, heat })
+    }
+
+    fn probabilities_and_map(&self, image: &Tensor) -> candle_core::Result<(Vec<f64>, HeatMap)> {
+        let (logits, map) = heat::logits_and_map(&self.network, &self.manifest, &image.to_device(&self.device)?)?;
+        Ok((candle_nn::ops::softmax(&logits, 1)?.squeeze(0)?.to_vec1::<f64>()?, map))
     }
 
     fn forward(&self, images: &Tensor) -> candle_core::Result<Vec<Vec<f64>>> {
         let logits = self.network.forward(&images.to_device(&self.device)?)?;
-        let logits = logits.to_dtype(candle_core::DType::F64)?;
+        let logits = logits.to_dtype(DType::F64)?;
         candle_nn::ops::softmax(&logits, 1)?.to_vec2::<f64>()
     }
 

@@ -167,40 +167,57 @@ impl Module for Bottleneck {
 /// The network. Input `[n, 3, h, w] f32`, normalised; output logits `[n, outputs] f32`.
 pub(super) struct ResNet50 {
     stem: Convolution,
-    blocks: Vec<Bottleneck>,
+    early: Vec<Bottleneck>,
+    last: Vec<Bottleneck>,
     hidden: Linear,
     logits: Linear,
 }
 
 impl ResNet50 {
+    /// Pixels of the input between two places of [`ResNet50::features`].
+    pub(super) const STRIDE: u16 = 16;
+
     /// Builds the network from weights with torchvision's names; `fc.0` and `fc.2` are the Dense layers.
     pub(super) fn new(weights: &Weights, outputs: usize) -> std::result::Result<Self, WeightError> {
         let stem = Convolution::folded(weights, "conv1", "bn1", (3, 64), Kernel { size: 7, stride: 2 })?;
-        let mut blocks = Vec::new();
+        let (mut early, mut last) = (Vec::new(), Vec::new());
         let mut inputs = 64;
-        for (stage, (count, width, stride)) in STAGES.into_iter().enumerate() {
+        for (stage, (count, width, stride)) in (1..).zip(STAGES) {
+            let blocks = if stage == STAGES.len() { &mut last } else { &mut early };
             for block in 0..count {
                 let stride = if block == 0 { stride } else { 1 };
-                blocks.push(Bottleneck::new(weights, &format!("layer{}.{block}", stage + 1), inputs, width, stride)?);
+                blocks.push(Bottleneck::new(weights, &format!("layer{stage}.{block}"), inputs, width, stride)?);
                 inputs = width * EXPANSION;
             }
         }
         let hidden = weights.linear("fc.0", inputs, HIDDEN)?;
         let logits = weights.linear("fc.2", HIDDEN, outputs)?;
-        Ok(Self { stem, blocks, hidden, logits })
+        Ok(Self { stem, early, last, hidden, logits })
     }
+
+    /// What the last stage but one says of each place: `[n, 3, h, w] f32` to `[n, 1024, h / 16, w / 16] f32`, rounded
+    /// up, at least 0. Place `i` sees around pixel `16 i`: all strides are 2 and all padding is symmetrical.
+    pub(super) fn features(&self, x: &Tensor) -> Result<Tensor> {
+        let x = self.stem.forward(x)?.relu()?;
+        // After ReLU nothing is below zero, so padding with zeros does what torchvision's padding with -inf does.
+        let x = x.pad_with_zeros(D::Minus1, 1, 1)?.pad_with_zeros(D::Minus2, 1, 1)?;
+        let x = x.max_pool2d_with_stride(3, 2)?;
+        through(&self.early, x)
+    }
+
+    /// [`ResNet50::features`] to logits `[n, outputs] f32`.
+    pub(super) fn judge(&self, features: &Tensor) -> Result<Tensor> {
+        let pooled = through(&self.last, features.clone())?.mean(D::Minus1)?.mean(D::Minus1)?;
+        self.logits.forward(&self.hidden.forward(&pooled)?.relu()?)
+    }
+}
+
+fn through(blocks: &[Bottleneck], x: Tensor) -> Result<Tensor> {
+    blocks.iter().try_fold(x, |x, block| block.forward(&x))
 }
 
 impl Module for ResNet50 {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let x = self.stem.forward(x)?.relu()?;
-        // After ReLU nothing is below zero, so padding with zeros does what torchvision's padding with -inf does.
-        let x = x.pad_with_zeros(D::Minus1, 1, 1)?.pad_with_zeros(D::Minus2, 1, 1)?;
-        let mut x = x.max_pool2d_with_stride(3, 2)?;
-        for block in &self.blocks {
-            x = block.forward(&x)?;
-        }
-        let features = x.mean(D::Minus1)?.mean(D::Minus1)?;
-        self.logits.forward(&self.hidden.forward(&features)?.relu()?)
+        self.judge(&self.features(x)?)
     }
 }

@@ -59,15 +59,16 @@ pub struct Examination {
 }
 
 impl Examination {
-    /// The report of this examination; `earlier` is the one that it follows, if any.
-    pub fn report(&self, device: &Device, earlier: Option<&SopReference>) -> Result<Report, SrError> {
-        let report = sr::document(&self.finding, &self.sources, earlier, device, Local::now().fixed_offset())?;
-        if report.language != device.language() {
-            let (study, wanted, written) = (&self.finding.study, device.language(), report.language);
+    /// The report of this examination in every form that `device` is set to make, the main one first; `earlier` is the
+    /// main one that it follows, if any.
+    pub fn reports(&self, device: &Device, earlier: Option<&SopReference>) -> Result<Vec<Report>, SrError> {
+        let reports = sr::documents(&self.finding, &self.sources, earlier, device, Local::now().fixed_offset())?;
+        if let Some(Report { language, .. }) = reports.first().filter(|report| report.language != device.language()) {
+            let (study, wanted, written) = (&self.finding.study, device.language(), language);
             tracing::warn!(%study, wanted, written, "report in another language: a text of the images cannot be \
                 changed to UTF-8 without a doubt; look at their Specific Character Set (0008,0005)");
         }
-        Ok(report)
+        Ok(reports)
     }
 }
 
@@ -87,6 +88,11 @@ impl Examiner {
     /// The model behind it.
     pub fn inference(&self) -> &Inference {
         &self.inference
+    }
+
+    /// What the administrator lets an image be decoded to.
+    pub(super) fn bounds(&self) -> Bounds {
+        Bounds { max_pixels: u64::from(self.select.max_megapixels) * 1_000_000 }
     }
 
     /// Name, version and digest of the model behind it.
@@ -170,7 +176,7 @@ impl Examiner {
 
     async fn classify(&self, instance: &Instance) -> Result<Result<Outcome, (Reason, String)>, PipelineError> {
         let location = instance.location.clone();
-        let bounds = Bounds { max_pixels: u64::from(self.select.max_megapixels) * 1_000_000 };
+        let bounds = self.bounds();
         let input = self.inference.input().clone();
         let prepared = background::run(move || prepare(&pixels::decode(location, &bounds), &input)).await;
         let tensor = match prepared {

@@ -2,6 +2,7 @@
 
 mod examine;
 pub mod line;
+mod parcels;
 mod study;
 mod turn;
 

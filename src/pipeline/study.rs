@@ -7,13 +7,14 @@ use std::time::SystemTime;
 use tokio::task::spawn_blocking;
 
 use super::examine::reference;
+use super::parcels::Parcel;
 use super::{Examination, Examiner, Foreknowledge, Foreseen, PipelineError};
 use crate::config::NotAnalysed;
 use crate::delivery::Delivery;
 use crate::finding::{Outcome, SopReference};
 use crate::ids::SopInstanceUid;
 use crate::instance::{Instance, Study};
-use crate::ledger::{Conclusion, Covered, Dossier, Ledger, LedgerError, NewReport};
+use crate::ledger::{Conclusion, Covered, Dossier, Ledger, LedgerError, NewDocument};
 use crate::part10::Location;
 use crate::select::Verdict;
 use crate::sr::{self, Device};
@@ -78,27 +79,31 @@ impl Pipeline {
     }
 
     async fn conclude(&self, material: Material, examination: Option<Examination>) -> Result<(), PipelineError> {
+        let outcomes = material.covers.iter().map(|instance| outcome(instance, examination.as_ref())).collect();
+        let parcels = match examination {
+            Some(examination) if self.wants_report(&material, &examination) => {
+                self.parcels(examination, &material.bygone, material.earlier.clone()).await?
+            }
+            _ => Vec::new(),
+        };
         let pipeline = self.clone();
         let concluded = spawn_blocking(move || {
-            let outcomes = material.covers.iter().map(|instance| outcome(instance, examination.as_ref())).collect();
-            let report = match examination {
-                Some(examination) if pipeline.wants_report(&material, &examination) => {
-                    pipeline.report(&material, examination)?
-                }
-                _ => None,
-            };
-            let covers = Study { instances: material.covers, ..material.study };
-            pipeline.ledger.conclude(&Conclusion {
-                study: &covers,
-                outcomes,
-                algorithm: pipeline.examiner.algorithm(),
-                report,
-                at: SystemTime::now(),
-            })?;
+            let documents = parcels.into_iter().map(|parcel| pipeline.put(parcel)).collect::<Result<_, _>>()?;
+            let study = Study { instances: material.covers, ..material.study };
+            let (algorithm, at) = (pipeline.examiner.algorithm(), SystemTime::now());
+            pipeline.ledger.conclude(&Conclusion { study: &study, outcomes, algorithm, documents, at })?;
             pipeline.delivery.ring();
             Ok(())
         });
         concluded.await.map_err(|_| PipelineError::Panic("the report"))?
+    }
+
+    /// Makes a parcel durable.
+    fn put(&self, parcel: Parcel) -> Result<NewDocument, PipelineError> {
+        let Parcel { reference, format, part, headline, octets, destinations } = parcel;
+        let file = self.delivery.put(&reference.sop_instance, format, &octets)?;
+        let bytes = u64::try_from(octets.len()).unwrap_or(u64::MAX);
+        Ok(NewDocument { reference, part, headline, file, bytes, destinations })
     }
 
     /// Whether there is something to report. An image that comes late leads to a report that covers all images and
@@ -120,25 +125,6 @@ impl Pipeline {
             return false;
         }
         true
-    }
-
-    fn report(&self, material: &Material, mut examination: Examination) -> Result<Option<NewReport>, PipelineError> {
-        examination.finding.evidence.extend(material.bygone.iter().cloned());
-        let headline = examination.finding.headline().to_owned();
-        let report = examination.report(&self.device, material.earlier.as_ref())?;
-        if self.ledger.has_report(&report.sop_instance)? {
-            tracing::info!(study = %report.study, report = %report.sop_instance, "the same report was made before");
-            return Ok(None);
-        }
-        let file = self.delivery.put(&report)?;
-        tracing::info!(study = %report.study, report = %report.sop_instance, "report queued");
-        Ok(Some(NewReport {
-            reference: report.reference(),
-            headline,
-            file,
-            bytes: u64::try_from(report.bytes.len()).unwrap_or(u64::MAX),
-            destinations: self.delivery.destinations(),
-        }))
     }
 }
 

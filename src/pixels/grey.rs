@@ -8,6 +8,7 @@ use dicom::object::InMemDicomObject;
 
 use super::PixelError;
 use super::lut::{Input, Lut};
+use super::rendering::{ModalityStep, Polarity, Rendering, VoiFunction, VoiStep};
 use super::samples::Samples;
 use crate::part10::attribute::{decimal, integer, text};
 
@@ -50,13 +51,6 @@ enum Voi {
     },
 }
 
-/// Which end of the scale is black.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Polarity {
-    LowIsBlack,
-    HighIsBlack,
-}
-
 impl Grey {
     /// Reads the transformations; `signed` is the stored values' Pixel Representation.
     pub fn of(dataset: &InMemDicomObject, signed: bool) -> Result<Self, PixelError> {
@@ -89,15 +83,39 @@ impl Grey {
         samples.map(&table)
     }
 
+    /// What [`Grey::luminance`] does to these samples.
+    pub fn rendering(&self, samples: &Samples) -> Rendering {
+        let modality = match &self.modality {
+            Modality::Rescale { slope, intercept } => ModalityStep::Rescale { slope: *slope, intercept: *intercept },
+            Modality::Table(_) => ModalityStep::Table,
+        };
+        let window = |function, centre: &f64, width: &f64| VoiStep::Window { function, centre: *centre, width: *width };
+        let voi = match &self.voi {
+            Some(Voi::Table(_)) => VoiStep::Table,
+            Some(Voi::Linear { centre, width }) => window(VoiFunction::Linear, centre, width),
+            Some(Voi::LinearExact { centre, width }) => window(VoiFunction::LinearExact, centre, width),
+            Some(Voi::Sigmoid { centre, width }) => window(VoiFunction::Sigmoid, centre, width),
+            None => {
+                let (low, high) = self.lowest_and_highest(samples);
+                VoiStep::Extent { low, high }
+            }
+        };
+        Rendering { modality, voi, polarity: self.polarity, padding: self.padding.clone() }
+    }
+
     /// The window from the smallest to the largest modality value that occurs outside the padding.
     fn extent(&self, samples: &Samples) -> Voi {
+        let (low, high) = self.lowest_and_highest(samples);
+        Voi::LinearExact { centre: (low + high) / 2.0, width: (high - low).max(f64::MIN_POSITIVE) }
+    }
+
+    fn lowest_and_highest(&self, samples: &Samples) -> (f64, f64) {
         let occurring = samples.occurring();
         let values = occurring.iter().enumerate().filter(|(_, occurs)| **occurs).map(|(code, _)| samples.value(code));
-        let (low, high) = values
+        values
             .filter(|stored| !self.is_padding(*stored))
             .map(|stored| self.modality.value(stored))
-            .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
-        Voi::LinearExact { centre: (low + high) / 2.0, width: (high - low).max(f64::MIN_POSITIVE) }
+            .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)))
     }
 
     fn is_padding(&self, stored: i32) -> bool {
@@ -252,6 +270,21 @@ mod tests {
         // -100, 0, 100 of twelve bits
         assert_close(&luminance(&[], &[0xf9c, 0, 100], true), &expected);
         assert_close(&luminance(&[], &[7, 7], false), &[0.0, 0.0]);
+    }
+
+    #[test]
+    fn what_was_applied_can_be_said() {
+        let said = |texts: &[(Tag, &str)], cells: &[u16]| {
+            Grey::of(&dataset(texts), false).unwrap().rendering(&samples(cells, false)).to_string()
+        };
+        assert_eq!(
+            said(&[(tags::PHOTOMETRIC_INTERPRETATION, "MONOCHROME1"), (tags::RESCALE_SLOPE, "2")], &[10, 30]),
+            "rescale slope 2, intercept 0; no window, so 20 to 60, which occur; high values black (MONOCHROME1 or INVERSE)"
+        );
+        assert_eq!(
+            said(&[(tags::WINDOW_CENTER, "40"), (tags::WINDOW_WIDTH, "400")], &[0]),
+            "rescale slope 1, intercept 0; window centre 40, width 400 (LINEAR); low values black (MONOCHROME2)"
+        );
     }
 
     #[test]

@@ -11,12 +11,14 @@ mod header;
 mod jpeg_outline;
 mod lut;
 mod picture;
+mod rendering;
 mod samples;
 
 pub use codec::DECODABLE;
 pub use error::PixelError;
 pub use jpeg_outline::{JpegOutline, jpeg_outline};
 pub use picture::picture;
+pub use rendering::{ModalityStep, Polarity, Rendering, VoiFunction, VoiStep};
 
 use crate::part10::{self, Extent, Location, ReadError, Values};
 
@@ -68,15 +70,30 @@ impl Bounds {
 /// # Errors
 /// Every variant of [`PixelError`].
 pub fn decode(location: impl Into<Location>, bounds: &Bounds) -> Result<Radiograph, PixelError> {
-    let location = location.into();
-    let mut object = part10::read(&location, Extent::PixelData, Values::Decoded, bounds.inflated()).map_err(
-        |error| match error {
+    let (header, grey, samples) = stored(&location.into(), bounds)?;
+    Ok(Radiograph { rows: header.rows, columns: header.columns, luminance: grey.luminance(&samples) })
+}
+
+/// The same with what was done to the stored values.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_and_tell(location: impl Into<Location>, bounds: &Bounds) -> Result<(Radiograph, Rendering), PixelError> {
+    let (header, grey, samples) = stored(&location.into(), bounds)?;
+    let rendering = grey.rendering(&samples);
+    let luminance = grey.luminance(&samples);
+    Ok((Radiograph { rows: header.rows, columns: header.columns, luminance }, rendering))
+}
+
+/// The stored values, with what the header says of their form and their meaning.
+fn stored(location: &Location, bounds: &Bounds) -> Result<(header::Header, grey::Grey, samples::Samples), PixelError> {
+    let mut object =
+        part10::read(location, Extent::PixelData, Values::Decoded, bounds.inflated()).map_err(|error| match error {
             ReadError::Io(source) => PixelError::Io { location: location.clone(), source },
             ReadError::NotDicom(_) => PixelError::NotDecodable(error.to_string()),
-        },
-    )?;
+        })?;
     let header = header::Header::of(&object.data_set, bounds)?;
     let grey = grey::Grey::of(&object.data_set, header.signed)?;
     let samples = codec::samples(&mut object, &header)?;
-    Ok(Radiograph { rows: header.rows, columns: header.columns, luminance: grey.luminance(&samples) })
+    Ok((header, grey, samples))
 }

@@ -5,6 +5,7 @@
 
 mod age;
 mod anatomy;
+mod hearing;
 mod projection;
 mod vocabulary;
 
@@ -17,6 +18,7 @@ use crate::config::{ForProcessing, Select};
 use crate::finding::{AgeRange, Reason};
 use crate::instance::{Header, HeaderError, Instance, Study};
 
+pub use hearing::{Asked, hear};
 use vocabulary::{MODALITIES, PHOTOMETRIC_INTERPRETATIONS};
 
 /// Which rule decided, on which values. Values are codes and matched words, never a peer's free text.
@@ -108,17 +110,7 @@ pub fn frontal_chest(
 
 /// Judges one header.
 pub fn judge(header: &Header, settings: &Select, intended_age: Option<AgeRange>) -> Verdict {
-    let rules = [object, presentation_intent, photometric_interpretation, size, image_type];
-    rules
-        .iter()
-        .find_map(|rule| rule(header, settings))
-        .or_else(|| anatomy::decline(header))
-        .or_else(|| projection::decline(header))
-        .or_else(|| age::decline(header, intended_age?))
-        .unwrap_or_else(|| match anatomy::evidence_of_chest(header) {
-            Some(values) => Verdict::Accepted(Grounds { rule: "frontal chest radiograph", values }),
-            None => declined(Reason::NotAChestImage, "body part", "nothing in the header says chest".into()),
-        })
+    hearing::verdict(header, settings, intended_age)
 }
 
 fn declined(reason: Reason, rule: &'static str, values: String) -> Verdict {

@@ -28,6 +28,12 @@ pub(super) fn decline(header: &Header) -> Option<Verdict> {
     }
 }
 
+/// What in the header says that this is a frontal view; `None` where nothing does.
+pub(super) fn evidence_of_frontal(header: &Header) -> Option<String> {
+    let (view, values) = view_position(header).or_else(|| view_code(header)).or_else(|| patient_orientation(header))?;
+    matches!(view, View::Frontal).then_some(values)
+}
+
 /// View Position (0018,5101): PS3.3 C.8.1.1 and C.8.11.5, and what devices write instead.
 fn view_position(header: &Header) -> Option<(View, String)> {
     let position = header.text(tags::VIEW_POSITION)?.to_uppercase();

@@ -159,3 +159,29 @@ fn the_age_must_be_one_that_the_model_is_made_for_or_unknown() {
     let lateral = [(tags::PATIENT_AGE, VR::AS, "005Y"), (tags::VIEW_POSITION, VR::CS, "LL")];
     assert!(matches!(verdict(&lateral), Verdict::Declined(Reason::LateralView, _)));
 }
+
+#[test]
+fn a_hearing_names_every_rule_asked_and_ends_with_the_verdict() {
+    let asked = |changes: &[Attribute]| hear(&header(changes), &Select::default(), None);
+    let accepted = asked(&[]);
+    let rules: Vec<_> = accepted.iter().map(|asked| asked.grounds.to_string()).collect();
+    assert_eq!(
+        rules,
+        [
+            "modality: Modality (0008,0060) = DX",
+            "presentation intent: Presentation Intent Type (0008,0068) is absent",
+            "photometric interpretation: Photometric Interpretation (0028,0004) = MONOCHROME2",
+            "size: 2000 rows x 2000 columns",
+            "image type: Image Type (0008,0008) = ORIGINAL\\PRIMARY",
+            "body part: Body Part Examined (0018,0015) = CHEST",
+            "view: View Position (0018,5101) = PA",
+            "frontal chest radiograph: Body Part Examined (0018,0015) = CHEST",
+        ]
+    );
+    let lateral = asked(&[(tags::VIEW_POSITION, VR::CS, "LL")]);
+    assert_eq!(lateral.len(), 7);
+    assert!(lateral[..6].iter().all(|asked| asked.verdict.is_none()));
+    assert!(matches!(lateral[6].verdict, Some(Verdict::Declined(Reason::LateralView, _))));
+    let secret = asked(&[(tags::IMAGE_TYPE, VR::CS, "DOE^JANE")]);
+    assert!(!secret.iter().any(|asked| asked.grounds.to_string().contains("DOE")));
+}

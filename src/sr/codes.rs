@@ -70,6 +70,10 @@ concepts! {
     DeviceObserverSerialNumber = "DCM" "121016" "Device Observer Serial Number";
     ProcedureReported = "DCM" "121058" "Procedure reported";
     PlainChestXray = "SCT" "399208008" "Plain chest X-ray";
+    // Companions: CID 7010, TID 2010, CID 7202
+    OfInterest = "DCM" "113000" "Of Interest";
+    KeyObjectDescription = "DCM" "113012" "Key Object Description";
+    ProcessedImage = "DCM" "121322" "Source image for image processing operation";
     // The images: TID 1600 to 1603
     ImageLibrary = "DCM" "111028" "Image Library";
     ImageLibraryGroup = "DCM" "126200" "Image Library Group";

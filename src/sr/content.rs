@@ -52,6 +52,14 @@ impl Content {
         self
     }
 
+    /// IMAGE without a concept name, as a Key Object Selection has it (PS3.16 TID 2010).
+    pub fn key_image(image: &SopReference) -> Self {
+        Self(InMemDicomObject::from_element_iter([
+            element(tags::VALUE_TYPE, VR::CS, "IMAGE"),
+            sequence(tags::REFERENCED_SOP_SEQUENCE, vec![sop_reference(image)]),
+        ]))
+    }
+
     /// The same item with children, in their order; none gives no Content Sequence.
     pub fn containing(self, children: Vec<Content>) -> Self {
         if children.is_empty() {

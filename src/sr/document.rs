@@ -262,7 +262,7 @@ fn outcome(finding: &Finding, outcome: Outcome) -> String {
     }
 }
 
-fn part10(object: InMemDicomObject) -> Result<Vec<u8>, SrError> {
+pub(super) fn part10(object: InMemDicomObject) -> Result<Vec<u8>, SrError> {
     let meta = FileMetaTableBuilder::new()
         .transfer_syntax(uids::EXPLICIT_VR_LITTLE_ENDIAN)
         .implementation_class_uid(IMPLEMENTATION_CLASS_UID)

@@ -5,12 +5,14 @@
 //! Beside them stand [`language`] and [`wording`] (what the reader reads), [`character_set`] and [`scribe`] (in which octets),
 //! [`attribute`] and [`identity`] (whose report it is, copied from the image), [`dates`] and [`device`] (who observes).
 //! [`proof`] reads every report back before it leaves; [`summary`] reads one for a list.
+//! [`companion`] makes what may go with a report, from the same parts.
 //!
 //! A further language is a further file of [`language`], a further form of the report further rows of [`template`].
 
 mod attribute;
 mod character_set;
 mod codes;
+pub mod companion;
 mod content;
 mod dates;
 mod device;
@@ -30,5 +32,6 @@ mod wording;
 pub use device::{Device, Installation};
 pub use document::{Report, Source, SrError, document, documents};
 pub use proof::Fault;
+pub use scribe::header_in_unicode;
 pub use summary::Summary;
-pub use wording::{conclusion, score_text, threshold_text};
+pub use wording::{Words, conclusion, score_number, score_text, threshold_text, words};

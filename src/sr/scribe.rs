@@ -33,7 +33,7 @@ pub(super) struct Quoted<'a> {
 
 impl Scribe {
     /// English, whose words every character set has.
-    fn english() -> Self {
+    pub fn english() -> Self {
         Self { language: Language::ENGLISH, set: CharacterSet::ASCII }
     }
 
@@ -89,6 +89,12 @@ impl Scribe {
     pub fn read(&self, octets: &[u8]) -> Option<String> {
         self.set.decode(octets, b"\\")
     }
+}
+
+/// An image's header with every text that a report quotes in UTF-8; `None` where one of them cannot be brought there
+/// without a doubt.
+pub fn header_in_unicode(header: &Header) -> Option<InMemDicomObject> {
+    in_unicode(header.octets(), identity::is_quoted)
 }
 
 #[cfg(test)]

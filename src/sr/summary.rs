@@ -14,24 +14,28 @@ pub struct Summary {
     pub headline: String,
     /// Conclusion (121077, DCM).
     pub conclusion: String,
+    /// Comment (121106, DCM).
+    pub comment: String,
 }
 
 impl Summary {
     /// Reads a report's file; texts that it lacks are empty.
     pub fn read(path: &Path) -> Result<Self, HeaderError> {
         let header = Header::open(path)?;
-        let conclusion = header.items(tags::CONTENT_SEQUENCE).iter().find(|item| is_conclusion(item));
+        let items = header.items(tags::CONTENT_SEQUENCE);
+        let said = |code: &str| items.iter().find(|item| is_named(item, code)).and_then(|i| text(i, tags::TEXT_VALUE));
         Ok(Self {
             headline: header.text(tags::SERIES_DESCRIPTION).unwrap_or_default(),
-            conclusion: conclusion.and_then(|item| text(item, tags::TEXT_VALUE)).unwrap_or_default(),
+            conclusion: said("121077").unwrap_or_default(),
+            comment: said("121106").unwrap_or_default(),
         })
     }
 }
 
-fn is_conclusion(item: &InMemDicomObject) -> bool {
+fn is_named(item: &InMemDicomObject, code: &str) -> bool {
     let names = item.get(tags::CONCEPT_NAME_CODE_SEQUENCE).and_then(|names| names.items());
-    let code = names.and_then(<[_]>::first).and_then(|name| text(name, tags::CODE_VALUE));
-    code.as_deref() == Some("121077")
+    let name = names.and_then(<[_]>::first).and_then(|name| text(name, tags::CODE_VALUE));
+    name.as_deref() == Some(code)
 }
 
 fn text(item: &InMemDicomObject, tag: dicom::core::Tag) -> Option<String> {

@@ -69,7 +69,7 @@ pub(super) fn heading(subject: &Subject) -> [Content; 10] {
 }
 
 /// TID 1002 Observer Context, with TID 1004 Device Observer Identifying Attributes.
-fn device_observer(device: &Device, scribe: &Scribe) -> [Content; 6] {
+pub(super) fn device_observer(device: &Device, scribe: &Scribe) -> [Content; 6] {
     [
         scribe.code_item(Concept::ObserverType, Concept::Device),
         scribe.uid_ref(Concept::DeviceObserverUid, device.uid.as_str()),

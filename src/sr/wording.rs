@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::device::Device;
 use super::language::Language;
 use crate::config::ContentQualification;
 use crate::finding::{Finding, OperatingPoint, Outcome, Probability, Reason};
@@ -32,6 +33,21 @@ pub(super) fn conclusion_in(finding: &Finding, language: &Language) -> String {
 fn filled_partly(declined: usize, finding: &Finding, language: &Language) -> String {
     let partly = language.phrases.partly.replace("{k}", &declined.to_string());
     partly.replace("{n}", &finding.images.len().to_string()).replace("{reasons}", &all_reasons(finding, language))
+}
+
+/// The words of a report for other channels than DICOM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Words {
+    /// The line that the report is read for.
+    pub conclusion: String,
+    /// What every report says of itself.
+    pub comment: String,
+}
+
+/// The words of a report by `device`, in its language.
+pub fn words(finding: &Finding, device: &Device) -> Words {
+    let language = Language::of(device.language);
+    Words { conclusion: conclusion_in(finding, language), comment: comment(device.content_qualification, language) }
 }
 
 /// What became of one image, in a sentence; `number` counts from 1.
@@ -93,7 +109,7 @@ pub fn score_text(score: Probability, point: &OperatingPoint) -> String {
 
 /// A score as Numeric Value (0040,A30A), VR DS: up to four decimals, more if it takes them not to cross the
 /// operating point, without trailing zeros.
-pub(super) fn score_number(score: Probability, point: &OperatingPoint) -> String {
+pub fn score_number(score: Probability, point: &OperatingPoint) -> String {
     without_trailing_zeros(&faithful(score, point, 4)).to_owned()
 }
 

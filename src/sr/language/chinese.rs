@@ -32,6 +32,9 @@ pub(super) static CHINESE: Language = Language {
 
 fn meaning(concept: Concept) -> &'static str {
     match concept {
+        Concept::OfInterest => "值得关注",
+        Concept::KeyObjectDescription => "关键对象描述",
+        Concept::ProcessedImage => "图像处理的源图像",
         Concept::ChestCadReport => "胸部CAD报告",
         Concept::ImagingMeasurementReport => "影像测量报告",
         Concept::Conclusion => "结论",

@@ -32,6 +32,9 @@ pub(super) static DUTCH: Language = Language {
 
 fn meaning(concept: Concept) -> &'static str {
     match concept {
+        Concept::OfInterest => "Van belang",
+        Concept::KeyObjectDescription => "Beschrijving van het sleutelobject",
+        Concept::ProcessedImage => "Bronbeeld van de beeldbewerking",
         Concept::ChestCadReport => "CAD-verslag thorax",
         Concept::ImagingMeasurementReport => "Verslag van beeldmetingen",
         Concept::Conclusion => "Conclusie",

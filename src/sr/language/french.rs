@@ -32,6 +32,9 @@ pub(super) static FRENCH: Language = Language {
 
 fn meaning(concept: Concept) -> &'static str {
     match concept {
+        Concept::OfInterest => "D'intérêt",
+        Concept::KeyObjectDescription => "Description de l'objet clé",
+        Concept::ProcessedImage => "Image source du traitement d'image",
         Concept::ChestCadReport => "Compte rendu de CAO du thorax",
         Concept::ImagingMeasurementReport => "Compte rendu de mesures d'imagerie",
         Concept::Conclusion => "Conclusion",

@@ -32,6 +32,9 @@ pub(super) static GERMAN: Language = Language {
 
 fn meaning(concept: Concept) -> &'static str {
     match concept {
+        Concept::OfInterest => "Von Interesse",
+        Concept::KeyObjectDescription => "Beschreibung des Schlüsselobjekts",
+        Concept::ProcessedImage => "Ausgangsbild der Bildverarbeitung",
         Concept::ChestCadReport => "Befundbericht Thorax-CAD",
         Concept::ImagingMeasurementReport => "Messbericht Bildgebung",
         Concept::Conclusion => "Beurteilung",

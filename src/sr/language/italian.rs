@@ -32,6 +32,9 @@ pub(super) static ITALIAN: Language = Language {
 
 fn meaning(concept: Concept) -> &'static str {
     match concept {
+        Concept::OfInterest => "Di interesse",
+        Concept::KeyObjectDescription => "Descrizione dell'oggetto chiave",
+        Concept::ProcessedImage => "Immagine sorgente dell'elaborazione",
         Concept::ChestCadReport => "Referto CAD del torace",
         Concept::ImagingMeasurementReport => "Referto di misure su immagini",
         Concept::Conclusion => "Conclusione",

@@ -32,6 +32,9 @@ pub(super) static JAPANESE: Language = Language {
 
 fn meaning(concept: Concept) -> &'static str {
     match concept {
+        Concept::OfInterest => "注目",
+        Concept::KeyObjectDescription => "キーオブジェクトの説明",
+        Concept::ProcessedImage => "画像処理の元画像",
         Concept::ChestCadReport => "胸部CADレポート",
         Concept::ImagingMeasurementReport => "画像計測レポート",
         Concept::Conclusion => "結論",

@@ -32,6 +32,9 @@ pub(super) static PORTUGUESE: Language = Language {
 
 fn meaning(concept: Concept) -> &'static str {
     match concept {
+        Concept::OfInterest => "De interesse",
+        Concept::KeyObjectDescription => "Descrição do objeto-chave",
+        Concept::ProcessedImage => "Imagem de origem do processamento",
         Concept::ChestCadReport => "Relatório CAD do tórax",
         Concept::ImagingMeasurementReport => "Relatório de medições de imagem",
         Concept::Conclusion => "Conclusão",

@@ -32,6 +32,9 @@ pub(super) static SPANISH: Language = Language {
 
 fn meaning(concept: Concept) -> &'static str {
     match concept {
+        Concept::OfInterest => "De interés",
+        Concept::KeyObjectDescription => "Descripción del objeto clave",
+        Concept::ProcessedImage => "Imagen de origen del procesamiento",
         Concept::ChestCadReport => "Informe de CAD de tórax",
         Concept::ImagingMeasurementReport => "Informe de mediciones de imagen",
         Concept::Conclusion => "Conclusión",

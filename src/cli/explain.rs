@@ -1,0 +1,212 @@
+//! `auscult explain`: how one image comes to its result, step by step, and what the radiologist will read.
+
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use super::{Failed, log};
+use crate::config::{Config, Log, LogLevel};
+use crate::daemon;
+use crate::finding::Outcome;
+use crate::heat::{Extent, HeatMap};
+use crate::inference::Inference;
+use crate::instance::{Header, Instance, Study};
+use crate::model::{Explanation, Input, Resize};
+use crate::pipeline::{Examination, Examiner, Foreknowledge, Foreseen};
+use crate::pixels::{self, Bounds, Radiograph, Rendering};
+use crate::select::{self, Asked, Verdict};
+use crate::sr::companion::{Caption, PixelShape, plate};
+use crate::sr::{self, Device, Installation, Summary};
+
+/// Explain the result of one DICOM file.
+///
+/// Prints every selection rule that was asked with what it saw, the preprocessing, the score and the operating
+/// point, where the model sees it, and the words of the report. Exits with 1 when the file could not be read or
+/// decoded; a declined image is no failure.
+#[derive(clap::Args)]
+pub(super) struct Explain {
+    /// A DICOM Part 10 file
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Write the heat map over the image into this PNG file
+    #[arg(long, value_name = "OUT")]
+    png: Option<PathBuf>,
+    /// Directory of the model package, instead of the configured one
+    #[arg(long, value_name = "DIR")]
+    model: Option<PathBuf>,
+    /// Configuration file; without one the documented defaults hold
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// An image after the model.
+struct Seen {
+    radiograph: Radiograph,
+    rendering: Rendering,
+    explanation: Explanation,
+}
+
+impl Explain {
+    pub(super) fn run(self) -> Result<()> {
+        let mut config = Config::load(self.config.as_deref())?;
+        log::start(&Log { level: LogLevel::Warn, ..config.log.clone() });
+        if let Some(package) = self.model.clone() {
+            config.model.package = package;
+        }
+        let instance = Instance::open(&self.file).map_err(|error| {
+            let hint = "name a DICOM file; auscult import makes one of a picture";
+            if self.file.is_file() { Failed(format!("{error}; {hint}")) } else { Failed(error.to_string()) }
+        })?;
+        let inference = Inference::start(daemon::load_model(&config)?, config.model.queue)?;
+        super::runtime()?.block_on(self.explain(&config, instance, inference))
+    }
+
+    async fn explain(&self, config: &Config, instance: Instance, inference: Inference) -> Result<()> {
+        let header = Header::open(&self.file)?;
+        show("file", self.file.display())?;
+        let asked = select::hear(&header, &config.select, inference.intended_age());
+        selection(&asked)?;
+        let accepted = matches!(asked.last().and_then(|asked| asked.verdict.as_ref()), Some(Verdict::Accepted(_)));
+        let mut known = Foreknowledge::new();
+        let examiner = Examiner::new(config.select.clone(), inference.clone());
+        let seen = if accepted { self.see(config, &inference).await? } else { None };
+        if let Some(seen) = &seen {
+            preprocessing(seen, inference.input())?;
+            let outcome = Outcome::Analysed(seen.explanation.score);
+            let foreseen = Foreseen { outcome, grounds: String::new(), algorithm: examiner.algorithm() };
+            known.insert(instance.location.clone(), foreseen);
+        }
+        let study = Study { uid: instance.study.clone(), patient: instance.patient, instances: vec![instance] };
+        let Some(examination) = examiner.examine(&study, &known).await? else {
+            return Err(Failed(format!("{}: the object holds no image; name an image", self.file.display())).into());
+        };
+        if let Some(seen) = &seen {
+            result(seen, &inference)?;
+            self.heat(seen, &header, &examination)?;
+        } else if self.png.is_some() {
+            show("heat map", "none, because the image was not analysed")?;
+        }
+        let device = Device::new(&config.report, &config.scp.ae_title, &Installation::of_this_machine());
+        report(&examination, &device)?;
+        if accepted && seen.is_none() {
+            return Err(Failed(format!("{} could not be decoded", self.file.display())).into());
+        }
+        Ok(())
+    }
+
+    /// What the model sees in the image; `None`, with the reason on a line, when it cannot be decoded.
+    async fn see(&self, config: &Config, inference: &Inference) -> Result<Option<Seen>> {
+        let bounds = Bounds { max_pixels: u64::from(config.select.max_megapixels) * 1_000_000 };
+        let (radiograph, rendering) = match pixels::decode_and_tell(&self.file, &bounds) {
+            Ok(decoded) => decoded,
+            Err(error) => {
+                show("pixels", error)?;
+                return Ok(None);
+            }
+        };
+        let explanation = inference.explain(inference.input().tensor(&radiograph)?).await?;
+        Ok(Some(Seen { radiograph, rendering, explanation }))
+    }
+
+    fn heat(&self, seen: &Seen, header: &Header, examination: &Examination) -> Result<()> {
+        let heat = &seen.explanation.heat;
+        show("heat map", heat_in_words(heat, &seen.radiograph))?;
+        let Some(path) = &self.png else { return Ok(()) };
+        let result = sr::conclusion(&examination.finding);
+        let caption = Caption { result, caution: "AI, research use. Not for diagnosis.".into() };
+        let plate = plate(&seen.radiograph, PixelShape::of(header), heat, &caption)?;
+        let (columns, rows) = (u32::from(plate.columns), u32::from(plate.rows));
+        image::save_buffer_with_format(
+            path,
+            &plate.rgb,
+            columns,
+            rows,
+            image::ColorType::Rgb8,
+            image::ImageFormat::Png,
+        )
+        .with_context(|| format!("{}: the heat map cannot be written there", path.display()))?;
+        show("", path.display())
+    }
+}
+
+/// One line: what it is about, and what is said.
+fn show(about: &str, said: impl Display) -> Result<()> {
+    Ok(writeln!(io::stdout(), "{about:<12} {said}")?)
+}
+
+fn selection(asked: &[Asked]) -> Result<()> {
+    for (number, rule) in asked.iter().enumerate() {
+        let said = match &rule.verdict {
+            None => "passes".to_owned(),
+            Some(Verdict::Accepted(_)) => "accepted".to_owned(),
+            Some(Verdict::Declined(reason, _)) => format!("declined, {reason}"),
+        };
+        show(if number == 0 { "selection" } else { "" }, format_args!("{said:<9} {}", rule.grounds))?;
+    }
+    Ok(())
+}
+
+fn preprocessing(seen: &Seen, input: &Input) -> Result<()> {
+    let Radiograph { rows, columns, .. } = &seen.radiograph;
+    show("pixels", format_args!("{rows} rows x {columns} columns; {}", seen.rendering))?;
+    let spec = input.spec();
+    let Resize::Stretch = spec.resize;
+    let (down, across) = (f64::from(spec.height) / *rows as f64, f64::from(spec.width) / *columns as f64);
+    show(
+        "input",
+        format_args!(
+            "the whole image stretched to {} rows x {} columns (by {down:.3} and {across:.3}), bilinear;              mean {:?}, standard deviation {:?}",
+            spec.height, spec.width, spec.mean, spec.std
+        ),
+    )
+}
+
+fn result(seen: &Seen, inference: &Inference) -> Result<()> {
+    let (point, algorithm) = (inference.operating_point(), inference.algorithm());
+    let zone = match point.undetermined_from() {
+        Some(lower) => format!("undetermined from {} %", lower.percent()),
+        None => "no undetermined zone".into(),
+    };
+    let (score, threshold) = (sr::score_text(seen.explanation.score, &point), sr::threshold_text(&point));
+    show("result", format_args!("score {score} % for pneumonia; present from {threshold} %, {zone}"))?;
+    show("model", format_args!("{} {}", algorithm.name, algorithm.version_with_digest()))
+}
+
+fn heat_in_words(heat: &HeatMap, image: &Radiograph) -> String {
+    let side = |pixels: usize| u32::try_from(pixels).unwrap_or(u32::MAX);
+    let extent = Extent { rows: side(image.rows), columns: side(image.columns) };
+    let (Some(hottest), Some(focus)) = (heat.hottest(extent), heat.focus(extent)) else {
+        return "no place speaks for pneumonia".into();
+    };
+    let points = focus.polyline();
+    let range = |of: fn(&crate::heat::Point) -> f32| {
+        let (low, high) = points.iter().map(of).fold((f32::MAX, 0.0_f32), |(low, high), v| (low.min(v), high.max(v)));
+        format!("{low:.0} to {high:.0}")
+    };
+    format!(
+        "strongest at column {:.0}, row {:.0}; at least half of that around it, columns {}, rows {}",
+        hottest.column,
+        hottest.row,
+        range(|point| point.column),
+        range(|point| point.row)
+    )
+}
+
+/// The words of the report, read back from the report itself.
+fn report(examination: &Examination, device: &Device) -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let path = directory.path().join("report.dcm");
+    let reports = examination.reports(device, None)?;
+    let main = reports.first().context("no report was made")?;
+    write(&path, &main.bytes)?;
+    let Summary { headline, conclusion, comment } = Summary::read(&path)?;
+    show("report", headline)?;
+    show("", format_args!("Conclusion: {conclusion}"))?;
+    show("", format_args!("Comment: {comment}"))
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    std::fs::write(path, bytes).with_context(|| path.display().to_string())
+}

@@ -1,0 +1,202 @@
+//! Where in an image the model sees what it reports: a map over the whole image, and the region around its maximum.
+//!
+//! Positions are in pixels of the image, columns first, with the upper left corner of its upper left pixel at 0, 0
+//! and the lower right corner of its lower right pixel at columns, rows: as PS3.3 C.18.6.1.1 (SCOORD) and C.10.5.1
+//! (graphic annotations, PIXEL) count them.
+
+/// Share of the maximum from which a place belongs to the focus.
+const FOCUS_FROM: f32 = 0.5;
+
+/// Corners of a focus region before those on top of each other are left out.
+const CORNERS: u16 = 48;
+
+/// Rows and columns of an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extent {
+    /// Rows, at least 1.
+    pub rows: u32,
+    /// Columns, at least 1.
+    pub columns: u32,
+}
+
+/// A position in an image, in pixels; see the module.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Point {
+    /// 0..=columns, to the right.
+    pub column: f32,
+    /// 0..=rows, downwards.
+    pub row: f32,
+}
+
+/// The centres of a map's cells along one side of the image, as fractions of the side's length.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Axis {
+    /// Cells, at least 1.
+    pub cells: usize,
+    /// Centre of the first cell.
+    pub first: f32,
+    /// Distance of two centres.
+    pub step: f32,
+}
+
+impl Axis {
+    /// The cells left and right of a fraction, and how far between their centres it lies, 0..=1.
+    fn between(&self, fraction: f32) -> (usize, usize, f32) {
+        let last = self.cells.saturating_sub(1);
+        let position = ((fraction - self.first) / self.step).clamp(0.0, last as f32);
+        let left = (position as usize).min(last);
+        (left, (left + 1).min(last), position - left as f32)
+    }
+
+    /// The fraction of a cell's centre.
+    fn centre(&self, cell: usize) -> f32 {
+        (self.first + cell as f32 * self.step).clamp(0.0, 1.0)
+    }
+}
+
+/// How much each place of an image speaks for the finding, relative to the place that does most.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HeatMap {
+    down: Axis,
+    across: Axis,
+    /// `down.cells * across.cells` values, row by row, 0..=1; all 0, or the largest is 1.
+    cells: Vec<f32>,
+}
+
+impl HeatMap {
+    /// A map of `evidence`, `down.cells * across.cells` values row by row: what is below 0 or no number counts as
+    /// none, and the largest becomes 1. `None` where the number of values is another.
+    pub fn new(down: Axis, across: Axis, evidence: &[f32]) -> Option<Self> {
+        let cells: Vec<f32> = evidence.iter().map(|value| value.max(0.0)).collect();
+        let largest = cells.iter().copied().fold(0.0, f32::max);
+        let scale = if largest > 0.0 && largest.is_finite() { largest.recip() } else { 0.0 };
+        let fits = !cells.is_empty() && cells.len() == down.cells.checked_mul(across.cells)?;
+        fits.then(|| Self { down, across, cells: cells.iter().map(|value| (value * scale).min(1.0)).collect() })
+    }
+
+    /// Does any place speak for the finding?
+    pub fn is_cold(&self) -> bool {
+        self.cells.iter().all(|value| *value == 0.0)
+    }
+
+    /// The map at a position of an image, 0..=1: bilinear between the cells' centres, constant beyond the outermost.
+    pub fn at(&self, point: Point, extent: Extent) -> f32 {
+        let (upper, lower, down) = self.down.between(point.row / extent.rows as f32);
+        let (left, right, across) = self.across.between(point.column / extent.columns as f32);
+        let cell = |row: usize, column: usize| self.cells.get(row * self.across.cells + column).copied().unwrap_or(0.0);
+        let along = |row| cell(row, left) * (1.0 - across) + cell(row, right) * across;
+        along(upper) * (1.0 - down) + along(lower) * down
+    }
+
+    /// Where the map has its maximum; `None` where it is cold.
+    pub fn hottest(&self, extent: Extent) -> Option<Point> {
+        let (index, largest) = self.cells.iter().enumerate().max_by(|(_, a), (_, b)| a.total_cmp(b))?;
+        let (row, column) = (index.checked_div(self.across.cells)?, index.checked_rem(self.across.cells)?);
+        (*largest > 0.0).then(|| Point {
+            column: self.across.centre(column) * extent.columns as f32,
+            row: self.down.centre(row) * extent.rows as f32,
+        })
+    }
+
+    /// The region around the maximum in which the map has at least half of it, as far as it can be seen from there;
+    /// `None` where the map is cold.
+    pub fn focus(&self, extent: Extent) -> Option<Region> {
+        let centre = self.hottest(extent)?;
+        let mut corners: Vec<Point> = Vec::new();
+        for corner in 0..CORNERS {
+            let angle = f32::from(corner) / f32::from(CORNERS) * std::f32::consts::TAU;
+            let point = self.edge(centre, angle, extent);
+            let near = |other: &Point| (other.column - point.column).hypot(other.row - point.row) < 0.5;
+            if !corners.last().is_some_and(near) && !corners.first().is_some_and(near) {
+                corners.push(point);
+            }
+        }
+        (corners.len() >= 3).then_some(Region { corners })
+    }
+
+    /// How far the focus reaches from its centre in one direction, within the image.
+    fn edge(&self, centre: Point, angle: f32, extent: Extent) -> Point {
+        const STEPS: u16 = 512;
+        let reach = (extent.columns as f32).hypot(extent.rows as f32);
+        let point = |step: u16| {
+            let distance = f32::from(step) / f32::from(STEPS) * reach;
+            Point { column: centre.column + distance * angle.cos(), row: centre.row + distance * angle.sin() }
+        };
+        let belongs = |point: &Point| {
+            let inside = (0.0..=extent.columns as f32).contains(&point.column)
+                && (0.0..=extent.rows as f32).contains(&point.row);
+            inside && self.at(*point, extent) >= FOCUS_FROM
+        };
+        (0..=STEPS).map(point).take_while(belongs).last().unwrap_or(centre)
+    }
+}
+
+/// A part of an image: a simple polygon.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Region {
+    corners: Vec<Point>,
+}
+
+impl Region {
+    /// Its outline as a closed polyline, the first corner again at the end; at least four points.
+    pub fn polyline(&self) -> Vec<Point> {
+        self.corners.iter().chain(self.corners.first()).copied().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WIDE: Extent = Extent { rows: 100, columns: 200 };
+
+    /// Four cells a side whose centres are at 1/8, 3/8, 5/8 and 7/8; the second from the left in the third row is hot.
+    fn map() -> HeatMap {
+        let axis = Axis { cells: 4, first: 0.125, step: 0.25 };
+        let mut evidence = [0.0; 16];
+        evidence[9] = 4.0;
+        evidence[0] = -3.0;
+        evidence[15] = 1.0;
+        HeatMap::new(axis, axis, &evidence).unwrap()
+    }
+
+    #[test]
+    fn the_map_is_relative_to_its_maximum_and_lies_over_the_whole_image() {
+        let map = map();
+        assert_eq!(map.hottest(WIDE), Some(Point { column: 75.0, row: 62.5 }));
+        let at = |column, row| map.at(Point { column, row }, WIDE);
+        assert_eq!([at(75.0, 62.5), at(100.0, 62.5), at(75.0, 50.0), at(25.0, 12.5)], [1.0, 0.5, 0.5, 0.0]);
+        assert_eq!([at(175.0, 87.5), at(200.0, 100.0), at(0.0, 0.0)], [0.25, 0.25, 0.0]);
+    }
+
+    #[test]
+    fn the_focus_is_the_half_maximum_in_pixels_of_the_image() {
+        let outline = map().focus(WIDE).unwrap().polyline();
+        assert_eq!(outline.first(), outline.last());
+        let columns = outline.iter().map(|point| point.column);
+        let rows = outline.iter().map(|point| point.row);
+        let (left, right) = (columns.clone().fold(f32::MAX, f32::min), columns.fold(f32::MIN, f32::max));
+        let (top, bottom) = (rows.clone().fold(f32::MAX, f32::min), rows.fold(f32::MIN, f32::max));
+        for (found, expected) in [(left, 50.0), (right, 100.0), (top, 50.0), (bottom, 75.0)] {
+            assert!((found - expected).abs() < 1.0, "{outline:?}");
+        }
+    }
+
+    #[test]
+    fn a_focus_at_the_corner_stays_in_the_image() {
+        let axis = Axis { cells: 2, first: 0.0, step: 0.5 };
+        let map = HeatMap::new(axis, axis, &[1.0, 0.0, 0.0, 0.0]).unwrap();
+        let outline = map.focus(WIDE).unwrap().polyline();
+        assert!(outline.len() >= 4 && outline.iter().all(|p| p.column >= 0.0 && p.row >= 0.0), "{outline:?}");
+    }
+
+    #[test]
+    fn where_nothing_speaks_for_the_finding_there_is_no_focus() {
+        let axis = Axis { cells: 2, first: 0.25, step: 0.5 };
+        for cold in [[-1.0, 0.0, -2.0, 0.0], [f32::NAN; 4]] {
+            let map = HeatMap::new(axis, axis, &cold).unwrap();
+            assert!(map.is_cold() && map.focus(WIDE).is_none() && map.hottest(WIDE).is_none());
+        }
+        assert_eq!(HeatMap::new(axis, axis, &[1.0; 3]), None);
+    }
+}

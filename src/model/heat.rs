@@ -1,0 +1,157 @@
+//! Where the model sees it: LayerCAM (Jiang et al., IEEE TIP 2021; the Grad-CAM of every place by itself) of the
+//! score's logit at the last stage but one, which has twice the resolution of the last.
+//!
+//! The logit is that of the reported score, `ln(p / (1 - p))`: the positive label's less the log-sum-exp of the
+//! others'. Features count as far as they exceed those of a uniform image at the picture's own median luminance, as
+//! in DeepLIFT (Shrikumar et al., ICML 2017): what the network answers to nothing at all, at its padded borders above
+//! all, is no evidence. The map says where there is evidence for the finding; evidence against it is not subtracted.
+
+use candle_core::{DType, Result, Tensor, Var};
+
+use super::manifest::{Manifest, Resize};
+use super::network::ResNet50;
+use crate::finding::Probability;
+use crate::heat::{Axis, HeatMap};
+
+/// A score with the places that it comes from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Explanation {
+    /// The score for *pneumonia*.
+    pub score: Probability,
+    /// Which places of the image speak for it.
+    pub heat: HeatMap,
+}
+
+/// The logits of one image, and its map. Input `[3, h, w] f32`, logits `[1, outputs] f64`.
+pub(super) fn logits_and_map(network: &ResNet50, manifest: &Manifest, image: &Tensor) -> Result<(Tensor, HeatMap)> {
+    let features = network.features(&beside_reference(image)?)?;
+    let (image, reference) = (Var::from_tensor(&features.narrow(0, 0, 1)?)?, features.narrow(0, 1, 1)?);
+    let logits = network.judge(&image)?;
+    let found = logits.detach().to_dtype(DType::F64)?;
+    let weights = towards(manifest.output.positive_index(), &found.flatten_all()?.to_vec1()?);
+    let weights = Tensor::from_vec(weights, logits.shape(), logits.device())?;
+    let gradients = (logits * weights)?.sum_all()?.backward()?;
+    let slope = gradients.get(&image).ok_or_else(|| candle_core::Error::msg("the features have no gradient"))?;
+    let excess = (image.as_tensor() - reference)?.relu()?;
+    let evidence = (excess * slope.relu()?)?.sum(1)?.squeeze(0)?.detach();
+    let map = map(manifest, &evidence)?.ok_or_else(|| candle_core::Error::msg("the feature map is empty"))?;
+    Ok((found, map))
+}
+
+/// One image `[3, h, w] f32` and the uniform image that it is held against, `[2, 3, h, w] f32`.
+fn beside_reference(image: &Tensor) -> Result<Tensor> {
+    let median = |mut channel: Vec<f32>| {
+        let middle = channel.len() / 2;
+        if channel.is_empty() { f32::NAN } else { *channel.select_nth_unstable_by(middle, f32::total_cmp).1 }
+    };
+    let medians: Vec<f32> = image.flatten_from(1)?.to_vec2::<f32>()?.into_iter().map(median).collect();
+    let uniform = Tensor::from_vec(medians, (image.dim(0)?, 1, 1), image.device())?.broadcast_as(image.shape())?;
+    Tensor::stack(&[image, &uniform], 0)
+}
+
+/// How the logit of the score changes with the logits, given those of one image; as many values.
+fn towards(positive: usize, logits: &[f64]) -> Vec<f32> {
+    let others = logits.iter().enumerate().filter(|(index, _)| *index != positive);
+    let largest = others.clone().map(|(_, logit)| *logit).fold(f64::NEG_INFINITY, f64::max);
+    let sum: f64 = others.map(|(_, logit)| (logit - largest).exp()).sum();
+    let weight = |(index, logit): (usize, &f64)| if index == positive { 1.0 } else { -(logit - largest).exp() / sum };
+    logits.iter().enumerate().map(|place| weight(place) as f32).collect()
+}
+
+/// Evidence `[h, w] f32` as a map over the picture that the input was made from.
+fn map(manifest: &Manifest, evidence: &Tensor) -> Result<Option<HeatMap>> {
+    // The input is the whole picture, so fractions of its sides are fractions of the picture's.
+    let Resize::Stretch = manifest.input.resize;
+    let (rows, columns) = evidence.dims2()?;
+    let axis = |cells, side: u32| {
+        let side = side as f32;
+        Axis { cells, first: 0.5 / side, step: f32::from(ResNet50::STRIDE) / side }
+    };
+    let (down, across) = (axis(rows, manifest.input.height), axis(columns, manifest.input.width));
+    Ok(HeatMap::new(down, across, &evidence.flatten_all()?.to_vec1::<f32>()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use candle_core::Device;
+
+    use super::*;
+    use crate::heat::Extent;
+    use crate::model::Model;
+    use crate::pixels::Radiograph;
+
+    /// Where blobs lie, as fractions of the image.
+    const PLACES: [f32; 3] = [0.22, 0.5, 0.78];
+
+    /// A uniform image with one bright blob; position and radius as fractions of its sides.
+    fn phantom(extent: Extent, ground: f32, blob: (f32, f32), radius: f32) -> Radiograph {
+        let (rows, columns) = (extent.rows as usize, extent.columns as usize);
+        let bright = |index: usize| {
+            let across = ((index % columns) as f32 + 0.5) / columns as f32 - blob.0;
+            let down = ((index / columns) as f32 + 0.5) / rows as f32 - blob.1;
+            ground + 0.45 / (1.0 + ((across.hypot(down) / radius - 0.8) * 10.0).exp())
+        };
+        Radiograph { rows, columns, luminance: (0..rows * columns).map(bright).collect() }
+    }
+
+    #[test]
+    fn the_only_bright_blob_is_where_the_shipped_model_sees_something() {
+        let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/cxr-pneumonia-reference");
+        let model = Model::load(&package).unwrap();
+        for (extent, ground) in [
+            (Extent { rows: 448, columns: 448 }, 0.1),
+            (Extent { rows: 300, columns: 600 }, 0.3),
+            (Extent { rows: 500, columns: 400 }, 0.5),
+        ] {
+            for (x, y) in PLACES.iter().flat_map(|y| PLACES.map(|x| (x, *y))) {
+                let radius = 0.116;
+                let tensor = model.input().tensor(&phantom(extent, ground, (x, y), radius)).unwrap();
+                let hottest = model.explain(&tensor).unwrap().heat.hottest(extent).unwrap();
+                let across = hottest.column / extent.columns as f32 - x;
+                let down = hottest.row / extent.rows as f32 - y;
+                assert!(across.hypot(down) <= radius, "blob at {x}, {y} of {extent:?}: {hottest:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_explanation_has_the_score_of_the_classification() {
+        let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/cxr-pneumonia-reference");
+        let model = Model::load(&package).unwrap();
+        let ramp = model.input().ramp().unwrap();
+        let explained = model.explain(&ramp).unwrap();
+        let scored = model.scores(&ramp.unsqueeze(0).unwrap()).unwrap()[0];
+        assert!((explained.score.fraction() - scored.fraction()).abs() < 1e-5);
+        let odd = Tensor::zeros((1, 7, 7), candle_core::DType::F32, &Device::Cpu).unwrap();
+        assert!(model.explain(&odd).is_err());
+    }
+
+    #[test]
+    fn an_even_image_has_a_cold_map() {
+        let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/cxr-pneumonia-reference");
+        let model = Model::load(&package).unwrap();
+        let even = Radiograph { rows: 224, columns: 224, luminance: vec![0.4; 224 * 224] };
+        let tensor = model.input().tensor(&even).unwrap();
+        assert!(model.explain(&tensor).unwrap().heat.is_cold());
+    }
+
+    #[test]
+    fn the_weights_are_the_gradient_of_the_scores_logit() {
+        let logit = |logits: &[f64]| {
+            let exponentials: Vec<f64> = logits.iter().map(|logit| logit.exp()).collect();
+            let p = exponentials[1] / exponentials.iter().sum::<f64>();
+            (p / (1.0 - p)).ln()
+        };
+        let logits = [0.3, -0.4, 1.7];
+        let weights = towards(1, &logits);
+        for (index, weight) in weights.iter().enumerate() {
+            let mut moved = logits;
+            moved[index] += 1e-6;
+            let slope = (logit(&moved) - logit(&logits)) / 1e-6;
+            assert!((f64::from(*weight) - slope).abs() < 1e-4, "{weights:?}");
+        }
+        assert_eq!(towards(1, &[0.2, 5.0]), [-1.0, 1.0]);
+    }
+}

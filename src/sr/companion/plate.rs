@@ -1,0 +1,215 @@
+//! The image with its heat map as a picture: for a Secondary Capture, and for `auscult explain`.
+//!
+//! The picture of the patient carries the heat map and nothing else; what is written stands above and below it.
+
+use fast_image_resize::images::{Image, ImageRef};
+use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+
+use super::glyphs::{ADVANCE, HEIGHT, dots, wrapped};
+use super::shape::PixelShape;
+use crate::heat::{Extent, HeatMap, Point};
+use crate::pixels::Radiograph;
+use crate::sr::SrError;
+
+/// Longer side of the radiograph on a plate, in pixels: at least and at most.
+const LONGER_SIDE: (f64, f64) = (512.0, 1024.0);
+
+/// Opacity of the heat map at its maximum.
+const DENSEST: f32 = 0.6;
+
+const WHITE: [u8; 3] = [255, 255, 255];
+const GREY: [u8; 3] = [170, 170, 170];
+
+/// A picture in RGB.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plate {
+    /// Columns.
+    pub columns: u16,
+    /// Rows.
+    pub rows: u16,
+    /// `rows * columns` pixels of red, green and blue, row by row from the upper left.
+    pub rgb: Vec<u8>,
+}
+
+/// What is written on a plate, in ASCII.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caption {
+    /// The result.
+    pub result: String,
+    /// What it is, and for what it may be used.
+    pub caution: String,
+}
+
+/// A radiograph with square pixels, the heat map over it, its legend and a caption.
+pub fn plate(image: &Radiograph, shape: PixelShape, heat: &HeatMap, caption: &Caption) -> Result<Plate, SrError> {
+    let extent = size(image, shape);
+    let luminance = resampled(image, extent)?;
+    let scale = (extent.columns as usize / 300).clamp(1, 3);
+    let margin = 2 * scale;
+    let line_height = (HEIGHT + 3) * scale;
+    let longest = (extent.columns as usize - 2 * margin) / (ADVANCE * scale);
+    let result = wrapped(&caption.result, longest);
+    let caution = wrapped(&caption.caution, longest);
+    let above = (result.len() + caution.len()) * line_height + 2 * margin;
+    let below = line_height + 2 * margin;
+    let mut canvas = Canvas::black(extent.columns as usize, above + extent.rows as usize + below);
+    let lines = result.iter().map(|line| (line, WHITE)).chain(caution.iter().map(|line| (line, GREY)));
+    for (index, (line, colour)) in lines.enumerate() {
+        canvas.write(line, (margin, margin + index * line_height), scale, colour);
+    }
+    for (index, luminance) in luminance.iter().enumerate() {
+        let (row, column) = (index / extent.columns as usize, index % extent.columns as usize);
+        let centre = Point { column: column as f32 + 0.5, row: row as f32 + 0.5 };
+        canvas.put((column, above + row), warmed(*luminance, heat.at(centre, extent)));
+    }
+    legend(&mut canvas, heat, (margin, above + extent.rows as usize + margin), scale);
+    canvas.plate()
+}
+
+/// The radiograph's size on the plate.
+fn size(image: &Radiograph, shape: PixelShape) -> Extent {
+    let (width, height) = (image.columns as f64, image.rows as f64 * shape.tallness());
+    let longer = width.max(height);
+    let scale = longer.clamp(LONGER_SIDE.0, LONGER_SIDE.1) / longer;
+    // A strip must still hold words.
+    let side = |length: f64| ((length * scale).round() as u32).max(96);
+    Extent { rows: side(height), columns: side(width) }
+}
+
+fn resampled(image: &Radiograph, extent: Extent) -> Result<Vec<f32>, SrError> {
+    let fail = |cause: &dyn std::fmt::Display| SrError::Encoding(cause.to_string());
+    let side = |pixels: usize| u32::try_from(pixels).map_err(|error| fail(&error));
+    let bytes = bytemuck::cast_slice(&image.luminance);
+    let source =
+        ImageRef::new(side(image.columns)?, side(image.rows)?, bytes, PixelType::F32).map_err(|error| fail(&error))?;
+    let mut target = Image::new(extent.columns, extent.rows, PixelType::F32);
+    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
+    Resizer::new().resize(&source, &mut target, &options).map_err(|error| fail(&error))?;
+    Ok(bytemuck::pod_collect_to_vec(target.buffer()))
+}
+
+/// A grey pixel under heat, 0..=1 both: from yellow, hardly visible, to red.
+fn warmed(luminance: f32, heat: f32) -> [u8; 3] {
+    const YELLOW: [f32; 3] = [1.0, 0.9, 0.2];
+    const RED: [f32; 3] = [0.9, 0.0, 0.0];
+    let opacity = heat * DENSEST;
+    let mut pixel = [0; 3];
+    for ((channel, yellow), red) in pixel.iter_mut().zip(YELLOW).zip(RED) {
+        let colour = yellow + (red - yellow) * heat;
+        let mixed = luminance * (1.0 - opacity) + colour * opacity;
+        *channel = (mixed.clamp(0.0, 1.0) * 255.0).round() as u8;
+    }
+    pixel
+}
+
+/// What the colours mean.
+fn legend(canvas: &mut Canvas, heat: &HeatMap, (left, top): (usize, usize), scale: usize) {
+    if heat.is_cold() {
+        return canvas.write("No place speaks for pneumonia.", (left, top), scale, GREY);
+    }
+    let bar = 24 * ADVANCE * scale / 2;
+    let begin = left + 4 * ADVANCE * scale;
+    canvas.write("low", (left, top), scale, GREY);
+    for (column, row) in (0..bar).flat_map(|column| (0..HEIGHT * scale).map(move |row| (column, row))) {
+        canvas.put((begin + column, top + row), warmed(0.5, column as f32 / bar as f32));
+    }
+    canvas.write("high  Speaks for pneumonia", (begin + bar + ADVANCE * scale, top), scale, GREY);
+}
+
+/// A picture in the making; what is put outside of it is lost.
+struct Canvas {
+    columns: usize,
+    rows: usize,
+    rgb: Vec<u8>,
+}
+
+impl Canvas {
+    fn black(columns: usize, rows: usize) -> Self {
+        Self { columns, rows, rgb: vec![0; columns * rows * 3] }
+    }
+
+    fn put(&mut self, (column, row): (usize, usize), colour: [u8; 3]) {
+        let first = (row * self.columns + column) * 3;
+        if column < self.columns
+            && let Some(pixel) = self.rgb.get_mut(first..first + 3)
+        {
+            pixel.copy_from_slice(&colour);
+        }
+    }
+
+    fn write(&mut self, text: &str, (left, top): (usize, usize), scale: usize, colour: [u8; 3]) {
+        for (column, row) in dots(text) {
+            let square = (0..scale).flat_map(|x| (0..scale).map(move |y| (x, y)));
+            square.for_each(|(x, y)| self.put((left + column * scale + x, top + row * scale + y), colour));
+        }
+    }
+
+    fn plate(self) -> Result<Plate, SrError> {
+        let side = |pixels: usize| u16::try_from(pixels).map_err(|error| SrError::Encoding(error.to_string()));
+        Ok(Plate { columns: side(self.columns)?, rows: side(self.rows)?, rgb: self.rgb })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::heat::Axis;
+
+    const SQUARE: PixelShape = PixelShape::Ratio { vertical: 1, horizontal: 1 };
+
+    fn caption() -> Caption {
+        Caption { result: "Possible pneumonia. Score 93.1 % (threshold 50.0 %).".into(), caution: "AI".into() }
+    }
+
+    /// Hot in the lower left quarter.
+    fn heat() -> HeatMap {
+        let axis = Axis { cells: 2, first: 0.25, step: 0.5 };
+        HeatMap::new(axis, axis, &[0.0, 0.0, 1.0, 0.0]).unwrap()
+    }
+
+    fn even(rows: usize, columns: usize) -> Radiograph {
+        Radiograph { rows, columns, luminance: vec![0.5; rows * columns] }
+    }
+
+    /// Where red exceeds blue most, within the radiograph, as fractions of its sides.
+    fn warmest(plate: &Plate, above: usize, rows: usize) -> (f32, f32) {
+        let columns = usize::from(plate.columns);
+        let warmth = |index: &usize| i32::from(plate.rgb[index * 3]) - i32::from(plate.rgb[index * 3 + 2]);
+        let radiograph = above * columns..(above + rows) * columns;
+        let most = radiograph.clone().map(|index| warmth(&index)).max().unwrap();
+        let hot: Vec<usize> = radiograph.filter(|index| warmth(index) == most).collect();
+        let mean = |of: &dyn Fn(usize) -> usize| hot.iter().map(|index| of(*index)).sum::<usize>() / hot.len();
+        let row = mean(&|index| index / columns) - above;
+        (mean(&|index| index % columns) as f32 / columns as f32, row as f32 / rows as f32)
+    }
+
+    #[test]
+    fn the_heat_lies_where_the_map_has_it_and_pixels_become_square() {
+        let tall = PixelShape::Ratio { vertical: 2, horizontal: 1 };
+        for (image, shape, columns, rows) in
+            [(even(1600, 800), SQUARE, 512, 1024), (even(400, 800), tall, 800, 800), (even(100, 200), SQUARE, 512, 256)]
+        {
+            let plate = plate(&image, shape, &heat(), &caption()).unwrap();
+            assert_eq!(usize::from(plate.columns), columns);
+            let below = if columns / 300 == 1 { 15 } else { 30 };
+            let above = usize::from(plate.rows) - rows - below;
+            let (x, y) = warmest(&plate, above, rows);
+            assert!(x < 0.27 && (0.73..1.0).contains(&y), "{x} {y}");
+        }
+    }
+
+    #[test]
+    fn a_cold_map_leaves_the_radiograph_as_it_is() {
+        let axis = Axis { cells: 1, first: 0.5, step: 1.0 };
+        let cold = HeatMap::new(axis, axis, &[0.0]).unwrap();
+        let plate = plate(&even(600, 600), SQUARE, &cold, &caption()).unwrap();
+        assert!(plate.rgb.chunks(3).all(|pixel| pixel[0] == pixel[1] && pixel[1] == pixel[2]));
+        assert_eq!(plate.rgb.chunks(3).filter(|pixel| pixel[0] == 128).count(), 600 * 600);
+    }
+
+    #[test]
+    fn a_strip_of_an_image_still_has_a_plate() {
+        assert!(plate(&even(1, 3000), SQUARE, &heat(), &caption()).is_ok());
+        assert!(plate(&even(3000, 1), SQUARE, &heat(), &caption()).is_ok());
+    }
+}
