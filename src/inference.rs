@@ -96,7 +96,7 @@ impl Inference {
         self.ask(image, Wish::Score).await
     }
 
-    /// The same with the places that the score comes from; costs about three classifications.
+    /// The same with the places that the score comes from; costs about five classifications.
     pub async fn explain(&self, image: Tensor) -> Result<Explanation, InferenceError> {
         self.ask(image, Wish::Explanation).await
     }

@@ -157,7 +157,8 @@ fn preprocessing(seen: &Seen, input: &Input) -> Result<()> {
     show(
         "input",
         format_args!(
-            "the whole image stretched to {} rows x {} columns (by {down:.3} and {across:.3}), bilinear;              mean {:?}, standard deviation {:?}",
+            "the whole image stretched to {} rows x {} columns (by {down:.3} and {across:.3}), bilinear; mean {:?}, \
+             standard deviation {:?}",
             spec.height, spec.width, spec.mean, spec.std
         ),
     )

@@ -146,7 +146,7 @@ impl Model {
     }
 
     /// The score of one image and where it comes from; input `[3, height, width] f32` as [`Input::tensor`] makes it.
-    /// Costs about three classifications.
+    /// Costs about five classifications.
     pub fn explain(&self, image: &Tensor) -> Result<Explanation, ModelError> {
         let (probabilities, heat) = self.probabilities_and_map(image).map_err(|fault| self.failed(fault))?;
         Ok(Explanation { score: self.score(&probabilities)?, heat })

@@ -75,13 +75,14 @@ fn grey_scale(image: &Explained) -> Vec<InMemElement> {
         ]),
         ModalityStep::Table => {
             let kept = [tags::LUT_DESCRIPTOR, tags::MODALITY_LUT_TYPE, tags::LUT_DATA];
-            elements.extend(first_table(image, tags::MODALITY_LUT_SEQUENCE, &kept));
+            elements.extend(first_table(image, tags::MODALITY_LUT_SEQUENCE, &kept).map(in_sequence));
         }
     }
     let item = match rendering.voi {
         VoiStep::Table => {
-            let table = first_table(image, tags::VOILUT_SEQUENCE, &[tags::LUT_DESCRIPTOR, tags::LUT_DATA]);
-            table.into_iter().collect()
+            let table =
+                first_table(image, tags::VOILUT_SEQUENCE, &[tags::LUT_DESCRIPTOR, tags::LUT_DATA]).map(in_16_bits);
+            table.map(in_sequence).into_iter().collect()
         }
         VoiStep::Window { function, centre, width } => window(function, centre, width),
         // LINEAR, whose black is at centre - width / 2 and whose white at centre + width / 2 - 1.
@@ -106,10 +107,35 @@ fn window(function: VoiFunction, centre: f64, width: f64) -> Vec<InMemElement> {
 }
 
 /// The first look-up table of a sequence of the image, with these attributes of it.
-fn first_table(image: &Explained, tag: Tag, kept: &[Tag]) -> Option<InMemElement> {
+fn first_table(image: &Explained, tag: Tag, kept: &[Tag]) -> Option<(Tag, InMemDicomObject)> {
     let table = image.source.header.items(tag).first()?;
     let elements = kept.iter().filter_map(|tag| table.get(*tag).cloned());
-    Some(sequence(tag, vec![InMemDicomObject::from_element_iter(elements)]))
+    Some((tag, InMemDicomObject::from_element_iter(elements)))
+}
+
+/// A VOI LUT whose results have 9 to 15 bits with results of 16: a presentation state may have 8 or 16 only.
+fn in_16_bits((tag, mut table): (Tag, InMemDicomObject)) -> (Tag, InMemDicomObject) {
+    let words = |tag| table.get(tag).and_then(|element| element.to_multi_int::<i32>().ok()).unwrap_or_default();
+    let (descriptor, data) = (words(tags::LUT_DESCRIPTOR), words(tags::LUT_DATA));
+    if let [length, first, bits @ 9..=15] = *descriptor.as_slice()
+        && length as usize % (1 << 16) == data.len() % (1 << 16)
+    {
+        let most = (1_i64 << bits) - 1;
+        let scaled = data.iter().map(|value| (i64::from(*value).clamp(0, most) * 0xffff / most) as u16);
+        table.put(DataElement::new(tags::LUT_DATA, VR::OW, PrimitiveValue::U16(scaled.collect())));
+        let vr = if first < 0 { VR::SS } else { VR::US };
+        let words = [length as u16, first as u16, 16];
+        let words = match vr {
+            VR::SS => PrimitiveValue::I16(words.map(u16::cast_signed).as_slice().into()),
+            _ => PrimitiveValue::U16(words.as_slice().into()),
+        };
+        table.put(DataElement::new(tags::LUT_DESCRIPTOR, vr, words));
+    }
+    (tag, table)
+}
+
+fn in_sequence((tag, item): (Tag, InMemDicomObject)) -> InMemElement {
+    sequence(tag, vec![item])
 }
 
 /// Displayed Area (C.10.4): the whole image, with the shape that its pixels have.

@@ -187,3 +187,19 @@ fn an_image_of_another_finding_has_no_companion() {
     assert!(matches!(secondary_capture(&case.occasion(), &case.explained()), Err(SrError::Sources)));
     assert!(matches!(key_objects(&case.occasion(), &[]), Err(SrError::Sources)));
 }
+
+#[test]
+fn a_look_up_table_goes_into_the_overlay_with_results_of_sixteen_bits() {
+    let table = InMemDicomObject::from_element_iter([
+        DataElement::new(tags::LUT_DESCRIPTOR, VR::US, PrimitiveValue::U16([3, 7, 12].as_slice().into())),
+        DataElement::new(tags::LUT_DATA, VR::OW, PrimitiveValue::U16([0, 2048, 4095].as_slice().into())),
+    ]);
+    let image = vec![crate::sr::content::sequence(tags::VOILUT_SEQUENCE, vec![table])];
+    let mut case = Case::new(scored(0.9), image);
+    case.rendering.voi = VoiStep::Table;
+    let object = read_back(&presentation_state(&case.occasion(), &case.explained()).unwrap());
+    let table = item(item(&object, tags::SOFTCOPY_VOILUT_SEQUENCE), tags::VOILUT_SEQUENCE);
+    let words = |tag| table.element(tag).unwrap().to_multi_int::<u16>().unwrap();
+    assert_eq!(words(tags::LUT_DESCRIPTOR), [3, 7, 16]);
+    assert_eq!(words(tags::LUT_DATA), [0, 32_775, 65_535]);
+}
