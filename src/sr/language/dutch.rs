@@ -32,8 +32,8 @@ pub(super) static DUTCH: Language = Language {
 
 fn meaning(concept: Concept) -> &'static str {
     match concept {
-        Concept::ChestCadReport => "CAD-verslag thorax",
-        Concept::ImagingMeasurementReport => "Verslag van beeldmetingen",
+        Concept::ChestCadReport => "CAD-rapport thorax",
+        Concept::ImagingMeasurementReport => "Rapport van beeldmetingen",
         Concept::Conclusion => "Conclusie",
         Concept::Comment => "Opmerking",
         Concept::Summary => "Samenvatting",

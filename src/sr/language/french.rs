@@ -32,8 +32,8 @@ pub(super) static FRENCH: Language = Language {
 
 fn meaning(concept: Concept) -> &'static str {
     match concept {
-        Concept::ChestCadReport => "Compte rendu de CAO du thorax",
-        Concept::ImagingMeasurementReport => "Compte rendu de mesures d'imagerie",
+        Concept::ChestCadReport => "Rapport de CAO du thorax",
+        Concept::ImagingMeasurementReport => "Rapport de mesures d'imagerie",
         Concept::Conclusion => "Conclusion",
         Concept::Comment => "Commentaire",
         Concept::Summary => "Résumé",

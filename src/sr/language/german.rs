@@ -32,8 +32,8 @@ pub(super) static GERMAN: Language = Language {
 
 fn meaning(concept: Concept) -> &'static str {
     match concept {
-        Concept::ChestCadReport => "Befundbericht Thorax-CAD",
-        Concept::ImagingMeasurementReport => "Messbericht Bildgebung",
+        Concept::ChestCadReport => "Thorax-CAD-Bericht",
+        Concept::ImagingMeasurementReport => "Bericht über Messungen am Bild",
         Concept::Conclusion => "Beurteilung",
         Concept::Comment => "Kommentar",
         Concept::Summary => "Zusammenfassung",

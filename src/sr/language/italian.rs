@@ -32,8 +32,8 @@ pub(super) static ITALIAN: Language = Language {
 
 fn meaning(concept: Concept) -> &'static str {
     match concept {
-        Concept::ChestCadReport => "Referto CAD del torace",
-        Concept::ImagingMeasurementReport => "Referto di misure su immagini",
+        Concept::ChestCadReport => "Rapporto CAD del torace",
+        Concept::ImagingMeasurementReport => "Rapporto di misure su immagini",
         Concept::Conclusion => "Conclusione",
         Concept::Comment => "Commento",
         Concept::Summary => "Riepilogo",
@@ -45,7 +45,7 @@ fn meaning(concept: Concept) -> &'static str {
         Concept::DeviceObserverManufacturer => "Produttore del dispositivo osservatore",
         Concept::DeviceObserverModelName => "Modello del dispositivo osservatore",
         Concept::DeviceObserverSerialNumber => "Numero di serie del dispositivo osservatore",
-        Concept::ProcedureReported => "Procedura refertata",
+        Concept::ProcedureReported => "Procedura descritta",
         Concept::PlainChestXray => "Radiografia standard del torace",
         Concept::ImageLibrary => "Libreria di immagini",
         Concept::ImageLibraryGroup => "Gruppo di immagini",
