@@ -30,7 +30,7 @@ pub(super) struct Classify {
     /// One JSON object per line
     #[arg(long)]
     json: bool,
-    /// Write a Structured Report per study into this directory
+    /// Write the Structured Report of each study into this directory
     #[arg(long, value_name = "DIR")]
     sr: Option<PathBuf>,
     /// Directory of the model package, instead of the configured one
@@ -173,11 +173,13 @@ impl Session {
             self.line(&instance.path, Some(instance), Outcome::NotAnalysed(reason), &grounds.to_string())?;
         }
         if let Some(directory) = &self.reports {
-            let report = examination.report(&self.device, None)?;
-            let path = directory.join(format!("{}.dcm", report.sop_instance));
-            std::fs::write(&path, &report.bytes).with_context(|| path.display().to_string())?;
-            if let Form::Text = self.form {
-                writeln!(io::stdout(), "report         {}  {}", sr::conclusion(&examination.finding), path.display())?;
+            for report in examination.reports(&self.device, None)? {
+                let path = directory.join(format!("{}.dcm", report.sop_instance));
+                std::fs::write(&path, &report.bytes).with_context(|| path.display().to_string())?;
+                if let Form::Text = self.form {
+                    let conclusion = sr::conclusion(&examination.finding);
+                    writeln!(io::stdout(), "report         {conclusion}  {}", path.display())?;
+                }
             }
         }
         Ok(failed)
