@@ -30,7 +30,7 @@ pub(super) struct Classify {
     /// One JSON object per line
     #[arg(long)]
     json: bool,
-    /// Write a Structured Report per study into this directory
+    /// Write the Structured Report of each study into this directory
     #[arg(long, value_name = "DIR")]
     sr: Option<PathBuf>,
     /// Directory of the model package, instead of the configured one

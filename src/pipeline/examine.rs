@@ -59,12 +59,18 @@ pub struct Examination {
 }
 
 impl Examination {
-    /// The report of this examination in every form that `device` is set to make, the main one first; `earlier` is the
-    /// main one that it follows, if any.
+    /// The main report of this examination: the first of [`Examination::reports`].
+    pub fn report(&self, device: &Device, earlier: Option<&SopReference>) -> Result<Report, SrError> {
+        self.reports(device, earlier)?.into_iter().next().ok_or(SrError::NoImage)
+    }
+
+    /// Every document that this examination is reported in, the main one first; `earlier` is the main report that it
+    /// follows, if any.
     pub fn reports(&self, device: &Device, earlier: Option<&SopReference>) -> Result<Vec<Report>, SrError> {
-        let reports = sr::documents(&self.finding, &self.sources, earlier, device, Local::now().fixed_offset())?;
-        if let Some(Report { language, .. }) = reports.first().filter(|report| report.language != device.language()) {
-            let (study, wanted, written) = (&self.finding.study, device.language(), language);
+        let now = Local::now().fixed_offset();
+        let reports = sr::documents(&self.finding, &self.sources, earlier, device, now)?;
+        if let Some(report) = reports.iter().find(|report| report.language != device.language()) {
+            let (study, wanted, written) = (&self.finding.study, device.language(), report.language);
             tracing::warn!(%study, wanted, written, "report in another language: a text of the images cannot be \
                 changed to UTF-8 without a doubt; look at their Specific Character Set (0008,0005)");
         }

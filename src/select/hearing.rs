@@ -70,7 +70,7 @@ const RULES: [Rule; 8] = [
         sees: |header| projection::evidence_of_frontal(header).unwrap_or_else(|| "nothing says another one".into()),
     },
     Rule {
-        name: "age",
+        name: "patient age",
         decline: |header, _, intended_age| age::decline(header, intended_age?),
         sees: |_| "within what the model is made for, or not said".into(),
     },

@@ -175,6 +175,7 @@ fn a_hearing_names_every_rule_asked_and_ends_with_the_verdict() {
             "image type: Image Type (0008,0008) = ORIGINAL\\PRIMARY",
             "body part: Body Part Examined (0018,0015) = CHEST",
             "view: View Position (0018,5101) = PA",
+            "patient age: within what the model is made for, or not said",
             "frontal chest radiograph: Body Part Examined (0018,0015) = CHEST",
         ]
     );

@@ -94,9 +94,9 @@ struct Disk {
 #[derive(Debug, Default)]
 struct File {
     written: usize,
+    /// What was written at once: an image each, where several share a file.
+    pieces: Vec<usize>,
     is_synced: bool,
-    /// Every name but the first.
-    names: Vec<String>,
 }
 
 impl Disk {
@@ -109,6 +109,7 @@ impl Disk {
             Event::Written { path, bytes } => {
                 let file = self.files.entry(path.clone()).or_default();
                 file.written += bytes;
+                file.pieces.push(*bytes);
                 file.is_synced = false;
             }
             Event::Synced(path) => {
@@ -119,8 +120,8 @@ impl Disk {
             }
             Event::Named { from, to } => {
                 self.volatile.insert(to.clone());
-                if let Some(file) = self.files.get_mut(from) {
-                    file.names.push(to.clone());
+                if let Some(file) = self.files.remove(from) {
+                    self.files.insert(to.clone(), file);
                 }
             }
             Event::Sent(_) => {}
@@ -129,7 +130,9 @@ impl Disk {
 
     /// Whether a file with a data set of this length would be there.
     fn holds(&self, length: usize, state: &Path) -> Result<(), String> {
-        let of_this_size = |file: &File| (length..length + FILE_META).contains(&file.written);
+        let image = length..length + FILE_META;
+        let of_this_size =
+            |file: &File| image.contains(&file.written) || file.pieces.iter().any(|piece| image.contains(piece));
         let mut found = 0;
         for (path, file) in
             self.files.iter().filter(|(path, file)| Path::new(path).starts_with(state) && of_this_size(file))
@@ -138,9 +141,8 @@ impl Disk {
             if !file.is_synced {
                 return Err(format!("{path} was not synced"));
             }
-            let name = file.names.last().unwrap_or(path);
-            if self.volatile.contains(name) {
-                return Err(format!("the directory of {name} was not synced"));
+            if self.volatile.contains(path) {
+                return Err(format!("the directory of {path} was not synced"));
             }
         }
         if found == 0 { Err("no file of its size was written".into()) } else { Ok(()) }
@@ -170,7 +172,7 @@ fn an_order_that_a_power_failure_would_show_is_found() {
         answered(&events, &lengths, Path::new("/s")).map(|answered| answered.len())
     };
     assert_eq!(judge(&[0, 1, 2, 3, 4, 5]), Ok(1));
-    assert_eq!(judge(&[0, 1, 3, 4, 5, 2]), Err(format!("{uid} was answered, but {part} was not synced")));
+    assert_eq!(judge(&[0, 1, 3, 4, 5, 2]), Err(format!("{uid} was answered, but {name} was not synced")));
     assert_eq!(judge(&[0, 2, 1, 3, 4, 5]), Err(format!("{uid} was answered, but {part} was not synced")));
     let unnamed = format!("{uid} was answered, but the directory of {name} was not synced");
     assert_eq!(judge(&[0, 1, 2, 3, 5, 4]), Err(unnamed.clone()));
