@@ -71,9 +71,14 @@ impl Pipeline {
         let (ledger, study, algorithm) = (self.ledger.clone(), study.clone(), self.examiner.algorithm());
         let material = spawn_blocking(move || {
             let Some(dossier) = ledger.dossier(&study.uid, study.patient)? else { return Ok(None) };
-            let dossier = without_lost(dossier, &ledger)?;
-            let waits = !dossier.waiting.is_empty();
-            Ok::<_, LedgerError>(waits.then(|| Material::of(&study, dossier, foreseen, &algorithm)))
+            let mut dossier = without_lost(dossier, &ledger)?;
+            if dossier.waiting.is_empty() {
+                return Ok(None);
+            }
+            let returned = take_returned(&mut dossier, &ledger)?;
+            let mut material = Material::of(&study, dossier, foreseen, &algorithm);
+            material.covers.extend(returned);
+            Ok::<_, LedgerError>(Some(material))
         });
         Ok(material.await.map_err(|_| PipelineError::Panic("the ledger"))??)
     }
@@ -182,6 +187,23 @@ fn without_lost(mut dossier: Dossier, ledger: &Ledger) -> Result<Dossier, Ledger
     }
     dossier.waiting.retain(|instance| !gone(&instance.location));
     Ok(dossier)
+}
+
+/// Takes out what Auscult made itself and a PACS sent back: it is no news, or every report would lead to the next one.
+fn take_returned(dossier: &mut Dossier, ledger: &Ledger) -> Result<Vec<Instance>, LedgerError> {
+    let (mut returned, mut others) = (Vec::new(), Vec::new());
+    for instance in std::mem::take(&mut dossier.waiting) {
+        match ledger.has_report(&instance.sop_instance)? {
+            true => {
+                let (study, document) = (&instance.study, &instance.sop_instance);
+                tracing::info!(%study, %document, "a document of Auscult's own came back");
+                returned.push(instance);
+            }
+            false => others.push(instance),
+        }
+    }
+    dossier.waiting = others;
+    Ok(returned)
 }
 
 /// What was said of an instance; `None` where it is no image, or another content took its place.

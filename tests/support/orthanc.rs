@@ -69,11 +69,17 @@ impl Orthanc {
 
     /// The tags of a study's reports.
     pub fn reports(&self, study: &str) -> Vec<Value> {
+        let all = self.objects(study);
+        all.into_iter().filter(|tags| tags["Modality"] == "SR").collect()
+    }
+
+    /// The tags of everything in a study.
+    pub fn objects(&self, study: &str) -> Vec<Value> {
         let instances = self.get(&format!("/studies/{study}/instances"));
         let tags = |instance: &Value| {
             self.get(&format!("/instances/{}/simplified-tags", instance["ID"].as_str().unwrap_or_default()))
         };
         let all = instances.as_array().cloned().unwrap_or_default();
-        all.iter().map(tags).filter(|tags| tags["Modality"] == "SR").collect()
+        all.iter().map(tags).collect()
     }
 }
