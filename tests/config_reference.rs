@@ -14,7 +14,18 @@ const OPTIONAL: [(&str, &str); 3] =
     [("report", "device_uid"), ("report", "station_name"), ("report", "institution_name")];
 
 /// Keys of a DICOM destination, shown as a comment.
-const DICOM_DESTINATION: [&str; 7] = ["kind", "name", "host", "port", "ae_title", "storage_commitment", "companions"];
+const OTHER_DESTINATIONS: [&str; 10] = [
+    "kind",
+    "name",
+    "host",
+    "port",
+    "ae_title",
+    "storage_commitment",
+    "companions",
+    "sending_facility",
+    "receiving_application",
+    "receiving_facility",
+];
 
 type Keys = BTreeMap<String, BTreeSet<String>>;
 
@@ -62,12 +73,12 @@ fn every_optional_key_has_an_example_that_is_accepted() {
     for (section, key) in OPTIONAL {
         expected.get_mut(section).unwrap().insert(key.to_owned());
     }
-    expected.get_mut("destination").unwrap().extend(DICOM_DESTINATION.map(String::from));
+    expected.get_mut("destination").unwrap().extend(OTHER_DESTINATIONS.map(String::from));
     assert_eq!(keys(&text.parse().unwrap()), expected, "left: config/auscult.toml with its examples, right: the code");
     let config = parse(&text);
     let shown = keys(&toml::Table::try_from(&config).unwrap());
     assert_eq!(shown, expected, "left: what the code takes from the examples, right: what it knows");
-    assert_eq!(config.destination.len(), 2);
+    assert_eq!(config.destination.len(), 3);
 }
 
 #[test]
