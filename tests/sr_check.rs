@@ -300,7 +300,7 @@ const OF_THE_OCTETS: [&str; 3] =
 #[test]
 fn the_acceptance_check_passes_every_report() {
     if std::env::var_os("AUSCULT_ACCEPTANCE").is_none() || !has_shared() {
-        eprintln!("skipped: half an hour of foreign tools; AUSCULT_ACCEPTANCE=1 runs it");
+        eprintln!("skipped: a quarter of an hour of foreign tools; AUSCULT_ACCEPTANCE=1 runs it");
         return;
     }
     let judge = Path::new(SHARED).join("tools/check_sr/check_sr");
