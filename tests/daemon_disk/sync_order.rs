@@ -173,7 +173,7 @@ fn an_order_that_a_power_failure_would_show_is_found() {
     };
     assert_eq!(judge(&[0, 1, 2, 3, 4, 5]), Ok(1));
     assert_eq!(judge(&[0, 1, 3, 4, 5, 2]), Err(format!("{uid} was answered, but {name} was not synced")));
-    assert_eq!(judge(&[0, 2, 1, 3, 4, 5]), Err(format!("{uid} was answered, but {part} was not synced")));
+    assert_eq!(judge(&[0, 2, 1, 3, 4, 5]), Err(format!("{uid} was answered, but {name} was not synced")));
     let unnamed = format!("{uid} was answered, but the directory of {name} was not synced");
     assert_eq!(judge(&[0, 1, 2, 3, 5, 4]), Err(unnamed.clone()));
     assert_eq!(judge(&[0, 1, 2, 4, 3, 5]), Err(unnamed));
