@@ -51,7 +51,7 @@ impl Config {
 impl Report {
     fn check(&self) -> Result<(), ConfigError> {
         // The number after it is that of a second document.
-        within("report.series_number", self.series_number, 1..=2_147_483_646)?;
+        within("report.series_number", self.series_number, 1..=2_147_483_643)?;
         required_text("report.manufacturer", &self.manufacturer, 64)?;
         required_text("report.model_name", &self.model_name, 64)?;
         required_text("report.device_serial_number", &self.device_serial_number, 64)?;

@@ -163,7 +163,10 @@ pub fn documents(
     let subject = Subject { finding, images: &images, device, scribe: &scribe };
     let draft = Draft { subject, moment: moment(sources, now), earlier };
     let forms = Form::of(finding, device);
-    let numbered = (device.series_number..).zip(forms);
+    // The companions' series stand between the two.
+    const PLAIN_TEXT: u32 = 4;
+    let numbers = [device.series_number, device.series_number.saturating_add(PLAIN_TEXT)];
+    let numbered = numbers.into_iter().zip(forms);
     numbered
         .map(|(series_number, form)| {
             let report = draft.finish(form, series_number)?;
@@ -378,7 +381,7 @@ mod tests {
         assert_eq!(extra.iter().map(class).collect::<Vec<_>>(), ["33", "11"]);
         assert_ne!(extra[0].series, extra[1].series);
         let numbers = extra.iter().map(|report| text(&read_back(report), tags::SERIES_NUMBER));
-        assert_eq!(numbers.collect::<Vec<_>>(), ["9901", "9902"]);
+        assert_eq!(numbers.collect::<Vec<_>>(), ["9901", "9905"]);
         let instead = all(scored(0.7), &device_with(|report| report.basic_text = BasicText::Instead));
         assert_eq!((instead.len(), &instead[0].sop_instance), (1, &extra[1].sop_instance));
         assert_eq!(extra[0], all(scored(0.7), &device())[0]);
