@@ -5,7 +5,21 @@
 mod support;
 
 use support::orthanc::Orthanc;
-use support::{Service, checkout, files_below, free_port, installed, wait_for};
+use support::{AUSCULT, Service, checkout, files_below, free_port, installed, run, wait_for};
+
+#[test]
+fn where_nothing_is_flagged_nothing_is_pointed_at() {
+    let service = Service::start(
+        "[[destination]]\nkind = \"folder\"\nname = \"out\"\npath = \"out\"\n\
+         companions = [\"secondary-capture\", \"presentation-state\", \"key-objects\"]",
+    );
+    let file = checkout("testdata/normal-dx");
+    let output = run(AUSCULT, &["send", "--port", &service.port.to_string(), file.to_str().unwrap()]);
+    assert!(output.status.success());
+    wait_for("the report", || service.log().contains("delivered").then_some(()));
+    assert!(service.log().contains("documents=1"), "{}", service.log());
+    assert_eq!(files_below(&service.state().join("out"), "dcm").len(), 1);
+}
 
 #[test]
 fn companions_arrive_in_the_study_and_coming_back_they_lead_to_nothing() {

@@ -386,9 +386,9 @@ pub enum Destination {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Companion {
-    /// The heat map over each analysed image, as a Secondary Capture.
+    /// The heat map over each image that is flagged or undetermined, as a Secondary Capture.
     SecondaryCapture,
-    /// The heat map's focus over each analysed image, as a Grayscale Softcopy Presentation State.
+    /// The heat map's focus over the same images, as a Grayscale Softcopy Presentation State.
     PresentationState,
     /// The flagged images, as a Key Object Selection, where there is one.
     KeyObjects,

@@ -39,6 +39,14 @@ struct Occurrence {
 }
 
 impl Occurrence {
+    /// Whether there is something to point at: beside "not detected", a coloured place would say the opposite.
+    fn is_notable(&self, outcome: Outcome) -> bool {
+        match outcome {
+            Outcome::Analysed(score) => self.examination.finding.operating_point.presence(score) != Presence::Absent,
+            Outcome::NotAnalysed(_) => false,
+        }
+    }
+
     fn occasion(&self) -> Occasion<'_> {
         Occasion { finding: &self.examination.finding, report: &self.report, device: &self.device, now: self.now }
     }
@@ -105,8 +113,8 @@ impl Pipeline {
         let wanted: HashSet<Companion> = destinations.iter().flat_map(|to| to.companions().iter().copied()).collect();
         let mut made = Vec::new();
         if wanted.contains(&Companion::SecondaryCapture) || wanted.contains(&Companion::PresentationState) {
-            let images = occurrence.examination.images.iter().zip(&occurrence.examination.sources).enumerate();
-            for (index, (image, _)) in images.filter(|(_, (image, _))| matches!(image.outcome, Outcome::Analysed(_))) {
+            let images = occurrence.examination.images.iter().enumerate();
+            for (index, image) in images.filter(|(_, image)| occurrence.is_notable(image.outcome)) {
                 match self.pictures(occurrence, index, &image.instance.location, &wanted).await {
                     Ok(pictures) => made.extend(pictures),
                     Err(why) => {
