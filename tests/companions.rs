@@ -39,7 +39,7 @@ impl Analysed {
         let explanation = model.explain(&model.input().tensor(&radiograph).unwrap()).unwrap();
         let outcome = Outcome::Analysed(explanation.score);
         Self {
-            source: Source { reference: reference.clone(), header: Header::open(path).unwrap() },
+            source: Source { reference: reference.clone(), header: Header::open(path).unwrap(), focus: None },
             radiograph,
             rendering,
             heat: explanation.heat,

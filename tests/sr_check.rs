@@ -100,7 +100,7 @@ fn source(path: &Path) -> Source {
     let instance = Instance::open(path).unwrap();
     let reference =
         SopReference { series: instance.series, sop_class: instance.sop_class, sop_instance: instance.sop_instance };
-    Source { reference, header: Header::open(path).unwrap() }
+    Source { reference, header: Header::open(path).unwrap(), focus: None }
 }
 
 fn now() -> DateTime<FixedOffset> {

@@ -3,9 +3,9 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::{
-    BasicText, CalledAeTitle, Config, ContentQualification, Delivery, Destination, ForProcessing, Language, Log,
-    LogFormat, LogLevel, Model, NotAnalysed, OtherContent, Report, ReportForm, ReportSopClass, Scp, Select, Spool,
-    State, Study,
+    BasicText, CalledAeTitle, Config, ContentQualification, Delivery, Destination, ForProcessing, ImageRegion,
+    Language, Log, LogFormat, LogLevel, Model, NotAnalysed, OtherContent, Report, ReportForm, ReportSopClass, Scp,
+    Select, Spool, State, Study,
 };
 use crate::ids::AeTitle;
 
@@ -94,6 +94,7 @@ impl Default for Report {
         Self {
             language: Language::En,
             form: ReportForm::Reading,
+            image_region: ImageRegion::WholeImage,
             sop_class: ReportSopClass::Comprehensive,
             basic_text: BasicText::No,
             not_analysed: NotAnalysed::Report,

@@ -205,6 +205,8 @@ pub struct Report {
     pub language: Language,
     /// What the report is made for.
     pub form: ReportForm,
+    /// Which region a score has in the measurement form.
+    pub image_region: ImageRegion,
     /// SOP class of the report.
     pub sop_class: ReportSopClass,
     /// Whether there is a Basic Text SR, and beside what.
@@ -267,6 +269,16 @@ pub enum ReportForm {
     Reading,
     /// For software that looks for measurements: Imaging Measurement Report, each score with a region.
     Measurement,
+}
+
+/// `report.image_region`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ImageRegion {
+    /// The whole image: true, and all that a classifier knows.
+    WholeImage,
+    /// The heat map's focus, where pneumonia is possible or undetermined and the map has one; else the whole image.
+    Focus,
 }
 
 /// `report.basic_text`

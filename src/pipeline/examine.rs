@@ -129,7 +129,7 @@ impl Examiner {
         let (mut images, mut sources) = (Vec::new(), Vec::new());
         for candidate in selection.offered {
             images.push(self.image(&candidate, known).await?);
-            sources.push(Source { reference: reference(&candidate.instance), header: candidate.header });
+            sources.push(Source { reference: reference(&candidate.instance), header: candidate.header, focus: None });
         }
         if images.is_empty() {
             return match selection.unreadable.pop() {

@@ -12,13 +12,16 @@ use crate::background;
 use crate::config::{Companion, Destination};
 use crate::delivery::Format;
 use crate::finding::{Finding, Outcome, Presence, SopReference};
+use crate::heat::{Extent, HeatMap};
 use crate::hl7::{Message, Observation, Parties, Reported};
 use crate::ids::SopInstanceUid;
 use crate::ledger::Part;
 use crate::part10::Location;
-use crate::pixels;
+use crate::pixels::{self, Radiograph, Rendering};
 use crate::sr::companion::{Explained, Occasion, key_objects, presentation_state, secondary_capture};
 use crate::sr::{self, Device, Report, Source};
+
+const PANIC: &str = "a fault of Auscult's own";
 
 /// One document on its way to the outbox.
 pub(super) struct Parcel {
@@ -38,15 +41,21 @@ struct Occurrence {
     now: DateTime<FixedOffset>,
 }
 
-impl Occurrence {
-    /// Whether there is something to point at: beside "not detected", a coloured place would say the opposite.
-    fn is_notable(&self, outcome: Outcome) -> bool {
-        match outcome {
-            Outcome::Analysed(score) => self.examination.finding.operating_point.presence(score) != Presence::Absent,
-            Outcome::NotAnalysed(_) => false,
-        }
-    }
+/// An image with what the model sees in it.
+struct Seen {
+    radiograph: Radiograph,
+    rendering: Rendering,
+    heat: HeatMap,
+}
 
+impl Seen {
+    fn extent(&self) -> Extent {
+        let side = |pixels: usize| u32::try_from(pixels).unwrap_or(u32::MAX);
+        Extent { rows: side(self.radiograph.rows), columns: side(self.radiograph.columns) }
+    }
+}
+
+impl Occurrence {
     fn occasion(&self) -> Occasion<'_> {
         Occasion { finding: &self.examination.finding, report: &self.report, device: &self.device, now: self.now }
     }
@@ -61,6 +70,9 @@ impl Pipeline {
         earlier: Option<SopReference>,
     ) -> Result<Vec<Parcel>, PipelineError> {
         examination.finding.evidence.extend(bygone.iter().cloned());
+        if self.device.wants_focus() {
+            self.focus(&mut examination).await;
+        }
         let (ledger, device) = (self.ledger.clone(), self.device.clone());
         let made = spawn_blocking(move || {
             let reports = examination.reports(&device, earlier.as_ref())?;
@@ -85,6 +97,20 @@ impl Pipeline {
         let (report, documents) = (&occurrence.report.sop_instance, parcels.len());
         tracing::info!(%study, %report, documents, "report queued");
         Ok(parcels)
+    }
+
+    /// Finds out where in the images the model sees what it reports. Where that fails, the report says the whole image.
+    async fn focus(&self, examination: &mut Examination) {
+        let Examination { finding, images, sources, .. } = examination;
+        for (image, source) in images.iter().zip(sources).filter(|(image, _)| is_notable(finding, image.outcome)) {
+            match self.seen(&image.instance.location).await {
+                Ok(seen) => source.focus = seen.heat.focus(seen.extent()),
+                Err(why) => {
+                    let (study, instance) = (&finding.study, &image.instance.sop_instance);
+                    tracing::warn!(%study, %instance, %why, "the report gives this image as a whole, not the focus");
+                }
+            }
+        }
     }
 
     /// A DICOM object for every destination that takes objects.
@@ -114,7 +140,8 @@ impl Pipeline {
         let mut made = Vec::new();
         if wanted.contains(&Companion::SecondaryCapture) || wanted.contains(&Companion::PresentationState) {
             let images = occurrence.examination.images.iter().enumerate();
-            for (index, image) in images.filter(|(_, image)| occurrence.is_notable(image.outcome)) {
+            for (index, image) in images.filter(|(_, image)| is_notable(&occurrence.examination.finding, image.outcome))
+            {
                 match self.pictures(occurrence, index, &image.instance.location, &wanted).await {
                     Ok(pictures) => made.extend(pictures),
                     Err(why) => {
@@ -143,21 +170,12 @@ impl Pipeline {
         location: &Location,
         wanted: &HashSet<Companion>,
     ) -> Result<Vec<(Companion, Report)>, String> {
-        const PANIC: &str = "a fault of Auscult's own";
-        let (location, bounds) = (location.clone(), self.examiner.bounds());
-        let inference = self.examiner.inference();
-        let input = inference.input().clone();
-        let prepare = move || {
-            let (radiograph, rendering) = pixels::decode_and_tell(&location, &bounds).map_err(|e| e.to_string())?;
-            let tensor = input.tensor(&radiograph).map_err(|error| error.to_string())?;
-            Ok::<_, String>((radiograph, rendering, tensor))
-        };
-        let (radiograph, rendering, tensor) = background::run(prepare).await.map_err(|_| PANIC)??;
-        let heat = inference.explain(tensor).await.map_err(|error| error.to_string())?.heat;
+        let seen = self.seen(location).await?;
         let (occurrence, wanted) = (occurrence.clone(), wanted.clone());
         let draw = move || {
             let source: &Source = occurrence.examination.sources.get(index).ok_or("its header is not there")?;
-            let explained = Explained { source, radiograph: &radiograph, rendering: &rendering, heat: &heat };
+            let Seen { radiograph, rendering, heat } = &seen;
+            let explained = Explained { source, radiograph, rendering, heat };
             let mut made = Vec::new();
             for (kind, make) in [
                 (Companion::SecondaryCapture, secondary_capture as fn(&Occasion, &Explained) -> _),
@@ -170,6 +188,29 @@ impl Pipeline {
             Ok::<_, String>(made)
         };
         background::run(draw).await.map_err(|_| PANIC)?
+    }
+
+    /// Decodes an image once more, and asks the model where it sees what it says.
+    async fn seen(&self, location: &Location) -> Result<Seen, String> {
+        let (location, bounds) = (location.clone(), self.examiner.bounds());
+        let inference = self.examiner.inference();
+        let input = inference.input().clone();
+        let prepare = move || {
+            let (radiograph, rendering) = pixels::decode_and_tell(&location, &bounds).map_err(|e| e.to_string())?;
+            let tensor = input.tensor(&radiograph).map_err(|error| error.to_string())?;
+            Ok::<_, String>((radiograph, rendering, tensor))
+        };
+        let (radiograph, rendering, tensor) = background::run(prepare).await.map_err(|_| PANIC)??;
+        let heat = inference.explain(tensor).await.map_err(|error| error.to_string())?.heat;
+        Ok(Seen { radiograph, rendering, heat })
+    }
+}
+
+/// Whether there is something to point at: beside "not detected", a coloured place would say the opposite.
+fn is_notable(finding: &Finding, outcome: Outcome) -> bool {
+    match outcome {
+        Outcome::Analysed(score) => finding.operating_point.presence(score) != Presence::Absent,
+        Outcome::NotAnalysed(_) => false,
     }
 }
 

@@ -10,6 +10,7 @@ use super::attribute::element;
 use super::codes::{Code, Concept};
 use super::scribe::Scribe;
 use crate::finding::SopReference;
+use crate::heat::Point;
 
 /// How an item relates to the one that it stands in (PS3.3 C.17.3.2.4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,16 +132,13 @@ impl Scribe {
         self.item("IMAGE", concept).with([sequence(tags::REFERENCED_SOP_SEQUENCE, vec![sop_reference(image)])])
     }
 
-    /// SCOORD (C.18.6), a closed POLYLINE around a whole image of so many columns and rows, selected from it.
-    pub fn whole_image(&self, concept: Concept, columns: u32, rows: u32, image: Content) -> Content {
-        // Exact: Rows and Columns are 16 bits, and f32 has 24.
-        #[allow(clippy::cast_precision_loss, reason = "see above")]
-        let (width, height) = (columns as f32, rows as f32);
-        let corners = [0.0, 0.0, width, 0.0, width, height, 0.0, height, 0.0, 0.0];
+    /// SCOORD (C.18.6), a POLYLINE through points of an image (columns, rows), selected from it.
+    pub fn polyline(&self, concept: Concept, points: &[Point], image: Content) -> Content {
+        let coordinates = points.iter().flat_map(|point| [point.column, point.row]);
         self.item("SCOORD", concept)
             .with([
                 element(tags::GRAPHIC_TYPE, VR::CS, "POLYLINE"),
-                DataElement::new(tags::GRAPHIC_DATA, VR::FL, PrimitiveValue::F32(corners.into_iter().collect())),
+                DataElement::new(tags::GRAPHIC_DATA, VR::FL, PrimitiveValue::F32(coordinates.collect())),
             ])
             .containing(vec![image.related(Relationship::SelectedFrom)])
     }

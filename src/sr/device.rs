@@ -6,7 +6,7 @@ use dicom::dictionary_std::uids;
 
 use super::language;
 use super::wording::line;
-use crate::config::{BasicText, ContentQualification, Language, Report, ReportForm, ReportSopClass};
+use crate::config::{BasicText, ContentQualification, ImageRegion, Language, Report, ReportForm, ReportSopClass};
 use crate::ids::{AeTitle, SopClassUid, Uid};
 
 /// This installation, told apart from others without naming the machine: what it knows of it only goes into
@@ -58,6 +58,7 @@ pub struct Device {
     pub(super) sop_class: SopClassUid,
     pub(super) basic_text_class: SopClassUid,
     pub(super) form: ReportForm,
+    pub(super) image_region: ImageRegion,
     pub(super) basic_text: BasicText,
     pub(super) language: Language,
 }
@@ -82,9 +83,15 @@ impl Device {
             sop_class: sop_class(report.sop_class),
             basic_text_class: class(uids::BASIC_TEXT_SR_STORAGE),
             form: report.form,
+            image_region: report.image_region,
             basic_text: report.basic_text,
             language: report.language,
         }
+    }
+
+    /// Whether a report is to say where in its images the model sees what it reports.
+    pub fn wants_focus(&self) -> bool {
+        self.form == ReportForm::Measurement && self.image_region == ImageRegion::Focus
     }
 
     /// RFC 5646 tag of the language that reports are to be written in.

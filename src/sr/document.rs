@@ -20,6 +20,7 @@ use super::template::{Grouping, Subject, measurement_report};
 use super::wording;
 use crate::config::{BasicText, ReportForm};
 use crate::finding::{Finding, Outcome, SopReference};
+use crate::heat::Region;
 use crate::ids::{
     IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, SeriesInstanceUid, SopClassUid, SopInstanceUid,
     StudyInstanceUid,
@@ -33,6 +34,8 @@ pub struct Source {
     pub reference: SopReference,
     /// What it says of the patient, the study and itself.
     pub header: Header,
+    /// Where in it the model sees what it reports, where the report is to say so ([`Device::wants_focus`]).
+    pub focus: Option<Region>,
 }
 
 /// Why there is no document. The message names no patient.
@@ -218,7 +221,7 @@ impl Draft<'_> {
 
     /// The report's series and instance: the same as long as everything it says is the same.
     fn instance_uids(&self, form: Form, identity: &str) -> (SeriesInstanceUid, SopInstanceUid) {
-        let Subject { finding, device, scribe, .. } = self.subject;
+        let Subject { finding, device, scribe, images: quoted } = self.subject;
         let uid = |reference: &SopReference| reference.sop_instance.as_str().to_owned();
         let mut images: Vec<String> = finding
             .images
@@ -230,6 +233,7 @@ impl Draft<'_> {
         evidence.sort_unstable();
         evidence.dedup();
         let point = &finding.operating_point;
+        let images_have_focus = form == Form::Measurement && quoted.iter().any(|image| image.focus.is_some());
         let said = [
             finding.study.as_str(),
             identity,
@@ -238,7 +242,7 @@ impl Draft<'_> {
             &finding.algorithm.name,
             &finding.algorithm.version_with_digest(),
             form.sop_class(device).as_str(),
-            form.name(),
+            if images_have_focus { "measurement of the focus" } else { form.name() },
             scribe.language.tag,
             &wording::exact_percent(point.threshold()),
             &point.undetermined_from().map(wording::exact_percent).unwrap_or_default(),

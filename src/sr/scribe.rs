@@ -14,6 +14,7 @@ use super::identity;
 use super::language::Language;
 use crate::config;
 use crate::finding::SopReference;
+use crate::heat::Region;
 use crate::instance::Header;
 
 /// A language in a character set that has all its words.
@@ -28,6 +29,7 @@ pub(super) struct Scribe {
 pub(super) struct Quoted<'a> {
     pub reference: &'a SopReference,
     pub header: &'a Header,
+    pub focus: Option<&'a Region>,
     pub octets: Cow<'a, InMemDicomObject>,
 }
 
@@ -42,8 +44,12 @@ impl Scribe {
     /// doubt, it writes English.
     pub fn for_images<'a>(configured: config::Language, sources: &'a [Source]) -> (Self, Vec<Quoted<'a>>) {
         let language = Language::of(configured);
-        let quoted =
-            |source: &'a Source, octets| Quoted { reference: &source.reference, header: &source.header, octets };
+        let quoted = |source: &'a Source, octets| Quoted {
+            reference: &source.reference,
+            header: &source.header,
+            focus: source.focus.as_ref(),
+            octets,
+        };
         let as_they_are =
             || sources.iter().map(|source| quoted(source, Cow::Borrowed(source.header.octets()))).collect();
         if language.vocabulary().all(str::is_ascii) {

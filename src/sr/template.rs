@@ -13,6 +13,7 @@ use super::device::Device;
 use super::scribe::{Quoted, Scribe};
 use super::wording;
 use crate::finding::{Algorithm, Finding, OperatingPoint, Outcome, Presence, Probability, SopReference};
+use crate::heat::{Point, Region};
 use crate::ids::Uid;
 
 /// What a content tree is made of.
@@ -207,21 +208,32 @@ fn measurement_group(
             scribe.container(Concept::MeasurementGroup, rows).following("1501")
         }
         Grouping::Region => {
-            rows.extend(whole_image(image, scribe).map(|row| row.related(Contains)));
+            rows.extend(region(image, scribe).map(|row| row.related(Contains)));
             rows.extend(answer);
             scribe.container(Concept::MeasurementGroup, rows).following("1410")
         }
     }
 }
 
-/// The finding, if any, lies within the image: true of it, and all that is known.
-fn whole_image(image: &Quoted, scribe: &Scribe) -> [Content; 2] {
-    let side = |tag| image.header.number(tag).unwrap_or_default();
+/// Where the finding, if any, lies: in the model's focus, where that is asked for, else within the image, which is true of
+/// it and all that is known.
+fn region(image: &Quoted, scribe: &Scribe) -> [Content; 2] {
     let original = scribe.image(Concept::OriginalSource, image.reference);
+    let points = image.focus.map_or_else(|| whole(image), Region::polyline);
     [
         scribe.code_item(Concept::GeometricPurposeOfRegion, Concept::BoundedBy),
-        scribe.whole_image(Concept::ImageRegion, side(tags::COLUMNS), side(tags::ROWS), original),
+        scribe.polyline(Concept::ImageRegion, &points, original),
     ]
+}
+
+/// The border of an image.
+fn whole(image: &Quoted) -> Vec<Point> {
+    // Exact: Rows and Columns are 16 bits, and f32 has 24.
+    #[allow(clippy::cast_precision_loss, reason = "see above")]
+    let side = |tag| image.header.number(tag).unwrap_or_default() as f32;
+    let (width, height) = (side(tags::COLUMNS), side(tags::ROWS));
+    let corners = [(0.0, 0.0), (width, 0.0), (width, height), (0.0, height), (0.0, 0.0)];
+    corners.map(|(column, row)| Point { column, row }).to_vec()
 }
 
 /// The same for the same image, whatever model looks at it.

@@ -62,7 +62,7 @@ pub(super) fn source(elements: Vec<InMemElement>) -> Source {
     let meta = FileMetaTableBuilder::new().transfer_syntax(uids::EXPLICIT_VR_LITTLE_ENDIAN);
     let file = tempfile::NamedTempFile::new().unwrap();
     object.with_meta(meta).unwrap().write_to_file(file.path()).unwrap();
-    Source { reference: reference(1), header: Header::open(file.path()).unwrap() }
+    Source { reference: reference(1), header: Header::open(file.path()).unwrap(), focus: None }
 }
 
 pub(super) fn device() -> Device {
