@@ -154,13 +154,21 @@ pub(super) fn move_into(path: &Path, directory: &Path) -> Result<PathBuf, SpoolE
     Ok(directory.join(&*name))
 }
 
+/// How the names of files begin that [`write_durably`] has not finished.
+const UNFINISHED: &str = ".part-";
+
+/// Whether a file was being written when its writer ended.
+pub(super) fn is_unfinished(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(UNFINISHED))
+}
+
 /// Writes a file under another name, makes it durable and gives it its name, so that nobody sees half a file. A file
 /// that has the name already is replaced.
 pub fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), SpoolError> {
     let directory = path.parent().unwrap_or(Path::new("."));
     make_directory(directory)?;
     let mut file = tempfile::Builder::new()
-        .prefix(".part-")
+        .prefix(UNFINISHED)
         .tempfile_in(directory)
         .map_err(SpoolError::io("create a file in", directory))?;
     let written = file.write_all(bytes).and_then(|()| file.as_file().sync_all());

@@ -26,6 +26,10 @@ pub(super) fn recover(layout: &Layout, ledger: &Ledger) -> Result<Vec<Waiting>, 
     }
     disk::sync_directory(&layout.images())?;
     for report in files(&layout.outbox())? {
+        if disk::is_unfinished(&report) {
+            disk::remove(&report)?;
+            continue;
+        }
         if !ledger.knows_report(&report)? {
             set_aside(layout, &report, "no study has this report; if one needs it, it is made again")?;
         }

@@ -210,6 +210,7 @@ async fn files_without_a_record_are_adopted_and_what_cannot_be_is_set_aside() {
     std::fs::write(images.join("notes.txt"), "scrap").unwrap();
     std::fs::write(images.join("4.part"), "scrap").unwrap();
     std::fs::write(dir.path().join("outbox/2.25.9.dcm"), "scrap").unwrap();
+    std::fs::write(dir.path().join("outbox/.part-x7"), "scrap").unwrap();
 
     let (spool, left) = open(dir.path());
     assert_eq!(left.iter().map(|waiting| &waiting.instance).collect::<Vec<_>>(), [&instance]);
@@ -219,6 +220,7 @@ async fn files_without_a_record_are_adopted_and_what_cannot_be_is_set_aside() {
         std::fs::read_dir(dir.path().join("quarantine")).unwrap().flatten().map(|e| e.file_name()).collect();
     aside.sort();
     assert_eq!(aside, ["1.2.3-0123.dcm", "1.2.3.4.5-0123.dcm", "2.25.9.dcm", "notes.txt"]);
+    assert_eq!(files(&dir.path().join("outbox")), 0, "what was never whole is nothing to keep");
     assert!(images.join("stray").is_dir());
     assert_eq!(files(&images), 2);
 }
