@@ -7,6 +7,8 @@ use std::time::Duration;
 use auscult::dimse::command::Request;
 use auscult::dimse::pdu::{self, Ending};
 use auscult::dimse::{APPLICATION_CONTEXT, Abort, CommandSet, Part, Pdu, Response, Status, Wire, WireError};
+use auscult::instance::Instance;
+use auscult::scp::Arrived;
 use dicom_ul::pdu::{AssociationRJResult, AssociationRJSource, AssociationRQ, PresentationContextProposed};
 use tokio::net::TcpStream;
 
@@ -237,8 +239,11 @@ async fn eight_associations_store_the_same_and_different_objects_at_once() {
     for sender in senders {
         sender.await.unwrap();
     }
-    assert_eq!(station.arrived().len(), 8 * 5 + 5);
-    assert_eq!(station.images().len(), 8 * 5 + 5);
+    let arrived = station.arrived();
+    assert_eq!(arrived.len(), 8 * 5 + 5);
+    for Arrived { instance, .. } in arrived {
+        assert_eq!(Instance::open(&instance.location).unwrap(), instance, "each is read where it lies");
+    }
     until(|| station.parts().is_empty()).await;
 }
 

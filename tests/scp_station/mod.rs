@@ -91,9 +91,9 @@ impl Station {
         self.stored.close();
     }
 
-    /// The images that were stored.
+    /// The files of the images that were stored; some may hold several.
     pub fn images(&self) -> Vec<PathBuf> {
-        self.files("dcm")
+        [self.files("dcm"), self.files("pack")].concat()
     }
 
     /// The images that are on their way in.
