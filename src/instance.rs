@@ -264,7 +264,7 @@ mod tests {
         std::fs::write(&path, "hello").unwrap();
         let message = Instance::open(&path).unwrap_err().to_string();
         assert!(message.contains("not a readable DICOM file") && !message.contains('\n'), "{message}");
-        let missing = Instance::open(&dir.path().join("none.dcm")).unwrap_err().to_string();
+        let missing = Instance::open(dir.path().join("none.dcm")).unwrap_err().to_string();
         assert!(missing.contains("No such file"), "{missing}");
     }
 }

@@ -86,7 +86,7 @@ fn luminance_agrees_with_the_reference_decoders() {
     let (mut agreed, mut declined, mut failures) = (0, 0, Vec::new());
     for line in text.lines().skip(1) {
         let row: Vec<&str> = line.split(',').collect();
-        match decode(&list.with_file_name(row[0]), &BOUNDS) {
+        match decode(list.with_file_name(row[0]), &BOUNDS) {
             Err(_) if DECLINED.contains(&row[2]) => declined += 1,
             Err(error) => failures.push(format!("{}: {error}", row[0])),
             Ok(image) => match differences(&image, &row).as_slice() {
