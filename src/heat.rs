@@ -19,6 +19,14 @@ pub struct Extent {
     pub columns: u32,
 }
 
+impl Extent {
+    /// Of an image of so many rows and columns.
+    pub fn of(rows: usize, columns: usize) -> Self {
+        let side = |pixels: usize| u32::try_from(pixels).unwrap_or(u32::MAX);
+        Self { rows: side(rows), columns: side(columns) }
+    }
+}
+
 /// A position in an image, in pixels; see the module.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Point {

@@ -14,7 +14,7 @@ use crate::finding::{Outcome, Presence, Probability, Reason};
 use crate::inference::Inference;
 use crate::instance::{Instance, Study};
 use crate::pipeline::{Examination, Examiner, Foreknowledge};
-use crate::pixels::{self, Bounds};
+use crate::pixels;
 use crate::select::Verdict;
 use crate::sr::{self, Device, Installation};
 
@@ -56,7 +56,6 @@ impl Classify {
         let inference = Inference::start(daemon::load_model(&config)?, config.model.queue)?;
         let session = Session {
             examiner: Examiner::new(config.select.clone(), inference.clone()),
-            bounds: Bounds { max_pixels: u64::from(config.select.max_megapixels) * 1_000_000 },
             device: Device::new(&config.report, &config.scp.ae_title, &Installation::of_this_machine()),
             form: if self.json { Form::Json } else { Form::Text },
             reports: self.sr,
@@ -131,7 +130,6 @@ struct Line<'a> {
 
 struct Session {
     examiner: Examiner,
-    bounds: Bounds,
     device: Device,
     form: Form,
     reports: Option<PathBuf>,
@@ -196,7 +194,7 @@ impl Session {
 
     async fn picture(&self, path: &Path) -> Result<usize> {
         let inference = self.examiner.inference();
-        let tensor = pixels::picture(path, &self.bounds)
+        let tensor = pixels::picture(path, &self.examiner.bounds())
             .map_err(|error| error.to_string())
             .and_then(|radiograph| inference.input().tensor(&radiograph).map_err(|error| error.to_string()));
         match tensor {

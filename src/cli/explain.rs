@@ -15,7 +15,7 @@ use crate::inference::Inference;
 use crate::instance::{Header, Instance, Study};
 use crate::model::{Explanation, Input, Resize};
 use crate::pipeline::{Examination, Examiner, Foreknowledge, Foreseen};
-use crate::pixels::{self, Bounds, Radiograph, Rendering};
+use crate::pixels::{self, Radiograph, Rendering};
 use crate::select::{self, Asked, Verdict};
 use crate::sr::companion::{Caption, PixelShape, plate};
 use crate::sr::{self, Device, Installation, Summary};
@@ -71,7 +71,7 @@ impl Explain {
         let accepted = matches!(asked.last().and_then(|asked| asked.verdict.as_ref()), Some(Verdict::Accepted(_)));
         let mut known = Foreknowledge::new();
         let examiner = Examiner::new(config.select.clone(), inference.clone());
-        let seen = if accepted { self.see(config, &inference).await? } else { None };
+        let seen = if accepted { self.see(&examiner, &inference).await? } else { None };
         if let Some(seen) = &seen {
             preprocessing(seen, inference.input())?;
             let outcome = Outcome::Analysed(seen.explanation.score);
@@ -97,9 +97,8 @@ impl Explain {
     }
 
     /// What the model sees in the image; `None`, with the reason on a line, when it cannot be decoded.
-    async fn see(&self, config: &Config, inference: &Inference) -> Result<Option<Seen>> {
-        let bounds = Bounds { max_pixels: u64::from(config.select.max_megapixels) * 1_000_000 };
-        let (radiograph, rendering) = match pixels::decode_and_tell(&self.file, &bounds) {
+    async fn see(&self, examiner: &Examiner, inference: &Inference) -> Result<Option<Seen>> {
+        let (radiograph, rendering) = match pixels::decode_and_tell(&self.file, &examiner.bounds()) {
             Ok(decoded) => decoded,
             Err(error) => {
                 show("pixels", error)?;
@@ -176,8 +175,7 @@ fn result(seen: &Seen, inference: &Inference) -> Result<()> {
 }
 
 fn heat_in_words(heat: &HeatMap, image: &Radiograph) -> String {
-    let side = |pixels: usize| u32::try_from(pixels).unwrap_or(u32::MAX);
-    let extent = Extent { rows: side(image.rows), columns: side(image.columns) };
+    let extent = Extent::of(image.rows, image.columns);
     let (Some(hottest), Some(focus)) = (heat.hottest(extent), heat.focus(extent)) else {
         return "no place speaks for pneumonia".into();
     };

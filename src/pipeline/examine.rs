@@ -59,11 +59,6 @@ pub struct Examination {
 }
 
 impl Examination {
-    /// The main report of this examination: the first of [`Examination::reports`].
-    pub fn report(&self, device: &Device, earlier: Option<&SopReference>) -> Result<Report, SrError> {
-        self.reports(device, earlier)?.into_iter().next().ok_or(SrError::NoImage)
-    }
-
     /// Every document that this examination is reported in, the main one first; `earlier` is the main report that it
     /// follows, if any.
     pub fn reports(&self, device: &Device, earlier: Option<&SopReference>) -> Result<Vec<Report>, SrError> {
@@ -97,7 +92,7 @@ impl Examiner {
     }
 
     /// What the administrator lets an image be decoded to.
-    pub(super) fn bounds(&self) -> Bounds {
+    pub fn bounds(&self) -> Bounds {
         Bounds { max_pixels: u64::from(self.select.max_megapixels) * 1_000_000 }
     }
 

@@ -48,13 +48,6 @@ struct Seen {
     heat: HeatMap,
 }
 
-impl Seen {
-    fn extent(&self) -> Extent {
-        let side = |pixels: usize| u32::try_from(pixels).unwrap_or(u32::MAX);
-        Extent { rows: side(self.radiograph.rows), columns: side(self.radiograph.columns) }
-    }
-}
-
 impl Occurrence {
     fn occasion(&self) -> Occasion<'_> {
         Occasion { finding: &self.examination.finding, report: &self.report, device: &self.device, now: self.now }
@@ -104,7 +97,9 @@ impl Pipeline {
         let Examination { finding, images, sources, .. } = examination;
         for (image, source) in images.iter().zip(sources).filter(|(image, _)| is_notable(finding, image.outcome)) {
             match self.seen(&image.instance.location).await {
-                Ok(seen) => source.focus = seen.heat.focus(seen.extent()),
+                Ok(seen) => {
+                    source.focus = seen.heat.focus(Extent::of(seen.radiograph.rows, seen.radiograph.columns));
+                }
                 Err(why) => {
                     let (study, instance) = (&finding.study, &image.instance.sop_instance);
                     tracing::warn!(%study, %instance, %why, "the report gives this image as a whole, not the focus");

@@ -28,7 +28,7 @@ use super::attribute::{element, legal, plain};
 use super::dates::{dates, moment};
 use super::device::Device;
 use super::document::{Report, Source, SrError, part10};
-use super::modules::general_equipment;
+use super::modules::{general_equipment, sop_common};
 use super::{identity, wording};
 use crate::config::ContentQualification;
 use crate::finding::Finding;
@@ -95,14 +95,7 @@ impl Occasion<'_> {
         let instance = [kind.name, report.sop_instance.as_str(), source.reference.sop_instance.as_str()];
         let sop_instance = SopInstanceUid::derived(&instance);
         let sop_class = kind.sop_class.parse().map_err(|_| SrError::Encoding("the SOP class is no UID".into()))?;
-        let qualification = match device.content_qualification {
-            ContentQualification::Research => "RESEARCH",
-            ContentQualification::Product => "PRODUCT",
-        };
         let common = [
-            element(tags::SOP_CLASS_UID, VR::UI, kind.sop_class),
-            element(tags::SOP_INSTANCE_UID, VR::UI, sop_instance.as_str()),
-            element(tags::CONTENT_QUALIFICATION, VR::CS, qualification),
             element(tags::STUDY_INSTANCE_UID, VR::UI, report.study.as_str()),
             element(tags::SERIES_INSTANCE_UID, VR::UI, series.as_str()),
             element(tags::SERIES_NUMBER, VR::IS, device.series_number.saturating_add(kind.series).to_string()),
@@ -116,6 +109,7 @@ impl Occasion<'_> {
             .into_iter()
             .chain(dates.into_iter().filter(|element| is_here(element.header().tag)))
             .chain(general_equipment(self.finding, device))
+            .chain(sop_common(device, &sop_class, &sop_instance))
             .chain(common)
             .chain(own);
         let object = InMemDicomObject::from_element_iter(elements);
