@@ -14,13 +14,14 @@ const OPTIONAL: [(&str, &str); 3] =
     [("report", "device_uid"), ("report", "station_name"), ("report", "institution_name")];
 
 /// Keys of a DICOM destination, shown as a comment.
-const OTHER_DESTINATIONS: [&str; 10] = [
+const OTHER_DESTINATIONS: [&str; 11] = [
     "kind",
     "name",
     "host",
     "port",
     "ae_title",
     "storage_commitment",
+    "associations",
     "companions",
     "sending_facility",
     "receiving_application",

@@ -151,6 +151,7 @@ fn configuration(directory: &Path, pacs: SocketAddr) -> Result<Config> {
         port: pacs.port(),
         ae_title: ae_title("DEMO_PACS")?,
         storage_commitment: StorageCommitment::Off,
+        associations: 1,
         companions: Vec::new(),
     }];
     Ok(config)

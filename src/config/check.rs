@@ -93,6 +93,7 @@ fn check_destinations(destinations: &[Destination]) -> Result<(), ConfigError> {
         if companions.iter().collect::<HashSet<_>>().len() < companions.len() {
             return Err(fault(key("companions"), format_args!("{companions:?}"), "name every companion once"));
         }
+        within(&key("associations"), destination.associations(), 1..=32)?;
         match destination {
             Destination::Dicom { host, .. } | Destination::Hl7 { host, .. } if host.trim().is_empty() => {
                 return Err(fault(key("host"), "\"\"", "name the destination's host or address"));

@@ -30,6 +30,11 @@ impl Default for Config {
     }
 }
 
+/// `destination.associations`
+pub(super) fn associations() -> usize {
+    3
+}
+
 impl Default for State {
     fn default() -> Self {
         Self { directory: "auto".into() }

@@ -357,6 +357,9 @@ pub enum Destination {
         port: u16,
         /// The destination's AE title.
         ae_title: AeTitle,
+        /// Most associations to it at the same time.
+        #[serde(default = "defaults::associations")]
+        associations: usize,
         /// Whether a report counts as delivered only once the destination has committed to keep it.
         #[serde(default)]
         storage_commitment: StorageCommitment,
@@ -422,6 +425,14 @@ impl Destination {
     pub fn name(&self) -> &str {
         match self {
             Self::Dicom { name, .. } | Self::Folder { name, .. } | Self::Hl7 { name, .. } => name,
+        }
+    }
+
+    /// How many connections it is brought things by at the same time, at most.
+    pub fn associations(&self) -> usize {
+        match self {
+            Self::Dicom { associations, .. } => *associations,
+            Self::Folder { .. } | Self::Hl7 { .. } => 1,
         }
     }
 

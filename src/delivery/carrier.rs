@@ -19,13 +19,16 @@ use crate::scu::{Association, Object, Peer, Proposal, Role, ScuError};
 use crate::spool;
 
 /// Why a report did not arrive.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(super) enum TryError {
     /// The destination cannot be reached; the other reports would fare no better.
+    #[error("{0}")]
     Unreachable(String),
     /// The destination cannot take this report now.
+    #[error("{0}")]
     NotNow(String),
     /// The destination will never take this report.
+    #[error("{0}")]
     Refused(String),
 }
 
@@ -56,6 +59,16 @@ impl Carrier {
             Destination::Folder { path, .. } => Self::Folder(settings.state.join(path)),
             Destination::Hl7 { host, port, .. } => Self::Hl7(Box::new(Messenger::new(host, *port, &settings.delivery))),
         }
+    }
+
+    /// Opens an association for a report, where there is none; why the destination cannot be reached, where it cannot.
+    pub(super) async fn get_ready(&mut self, next: &Pending) -> Result<(), String> {
+        let Self::Dicom { peer, commitment, association } = self else { return Ok(()) };
+        if association.is_none() {
+            let object = open(&next.file).await.map_err(|error| error.to_string())?;
+            *association = Some(open_association(peer, *commitment, &object).await.map_err(|error| error.to_string())?);
+        }
+        Ok(())
     }
 
     /// Brings one report; what the destination said.
@@ -137,6 +150,20 @@ async fn open(report: &Path) -> Result<Object, TryError> {
     opened.map_err(|_| TryError::NotNow("unreadable".into()))?.map_err(unreadable)
 }
 
+/// A new association, for an object and others of its kind.
+async fn open_association(
+    peer: &Peer,
+    commitment: StorageCommitment,
+    object: &Object,
+) -> Result<Association, TryError> {
+    let mut proposals = Vec::new();
+    Proposal::extend(&mut proposals, object);
+    if commitment == StorageCommitment::Required {
+        proposals.extend(Proposal::commitment(Role::User).map_err(|error| TryError::NotNow(error.to_string()))?);
+    }
+    Association::open(peer, &proposals).await.map_err(|error| TryError::Unreachable(error.to_string()))
+}
+
 /// C-STORE, on the association that is open or a new one.
 async fn send(
     peer: &Peer,
@@ -147,15 +174,7 @@ async fn send(
     let reused = slot.is_some();
     let mut association = match slot.take() {
         Some(association) => association,
-        None => {
-            let mut proposals = Vec::new();
-            Proposal::extend(&mut proposals, object);
-            if commitment == StorageCommitment::Required {
-                proposals
-                    .extend(Proposal::commitment(Role::User).map_err(|error| TryError::NotNow(error.to_string()))?);
-            }
-            Association::open(peer, &proposals).await.map_err(|error| TryError::Unreachable(error.to_string()))?
-        }
+        None => open_association(peer, commitment, object).await?,
     };
     match association.store(object).await {
         Ok(status) => {

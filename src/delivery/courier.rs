@@ -1,33 +1,39 @@
-//! One destination's courier: takes reports from its queue, brings them, and knows what to do when it cannot.
+//! One destination's courier: lets everything that is due be brought, over as many associations as the queue's length
+//! asks for and the destination accepts, and rests until there is more.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::watch;
-use tokio::task::spawn_blocking;
+use tokio::task::JoinSet;
 
-use super::Bell;
 use super::backoff;
-use super::carrier::{Carrier, TryError};
+use super::batch::Batch;
+use super::carrier::Carrier;
+use super::lane::{Desk, Ended, Lane};
 use super::outbox::{Outbox, OutboxError};
-use crate::config::{self, StorageCommitment};
-use crate::ids::TransactionUid;
+use super::{Bell, Settings};
+use crate::config::Destination;
 use crate::ledger::Pending;
-use crate::spool::SpoolError;
 use crate::stop::stopped;
 
 /// How often a queue is looked at without news, and how long a queue that cannot be read rests.
 const ROUND: Duration = Duration::from_secs(60);
 /// How long an association stays open for the next report.
 const IDLE: Duration = Duration::from_secs(3);
+/// Waiting reports for which a further association is worth its while.
+const PER_ASSOCIATION: usize = 8;
 
 /// One destination's courier; [`Courier::run`] owns it.
 pub(super) struct Courier {
-    name: String,
-    carrier: Carrier,
-    outbox: Outbox,
+    desk: Arc<Desk>,
+    destination: Destination,
+    settings: Arc<Settings>,
     bell: Arc<Bell>,
-    settings: config::Delivery,
+    /// The first one leads; the others help where there is much to do.
+    lanes: Vec<Lane>,
+    /// How many associations the destination accepts, as far as is known.
+    accepted: usize,
     /// Rounds in a row that ended at an unreachable destination.
     unreachable: u32,
 }
@@ -57,14 +63,17 @@ enum Woken {
 }
 
 impl Courier {
-    pub(super) fn new(
-        name: &str,
-        carrier: Carrier,
-        outbox: Outbox,
-        bell: Arc<Bell>,
-        settings: &config::Delivery,
-    ) -> Self {
-        Self { name: name.to_owned(), carrier, outbox, bell, settings: settings.clone(), unreachable: 0 }
+    pub(super) fn new(destination: &Destination, outbox: Outbox, bell: Arc<Bell>, settings: &Arc<Settings>) -> Self {
+        let desk = Desk { name: destination.name().to_owned(), outbox, settings: settings.delivery.clone() };
+        Self {
+            desk: Arc::new(desk),
+            destination: destination.clone(),
+            settings: settings.clone(),
+            bell,
+            lanes: Vec::new(),
+            accepted: destination.associations(),
+            unreachable: 0,
+        }
     }
 
     /// Delivers until `stop` turns true.
@@ -72,29 +81,30 @@ impl Courier {
         while !*stop.borrow() {
             let pause = match self.round(&stop).await {
                 Ok(Round::Done) => {
-                    if let Err(error) = self.hear(IDLE).await {
-                        tracing::error!(destination = %self.name, %error, "an outcome could not be recorded");
-                    }
+                    self.hear().await;
                     if self.pause(Pause::ForNews(IDLE), &mut stop).await != Woken::ByTime {
                         continue;
                     }
-                    self.carrier.close().await;
+                    self.close().await;
                     Pause::ForNews(self.until_next().await)
                 }
                 Ok(Round::Unreachable(why)) => {
+                    self.close().await;
                     self.unreachable = self.unreachable.saturating_add(1);
-                    let wait = backoff::wait(&self.settings, self.unreachable, fastrand::f64());
-                    tracing::warn!(destination = %self.name, %why, again_in_seconds = wait.as_secs(), "not delivered");
+                    let wait = backoff::wait(&self.settings.delivery, self.unreachable, fastrand::f64());
+                    tracing::warn!(
+                        destination = %self.desk.name, %why, again_in_seconds = wait.as_secs(), "not delivered"
+                    );
                     Pause::Full(wait)
                 }
                 Err(error) => {
-                    tracing::error!(destination = %self.name, %error, "the queue cannot be used");
-                    Pause::Full(ROUND.min(Duration::from_secs(self.settings.retry_first_seconds)))
+                    tracing::error!(destination = %self.desk.name, %error, "the queue cannot be used");
+                    Pause::Full(ROUND.min(Duration::from_secs(self.settings.delivery.retry_first_seconds)))
                 }
             };
             self.pause(pause, &mut stop).await;
         }
-        self.carrier.close().await;
+        self.close().await;
     }
 
     async fn pause(&self, pause: Pause, stop: &mut watch::Receiver<bool>) -> Woken {
@@ -112,112 +122,88 @@ impl Courier {
 
     /// Tries every report that is due, in the queue's order.
     async fn round(&mut self, stop: &watch::Receiver<bool>) -> Result<Round, OutboxError> {
-        loop {
-            let due = self.at_outbox(|outbox| outbox.due(SystemTime::now())).await?;
+        while !*stop.borrow() {
+            let due = self.desk.at_outbox(|outbox| outbox.due(SystemTime::now())).await?;
             if due.is_empty() {
-                return Ok(Round::Done);
+                break;
             }
-            for pending in due {
-                if *stop.borrow() {
-                    return Ok(Round::Done);
+            if let Ended::Unreachable(why) = self.deliver(due, stop).await? {
+                return Ok(Round::Unreachable(why));
+            }
+            self.unreachable = 0;
+        }
+        Ok(Round::Done)
+    }
+
+    /// Tries what is due; what the leading lane ended with.
+    async fn deliver(&mut self, due: Vec<Pending>, stop: &watch::Receiver<bool>) -> Result<Ended, OutboxError> {
+        let hands = self.accepted.min(1 + due.len() / PER_ASSOCIATION);
+        while self.lanes.len() < hands {
+            self.lanes.push(Lane::new(self.desk.clone(), Carrier::new(&self.destination, &self.settings)));
+        }
+        let resting = self.lanes.split_off(hands);
+        let batch = Arc::new(Batch::new(due));
+        let mut lanes = std::mem::take(&mut self.lanes).into_iter();
+        let mut helpers = JoinSet::new();
+        let leader = lanes.next();
+        for mut lane in lanes {
+            let (batch, stop) = (batch.clone(), stop.clone());
+            helpers.spawn(async move {
+                let ended = lane.help(&batch, &stop).await;
+                (lane, ended)
+            });
+        }
+        let mut ended = Ok(Ended::Done);
+        if let Some(mut lane) = leader {
+            ended = lane.lead(&batch, stop).await;
+            self.lanes.push(lane);
+        }
+        while let Some(helped) = helpers.join_next().await {
+            match helped {
+                Ok((lane, Ok(Ended::Done))) => self.lanes.push(lane),
+                Ok((_, Ok(Ended::Unreachable(why)))) => {
+                    self.accepted = self.lanes.len().max(1);
+                    let (destination, accepted) = (&self.desk.name, self.accepted);
+                    tracing::debug!(%destination, %why, accepted, "no further association");
                 }
-                if let Some(why) = self.bring(pending).await? {
-                    return Ok(Round::Unreachable(why));
-                }
+                Ok((_, Err(error))) => ended = ended.and(Err(error)),
+                Err(error) => tracing::error!(destination = %self.desk.name, %error, "a delivery ended; tried again"),
             }
         }
+        self.lanes.extend(resting);
+        ended
     }
 
-    /// Tries one report; why the destination cannot be reached, where it cannot.
-    async fn bring(&mut self, pending: Pending) -> Result<Option<String>, OutboxError> {
-        if self.is_too_late(&pending) {
-            let hours = self.settings.give_up_hours;
-            let why = format!("not delivered within {hours} hours (delivery.give_up_hours)");
-            return self.give_up(pending, why).await.map(|()| None);
+    /// Takes what the destination says while the associations are open.
+    async fn hear(&mut self) {
+        let mut listeners = JoinSet::new();
+        for mut lane in self.lanes.drain(..) {
+            listeners.spawn(async move {
+                let heard = lane.hear(IDLE).await;
+                (lane, heard)
+            });
         }
-        match self.carrier.carry(&pending).await {
-            Ok(said) => {
-                self.unreachable = 0;
-                self.carried(pending, said).await.map(|()| None)
+        while let Some(listened) = listeners.join_next().await {
+            let Ok((lane, heard)) = listened else { continue };
+            if let Err(error) = heard {
+                tracing::error!(destination = %self.desk.name, %error, "an outcome could not be recorded");
             }
-            Err(TryError::Unreachable(why)) => {
-                let said = why.clone();
-                self.at_outbox(move |outbox| outbox.postpone(&pending, &said, SystemTime::now())).await?;
-                Ok(Some(why))
-            }
-            Err(TryError::NotNow(why)) => self.postpone(pending, why).await.map(|()| None),
-            Err(TryError::Refused(why)) => self.give_up(pending, why).await.map(|()| None),
+            self.lanes.push(lane);
         }
     }
 
-    /// The destination has a report; whether that is enough is the administrator's word.
-    async fn carried(&mut self, pending: Pending, said: String) -> Result<(), OutboxError> {
-        let (destination, study, report) = (&self.name, &pending.study, &pending.report.sop_instance);
-        if self.carrier.commitment() == StorageCommitment::Off {
-            tracing::info!(%destination, %study, %report, said, "delivered");
-            return self.at_outbox(move |outbox| outbox.delivered(&pending, &said)).await;
+    /// Ends all associations; the next ones find out anew how many the destination accepts.
+    async fn close(&mut self) {
+        for mut lane in self.lanes.drain(..) {
+            lane.close().await;
         }
-        tracing::info!(%destination, %study, %report, said, "sent; the destination is asked to commit to keep it");
-        let ask_again = SystemTime::now() + Duration::from_secs(self.settings.commitment_wait_seconds);
-        let (transaction, noted) = (TransactionUid::random(), pending.clone());
-        let asked = transaction.clone();
-        // The ledger knows the question before anybody can answer it.
-        self.at_outbox(move |outbox| outbox.committing(&noted, &asked, ask_again)).await?;
-        match self.carrier.ask(&pending, transaction).await {
-            Ok(()) => self.hear(Duration::ZERO).await,
-            Err(TryError::Unreachable(why) | TryError::NotNow(why) | TryError::Refused(why)) => {
-                self.postpone(pending, why).await
-            }
-        }
-    }
-
-    /// Takes what the destination says within `wait` of its commitments.
-    async fn hear(&mut self, wait: Duration) -> Result<(), OutboxError> {
-        while let Some(outcome) = self.carrier.outcome(wait).await {
-            let (committed, failed) = (outcome.committed.len(), outcome.failed.len());
-            tracing::info!(destination = %self.name, committed, failed, "storage commitment");
-            let next = SystemTime::now() + backoff::wait(&self.settings, 1, fastrand::f64());
-            self.at_outbox(move |outbox| outbox.committed(&outcome, next)).await?;
-        }
-        Ok(())
-    }
-
-    fn is_too_late(&self, pending: &Pending) -> bool {
-        let patience = Duration::from_secs(self.settings.give_up_hours * 3600);
-        SystemTime::now().duration_since(pending.queued).unwrap_or_default() > patience
-    }
-
-    async fn postpone(&self, pending: Pending, why: String) -> Result<(), OutboxError> {
-        let wait = backoff::wait(&self.settings, pending.attempts.saturating_add(1), fastrand::f64());
-        tracing::warn!(
-            destination = %self.name, report = %pending.report.sop_instance, %why, again_in_seconds = wait.as_secs(),
-            "not taken now"
-        );
-        self.at_outbox(move |outbox| outbox.postpone(&pending, &why, SystemTime::now() + wait)).await
-    }
-
-    async fn give_up(&self, pending: Pending, why: String) -> Result<(), OutboxError> {
-        tracing::error!(
-            destination = %self.name, study = %pending.study, report = %pending.report.sop_instance, %why,
-            "given up; see failed/, and auscult queue"
-        );
-        self.at_outbox(move |outbox| outbox.give_up(&pending, &why)).await
+        self.accepted = self.destination.associations();
     }
 
     /// How long until a report is due, at most a round.
     async fn until_next(&self) -> Duration {
-        let next = self.at_outbox(|outbox| outbox.next_due()).await.ok().flatten();
+        let next = self.desk.at_outbox(|outbox| outbox.next_due()).await.ok().flatten();
         let until = next.map(|next| next.duration_since(SystemTime::now()).unwrap_or_default());
         until.map_or(ROUND, |until| until.min(ROUND))
-    }
-
-    /// Works at the queue off the async workers.
-    async fn at_outbox<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Outbox) -> Result<T, OutboxError> + Send + 'static,
-    ) -> Result<T, OutboxError> {
-        let outbox = self.outbox.clone();
-        let panicked = |_| SpoolError::Panic { doing: "working at a queue" };
-        spawn_blocking(move || work(&outbox)).await.map_err(panicked)?
     }
 }

@@ -2,8 +2,10 @@
 //! destination that is down, slow or refusing delays nobody else.
 
 mod backoff;
+mod batch;
 mod carrier;
 mod courier;
+mod lane;
 mod messenger;
 mod outbox;
 
@@ -20,7 +22,6 @@ use crate::config::{self, Destination};
 use crate::ids::{AeTitle, SopInstanceUid};
 use crate::ledger::Ledger;
 use crate::scu::Peer;
-use carrier::Carrier;
 use courier::Courier;
 use outbox::{Files, Outbox};
 
@@ -115,8 +116,7 @@ impl Delivery {
         let mut couriers = JoinSet::new();
         for (destination, bell) in self.settings.destinations.iter().zip(self.bells.iter()) {
             let outbox = Outbox::new(&self.ledger, &self.files, destination.name());
-            let carrier = Carrier::new(destination, &self.settings);
-            let courier = Courier::new(destination.name(), carrier, outbox, bell.clone(), &self.settings.delivery);
+            let courier = Courier::new(destination, outbox, bell.clone(), &self.settings);
             couriers.spawn(courier.run(stop.clone()));
         }
         while let Some(ended) = couriers.join_next().await {

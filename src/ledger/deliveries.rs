@@ -26,6 +26,26 @@ pub struct Pending {
     pub(super) row: i64,
 }
 
+#[cfg(test)]
+impl Pending {
+    /// A report of a study, as a queue gives it.
+    pub(crate) fn sample(study: &str, report: &str) -> Self {
+        let [series, sop_class] = ["2.25.3", "1.2.840.10008.5.1.4.1.1.88.33"];
+        Self {
+            report: SopReference {
+                series: series.parse().unwrap(),
+                sop_class: sop_class.parse().unwrap(),
+                sop_instance: report.parse().unwrap(),
+            },
+            study: study.parse().unwrap(),
+            file: format!("outbox/{report}.dcm").into(),
+            queued: SystemTime::UNIX_EPOCH,
+            attempts: 0,
+            row: 1,
+        }
+    }
+}
+
 const PENDING: &str = "r.series, r.sop_class, r.sop_instance, s.uid, r.file, d.queued_ms, d.attempts, r.id";
 
 impl Ledger {

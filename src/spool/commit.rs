@@ -220,20 +220,33 @@ impl Work {
                 (index, stretches.into_iter().map(within).collect())
             }
         };
-        let part = PartName(self.layout.group());
-        let failed = |doing| SpoolError::io(doing, part.as_path());
-        let mut file = disk::create_file(part.as_path())?;
-        file.write_all(index.as_bytes()).map_err(failed("write"))?;
-        for one in &mut unwritten {
-            file.write_all(&std::mem::take(&mut one.octets)).map_err(failed("write"))?;
-        }
-        file.sync_all().map_err(failed("sync"))?;
-        let fresh = places.first().map_or(Ok(false), |place| give_name(part, place.file()))?;
+        let Some(target) = places.first().map(|place| place.file().to_owned()) else { return Ok(()) };
+        let mut pieces = vec![index.into_bytes()];
+        pieces.extend(unwritten.iter_mut().map(|one| std::mem::take(&mut one.octets)));
+        let fresh = self.write_file(&target, &pieces)?;
         for (one, place) in unwritten.into_iter().zip(places) {
             one.arrival.instance.location = place;
             one.fresh = fresh;
         }
         Ok(())
+    }
+
+    /// Writes a file and syncs it; whether its name was free. A free name is used at once, which saves the disk a
+    /// rename to sync: what a crash leaves unfinished there has no row, and is found out by its digest.
+    fn write_file(&self, target: &Path, pieces: &[Vec<u8>]) -> Result<bool, SpoolError> {
+        let fresh = !target.exists();
+        let name = PartName(if fresh { target.to_owned() } else { self.layout.group() });
+        let failed = |doing| SpoolError::io(doing, name.as_path());
+        let mut file = disk::create_file(name.as_path())?;
+        for piece in pieces {
+            file.write_all(piece).map_err(failed("write"))?;
+        }
+        file.sync_all().map_err(failed("sync"))?;
+        if fresh {
+            name.keep();
+            return Ok(true);
+        }
+        give_name(name, target)
     }
 
     /// Makes the names durable and the objects known.
@@ -263,7 +276,7 @@ impl Work {
 fn give_name(part: PartName, target: &Path) -> Result<bool, SpoolError> {
     let fresh = !target.exists();
     fs::rename(part.as_path(), target).map_err(SpoolError::io("rename", part.as_path()))?;
-    part.renamed();
+    part.keep();
     Ok(fresh)
 }
 

@@ -54,8 +54,8 @@ impl PartName {
         &self.0
     }
 
-    /// It has another name now.
-    pub(super) fn renamed(mut self) {
+    /// The file is there to stay, under this name or another.
+    pub(super) fn keep(mut self) {
         self.0 = PathBuf::new();
     }
 }

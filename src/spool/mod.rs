@@ -9,7 +9,8 @@
 //! quarantine/  files that could not be read at start
 //! ```
 //!
-//! A file appears under its final name only whole and synced. What it is, and whether it is still needed, is in the
+//! A file counts only once it is whole, synced and in the ledger; where it waits for that under its final name, its
+//! content's digest is in the name. What it is, and whether it is still needed, is in the
 //! [`ledger`](crate::ledger).
 
 use std::fs::File;
