@@ -11,9 +11,6 @@ use crate::background;
 use crate::finding::{AgeRange, Algorithm, OperatingPoint, Probability};
 use crate::model::{Explanation, Input, Model};
 
-/// Most images that go through the model at once.
-const LARGEST_BATCH: usize = 16;
-
 /// A classification that did not happen.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum InferenceError {
@@ -111,7 +108,7 @@ impl Inference {
 fn run(model: &Model, mut waiting: mpsc::Receiver<Job>) {
     while let Some(first) = waiting.blocking_recv() {
         let mut batch = vec![first];
-        while batch.len() < LARGEST_BATCH
+        while batch.len() < model.largest_batch()
             && let Ok(next) = waiting.try_recv()
         {
             batch.push(next);

@@ -12,7 +12,7 @@ use auscult::finding::{Finding, ImageFinding, Outcome, Presence, SopReference};
 use auscult::heat::HeatMap;
 use auscult::instance::{Header, Instance};
 use auscult::model::Model;
-use auscult::pixels::{self, Bounds, Radiograph, Rendering};
+use auscult::pixels::{self, Bounds, Radiograph};
 use auscult::sr::companion::{Explained, Occasion, key_objects, presentation_state, secondary_capture};
 use auscult::sr::{Device, Installation, Source, document};
 use chrono::DateTime;
@@ -22,7 +22,6 @@ use support::{checkout, installed, run, shared, stderr, stdout};
 struct Analysed {
     source: Source,
     radiograph: Radiograph,
-    rendering: Rendering,
     heat: HeatMap,
     finding: Finding,
 }
@@ -35,13 +34,12 @@ impl Analysed {
             sop_class: instance.sop_class,
             sop_instance: instance.sop_instance,
         };
-        let (radiograph, rendering) = pixels::decode_and_tell(path, &Bounds { max_pixels: 100_000_000 }).unwrap();
+        let radiograph = pixels::decode(path, &Bounds { max_pixels: 100_000_000 }).unwrap();
         let explanation = model.explain(&model.input().tensor(&radiograph).unwrap()).unwrap();
         let outcome = Outcome::Analysed(explanation.score);
         Self {
             source: Source { reference: reference.clone(), header: Header::open(path).unwrap(), focus: None },
             radiograph,
-            rendering,
             heat: explanation.heat,
             finding: Finding {
                 study: instance.study,
@@ -59,12 +57,7 @@ impl Analysed {
         let device = Device::new(&Settings::default(), &"AUSCULT".parse().unwrap(), &Installation::of_this_machine());
         let report = document(&self.finding, std::slice::from_ref(&self.source), None, &device, now).unwrap();
         let occasion = Occasion { finding: &self.finding, report: &report, device: &device, now };
-        let explained = Explained {
-            source: &self.source,
-            radiograph: &self.radiograph,
-            rendering: &self.rendering,
-            heat: &self.heat,
-        };
+        let explained = Explained { source: &self.source, radiograph: &self.radiograph, heat: &self.heat };
         let key_objects = key_objects(&occasion, std::slice::from_ref(&self.source)).unwrap();
         assert_eq!(key_objects.is_some(), self.finding.presence() == Some(Presence::Present));
         let made = [

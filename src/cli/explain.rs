@@ -15,7 +15,7 @@ use crate::inference::Inference;
 use crate::instance::{Header, Instance, Study};
 use crate::model::{Explanation, Input, Resize};
 use crate::pipeline::{Examination, Examiner, Foreknowledge, Foreseen};
-use crate::pixels::{self, Radiograph, Rendering};
+use crate::pixels::{self, Radiograph};
 use crate::select::{self, Asked, Verdict};
 use crate::sr::companion::{Caption, PixelShape, plate};
 use crate::sr::{self, Device, Installation, Summary};
@@ -44,7 +44,6 @@ pub(super) struct Explain {
 /// An image after the model.
 struct Seen {
     radiograph: Radiograph,
-    rendering: Rendering,
     explanation: Explanation,
 }
 
@@ -98,7 +97,7 @@ impl Explain {
 
     /// What the model sees in the image; `None`, with the reason on a line, when it cannot be decoded.
     async fn see(&self, examiner: &Examiner, inference: &Inference) -> Result<Option<Seen>> {
-        let (radiograph, rendering) = match pixels::decode_and_tell(&self.file, &examiner.bounds()) {
+        let radiograph = match pixels::decode(&self.file, &examiner.bounds()) {
             Ok(decoded) => decoded,
             Err(error) => {
                 show("pixels", error)?;
@@ -106,7 +105,7 @@ impl Explain {
             }
         };
         let explanation = inference.explain(inference.input().tensor(&radiograph)?).await?;
-        Ok(Some(Seen { radiograph, rendering, explanation }))
+        Ok(Some(Seen { radiograph, explanation }))
     }
 
     fn heat(&self, seen: &Seen, header: &Header, examination: &Examination) -> Result<()> {
@@ -148,8 +147,8 @@ fn selection(asked: &[Asked]) -> Result<()> {
 }
 
 fn preprocessing(seen: &Seen, input: &Input) -> Result<()> {
-    let Radiograph { rows, columns, .. } = &seen.radiograph;
-    show("pixels", format_args!("{rows} rows x {columns} columns; {}", seen.rendering))?;
+    let Radiograph { rows, columns, rendering, .. } = &seen.radiograph;
+    show("pixels", format_args!("{rows} rows x {columns} columns; {rendering}"))?;
     let spec = input.spec();
     let Resize::Stretch = spec.resize;
     let (down, across) = (f64::from(spec.height) / *rows as f64, f64::from(spec.width) / *columns as f64);

@@ -105,7 +105,8 @@ mod tests {
             let down = ((index / columns) as f32 + 0.5) / rows as f32 - blob.1;
             ground + 0.45 / (1.0 + ((across.hypot(down) / radius - 0.8) * 10.0).exp())
         };
-        Radiograph { rows, columns, luminance: (0..rows * columns).map(bright).collect() }
+        let level = |luminance: f32| (luminance * 65_535.0).round() as u16;
+        Radiograph::of_words(columns, (0..rows * columns).map(|index| level(bright(index))).collect())
     }
 
     #[test]
@@ -144,7 +145,7 @@ mod tests {
     fn an_even_image_has_a_cold_map() {
         let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/cxr-pneumonia-reference");
         let model = Model::load(&package).unwrap();
-        let even = Radiograph { rows: 224, columns: 224, luminance: vec![0.4; 224 * 224] };
+        let even = Radiograph::of_bytes(224, vec![102; 224 * 224]);
         let tensor = model.input().tensor(&even).unwrap();
         assert!(model.explain(&tensor).unwrap().heat.is_cold());
     }

@@ -1,19 +1,17 @@
 //! From a radiograph's luminance to the network's input: the very same code in training and in service.
 
 use candle_core::{Device, Tensor};
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 
 use super::TensorFault;
 use super::manifest::{Filter, InputSpec, Resize};
-use crate::pixels::Radiograph;
+use crate::pixels::{PixelError, Radiograph};
 
 /// A radiograph that could not be made into an input.
 #[derive(Debug, thiserror::Error)]
 pub enum InputError {
-    /// The picture could not be resampled.
-    #[error("the picture could not be resampled: {0}")]
-    Resample(String),
+    /// The picture's file cannot be read any more.
+    #[error(transparent)]
+    Pixels(#[from] PixelError),
     /// The tensor could not be made.
     #[error("the input tensor could not be made: {0}")]
     Tensor(#[from] TensorFault),
@@ -39,7 +37,9 @@ impl Input {
     /// Resamples and normalises a radiograph: `[3, height, width] f32`, three equal channels before
     /// `(v - mean) / std`.
     pub fn tensor(&self, radiograph: &Radiograph) -> Result<Tensor, InputError> {
-        let resampled = self.resample(radiograph)?;
+        let Resize::Stretch = self.spec.resize;
+        let Filter::Bilinear = self.spec.filter;
+        let resampled = radiograph.resampled(self.spec.height as usize, self.spec.width as usize)?;
         Ok(self.normalised(&resampled).map_err(TensorFault::from)?)
     }
 
@@ -49,20 +49,6 @@ impl Input {
         let last = (width + height - 2) as f32;
         let luminance: Vec<f32> = (0..height).flat_map(|y| (0..width).map(move |x| (x + y) as f32 / last)).collect();
         self.normalised(&luminance)
-    }
-
-    fn resample(&self, radiograph: &Radiograph) -> Result<Vec<f32>, InputError> {
-        let Resize::Stretch = self.spec.resize;
-        let Filter::Bilinear = self.spec.filter;
-        let fail = |cause: &dyn std::fmt::Display| InputError::Resample(cause.to_string());
-        let side = |pixels: usize| u32::try_from(pixels).map_err(|error| fail(&error));
-        let bytes = bytemuck::cast_slice(&radiograph.luminance);
-        let source = ImageRef::new(side(radiograph.columns)?, side(radiograph.rows)?, bytes, PixelType::F32)
-            .map_err(|error| fail(&error))?;
-        let mut target = Image::new(self.spec.width, self.spec.height, PixelType::F32);
-        let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
-        Resizer::new().resize(&source, &mut target, &options).map_err(|error| fail(&error))?;
-        Ok(bytemuck::pod_collect_to_vec(target.buffer()))
     }
 
     fn normalised(&self, luminance: &[f32]) -> candle_core::Result<Tensor> {

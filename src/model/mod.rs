@@ -104,6 +104,11 @@ impl Model {
         }
     }
 
+    /// Most images that it is worth giving it together: a processor is no faster with several, and each takes memory.
+    pub fn largest_batch(&self) -> usize {
+        if self.device.is_cpu() { 1 } else { 16 }
+    }
+
     /// Where a score turns into a statement.
     pub fn operating_point(&self) -> OperatingPoint {
         self.manifest.output.operating_point()

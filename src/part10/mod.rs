@@ -50,6 +50,9 @@ pub enum Extent {
     Header,
     /// Up to Pixel Data, and that.
     PixelData,
+    /// Up to Pixel Data, and that where it has to be decoded; where it lies in the file as it is,
+    /// [`Object::native_pixels`] says where.
+    CodeStream,
 }
 
 /// How values are kept.
@@ -68,11 +71,20 @@ pub struct Object {
     pub transfer_syntax: String,
     /// The data set.
     pub data_set: InMemDicomObject,
+    /// Where the file has pixel cells as they are, little end first; `None` where Pixel Data is encapsulated,
+    /// deflated, big-endian or absent.
+    pub native_pixels: Option<Stretch>,
 }
 
 /// Reads a file. A deflated data set may inflate to `largest_inflated` bytes.
 pub fn read(location: &Location, extent: Extent, values: Values, largest_inflated: u64) -> Result<Object, ReadError> {
-    let unknown = walk(location, largest_inflated)?.unknown;
+    let Walked { unknown, outline, .. } = walk(location, largest_inflated)?;
+    let has_plain_cells = matches!(outline.transfer_syntax.as_str(), IMPLICIT_LITTLE_ENDIAN | EXPLICIT_LITTLE_ENDIAN);
+    let native_pixels = outline.native_pixels.filter(|_| has_plain_cells);
+    let extent = match extent {
+        Extent::CodeStream if native_pixels.is_some() => Extent::Header,
+        other => other,
+    };
     let file = location.open().map_err(ReadError::Io)?;
     let size = file.length();
     let mut file = BufReader::with_capacity(1 << 16, file);
@@ -84,7 +96,7 @@ pub fn read(location: &Location, extent: Extent, values: Values, largest_inflate
         let at = file.stream_position().map_err(ReadError::Io)?;
         data_set::read(Defined::new(file, at, unknown), &transfer_syntax, extent, values, size)?
     };
-    Ok(Object { transfer_syntax, data_set })
+    Ok(Object { transfer_syntax, data_set, native_pixels })
 }
 
 /// Reads a data set that came without a file, up to Pixel Data, after a walk over all of it. It is not deflated.

@@ -17,7 +17,7 @@ use crate::hl7::{Message, Observation, Parties, Reported};
 use crate::ids::SopInstanceUid;
 use crate::ledger::Part;
 use crate::part10::Location;
-use crate::pixels::{self, Radiograph, Rendering};
+use crate::pixels::{self, Radiograph};
 use crate::sr::companion::{Explained, Occasion, key_objects, presentation_state, secondary_capture};
 use crate::sr::{self, Device, Report, Source};
 
@@ -44,7 +44,6 @@ struct Occurrence {
 /// An image with what the model sees in it.
 struct Seen {
     radiograph: Radiograph,
-    rendering: Rendering,
     heat: HeatMap,
 }
 
@@ -169,8 +168,8 @@ impl Pipeline {
         let (occurrence, wanted) = (occurrence.clone(), wanted.clone());
         let draw = move || {
             let source: &Source = occurrence.examination.sources.get(index).ok_or("its header is not there")?;
-            let Seen { radiograph, rendering, heat } = &seen;
-            let explained = Explained { source, radiograph, rendering, heat };
+            let Seen { radiograph, heat } = &seen;
+            let explained = Explained { source, radiograph, heat };
             let mut made = Vec::new();
             for (kind, make) in [
                 (Companion::SecondaryCapture, secondary_capture as fn(&Occasion, &Explained) -> _),
@@ -191,13 +190,13 @@ impl Pipeline {
         let inference = self.examiner.inference();
         let input = inference.input().clone();
         let prepare = move || {
-            let (radiograph, rendering) = pixels::decode_and_tell(&location, &bounds).map_err(|e| e.to_string())?;
+            let radiograph = pixels::decode(&location, &bounds).map_err(|error| error.to_string())?;
             let tensor = input.tensor(&radiograph).map_err(|error| error.to_string())?;
-            Ok::<_, String>((radiograph, rendering, tensor))
+            Ok::<_, String>((radiograph, tensor))
         };
-        let (radiograph, rendering, tensor) = background::run(prepare).await.map_err(|_| PANIC)??;
+        let (radiograph, tensor) = background::run(prepare).await.map_err(|_| PANIC)??;
         let heat = inference.explain(tensor).await.map_err(|error| error.to_string())?.heat;
-        Ok(Seen { radiograph, rendering, heat })
+        Ok(Seen { radiograph, heat })
     }
 }
 

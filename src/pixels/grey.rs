@@ -1,15 +1,16 @@
 //! Stored values to luminance: modality, value of interest, presentation (PS3.3 C.11.1, C.11.2, C.11.6).
 
+use std::borrow::Cow;
 use std::ops::RangeInclusive;
 
 use dicom::core::Tag;
 use dicom::dictionary_std::tags;
 use dicom::object::InMemDicomObject;
 
-use super::PixelError;
 use super::lut::{Input, Lut};
 use super::rendering::{ModalityStep, Polarity, Rendering, VoiFunction, VoiStep};
 use super::samples::Samples;
+use super::{PixelError, Radiograph};
 use crate::part10::attribute::{decimal, integer, text};
 
 /// The grey scale transformations of one image.
@@ -49,6 +50,11 @@ enum Voi {
         centre: f64,
         width: f64,
     },
+    /// From the lowest to the highest value that occurs.
+    Extent {
+        low: f64,
+        high: f64,
+    },
 }
 
 impl Grey {
@@ -64,15 +70,11 @@ impl Grey {
         Ok(Self { modality, voi, polarity, padding: padding(dataset, stored) })
     }
 
-    /// Luminance of every pixel, 0..=1.
-    pub fn luminance(&self, samples: &Samples) -> Vec<f32> {
-        let extent;
+    /// The image of these samples.
+    pub fn radiograph(self, samples: Samples) -> Result<Radiograph, PixelError> {
         let voi = match &self.voi {
-            Some(voi) => voi,
-            None => {
-                extent = self.extent(samples);
-                &extent
-            }
+            Some(voi) => Cow::Borrowed(voi),
+            None => Cow::Owned(self.extent(&samples)?),
         };
         let luminance = |stored: i32| match self.polarity {
             _ if self.is_padding(stored) => 0.0,
@@ -80,42 +82,36 @@ impl Grey {
             Polarity::HighIsBlack => 1.0 - voi.fraction(self.modality.value(stored)),
         };
         let table: Vec<f32> = (0..samples.codes()).map(|code| luminance(samples.value(code)) as f32).collect();
-        samples.map(&table)
+        let rendering = self.rendering(&voi);
+        Ok(Radiograph::new(samples, table.into_iter(), rendering))
     }
 
-    /// What [`Grey::luminance`] does to these samples.
-    pub fn rendering(&self, samples: &Samples) -> Rendering {
+    /// What [`Grey::radiograph`] does, in words that others can use.
+    fn rendering(&self, applied: &Voi) -> Rendering {
         let modality = match &self.modality {
             Modality::Rescale { slope, intercept } => ModalityStep::Rescale { slope: *slope, intercept: *intercept },
             Modality::Table(_) => ModalityStep::Table,
         };
         let window = |function, centre: &f64, width: &f64| VoiStep::Window { function, centre: *centre, width: *width };
-        let voi = match &self.voi {
-            Some(Voi::Table(_)) => VoiStep::Table,
-            Some(Voi::Linear { centre, width }) => window(VoiFunction::Linear, centre, width),
-            Some(Voi::LinearExact { centre, width }) => window(VoiFunction::LinearExact, centre, width),
-            Some(Voi::Sigmoid { centre, width }) => window(VoiFunction::Sigmoid, centre, width),
-            None => {
-                let (low, high) = self.lowest_and_highest(samples);
-                VoiStep::Extent { low, high }
-            }
+        let voi = match applied {
+            Voi::Table(_) => VoiStep::Table,
+            Voi::Linear { centre, width } => window(VoiFunction::Linear, centre, width),
+            Voi::LinearExact { centre, width } => window(VoiFunction::LinearExact, centre, width),
+            Voi::Sigmoid { centre, width } => window(VoiFunction::Sigmoid, centre, width),
+            Voi::Extent { low, high } => VoiStep::Extent { low: *low, high: *high },
         };
         Rendering { modality, voi, polarity: self.polarity, padding: self.padding.clone() }
     }
 
     /// The window from the smallest to the largest modality value that occurs outside the padding.
-    fn extent(&self, samples: &Samples) -> Voi {
-        let (low, high) = self.lowest_and_highest(samples);
-        Voi::LinearExact { centre: (low + high) / 2.0, width: (high - low).max(f64::MIN_POSITIVE) }
-    }
-
-    fn lowest_and_highest(&self, samples: &Samples) -> (f64, f64) {
-        let occurring = samples.occurring();
+    fn extent(&self, samples: &Samples) -> Result<Voi, PixelError> {
+        let occurring = samples.occurring()?;
         let values = occurring.iter().enumerate().filter(|(_, occurs)| **occurs).map(|(code, _)| samples.value(code));
-        values
+        let (low, high) = values
             .filter(|stored| !self.is_padding(*stored))
             .map(|stored| self.modality.value(stored))
-            .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)))
+            .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
+        Ok(Voi::Extent { low, high })
     }
 
     fn is_padding(&self, stored: i32) -> bool {
@@ -177,6 +173,7 @@ impl Voi {
             Self::Linear { centre, width } => ramp(value, centre - 0.5, width - 1.0),
             Self::LinearExact { centre, width } => ramp(value, *centre, *width),
             Self::Sigmoid { centre, width } => 1.0 / (1.0 + (-4.0 * (value - centre) / width).exp()),
+            Self::Extent { low, high } => ramp(value, (low + high) / 2.0, (high - low).max(f64::MIN_POSITIVE)),
         }
     }
 }
@@ -231,7 +228,7 @@ mod tests {
     }
 
     fn luminance(texts: &[(Tag, &str)], cells: &[u16], signed: bool) -> Vec<f32> {
-        Grey::of(&dataset(texts), signed).unwrap().luminance(&samples(cells, signed))
+        Grey::of(&dataset(texts), signed).unwrap().radiograph(samples(cells, signed)).unwrap().luminance().unwrap()
     }
 
     fn assert_close(ours: &[f32], expected: &[f32]) {
@@ -275,7 +272,8 @@ mod tests {
     #[test]
     fn what_was_applied_can_be_said() {
         let said = |texts: &[(Tag, &str)], cells: &[u16]| {
-            Grey::of(&dataset(texts), false).unwrap().rendering(&samples(cells, false)).to_string()
+            let radiograph = Grey::of(&dataset(texts), false).unwrap().radiograph(samples(cells, false)).unwrap();
+            radiograph.rendering.to_string()
         };
         assert_eq!(
             said(&[(tags::PHOTOMETRIC_INTERPRETATION, "MONOCHROME1"), (tags::RESCALE_SLOPE, "2")], &[10, 30]),
@@ -314,7 +312,8 @@ mod tests {
         dataset.put(DataElement::new(tags::PIXEL_PADDING_VALUE, VR::US, PrimitiveValue::from(0_u16)));
         dataset.put(DataElement::new(tags::PIXEL_PADDING_RANGE_LIMIT, VR::US, PrimitiveValue::from(9_u16)));
         let grey = Grey::of(&dataset, false).unwrap();
-        assert_close(&grey.luminance(&samples(&[0, 9, 10, 20], false)), &[0.0, 0.0, 1.0, 0.0]);
+        let luminance = grey.radiograph(samples(&[0, 9, 10, 20], false)).unwrap().luminance().unwrap();
+        assert_close(&luminance, &[0.0, 0.0, 1.0, 0.0]);
     }
 
     #[test]

@@ -27,9 +27,6 @@ pub(super) struct Header {
 impl Header {
     /// Reads and validates the Image Pixel module of a grey image with one frame.
     pub fn of(dataset: &InMemDicomObject, bounds: &Bounds) -> Result<Self, PixelError> {
-        if dataset.get(tags::PIXEL_DATA).is_none() {
-            return Err(PixelError::NoPixelData);
-        }
         monochrome(dataset)?;
         let number = |tag, name| required(dataset, tag, name);
         let (rows, columns) = (number(tags::ROWS, "Rows")?, number(tags::COLUMNS, "Columns")?);
@@ -138,7 +135,6 @@ mod tests {
             us(tags::BITS_STORED, 12),
             us(tags::HIGH_BIT, 11),
             us(tags::PIXEL_REPRESENTATION, 0),
-            DataElement::new(tags::PIXEL_DATA, VR::OW, PrimitiveValue::U16(vec![0; 20].into())),
         ])
     }
 
@@ -182,9 +178,6 @@ mod tests {
             dataset.remove_element(tag);
             assert!(Header::of(&dataset, &BOUNDS).unwrap_err().to_string().contains("is missing"));
         }
-        let mut dataset = dataset();
-        dataset.remove_element(tags::PIXEL_DATA);
-        assert!(matches!(Header::of(&dataset, &BOUNDS), Err(PixelError::NoPixelData)));
     }
 
     #[test]

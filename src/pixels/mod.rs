@@ -1,8 +1,9 @@
 //! From a DICOM file or a picture to luminance: what a radiologist sees, as numbers.
 //!
 //! `header` holds what it says of its pixels, `codec` turns the code stream into
-//! `samples`, `grey` maps stored values to luminance (PS3.3 C.7.6.3, C.11.1, C.11.2); `picture` reads JPEG and
-//! PNG. `docs/decoders.md` lists which decoder serves which transfer syntax.
+//! `samples`, `grey` maps stored values to luminance (PS3.3 C.7.6.3, C.11.1, C.11.2), `radiograph` is both together and
+//! `resample` brings it to another size; `picture` reads JPEG and PNG. `docs/decoders.md` lists which decoder serves which
+//! transfer syntax.
 
 mod codec;
 mod error;
@@ -11,28 +12,21 @@ mod header;
 mod jpeg_outline;
 mod lut;
 mod picture;
+mod radiograph;
 mod rendering;
+mod resample;
 mod samples;
 
 pub use codec::DECODABLE;
 pub use error::PixelError;
 pub use jpeg_outline::{JpegOutline, jpeg_outline};
 pub use picture::picture;
+pub use radiograph::Radiograph;
 pub use rendering::{ModalityStep, Polarity, Rendering, VoiFunction, VoiStep};
 
-use crate::part10::{self, Extent, Location, ReadError, Values};
+use dicom::dictionary_std::tags;
 
-/// One image as a radiologist sees it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Radiograph {
-    /// Rows, at least 1.
-    pub rows: usize,
-    /// Columns, at least 1.
-    pub columns: usize,
-    /// `rows * columns` values, row by row from the upper left, 0..=1, 0 = black whatever the photometric
-    /// interpretation.
-    pub luminance: Vec<f32>,
-}
+use crate::part10::{self, Extent, Location, ReadError, Values};
 
 /// What one image may cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,35 +59,23 @@ impl Bounds {
 /// Reads a DICOM Part 10 file (PS3.10) with one MONOCHROME1 or MONOCHROME2 frame.
 ///
 /// Modality LUT or rescale, the first VOI LUT or else the first window or else minimum to maximum, Presentation
-/// LUT Shape and MONOCHROME1 inversion are applied; Pixel Padding is black. Overlays are not drawn.
+/// LUT Shape and MONOCHROME1 inversion are applied; Pixel Padding is black. Overlays are not drawn. What is not compressed
+/// stays in the file and is read when its luminance is asked for.
 ///
 /// # Errors
 /// Every variant of [`PixelError`].
 pub fn decode(location: impl Into<Location>, bounds: &Bounds) -> Result<Radiograph, PixelError> {
-    let (header, grey, samples) = stored(&location.into(), bounds)?;
-    Ok(Radiograph { rows: header.rows, columns: header.columns, luminance: grey.luminance(&samples) })
-}
-
-/// The same with what was done to the stored values.
-///
-/// # Errors
-/// As [`decode`].
-pub fn decode_and_tell(location: impl Into<Location>, bounds: &Bounds) -> Result<(Radiograph, Rendering), PixelError> {
-    let (header, grey, samples) = stored(&location.into(), bounds)?;
-    let rendering = grey.rendering(&samples);
-    let luminance = grey.luminance(&samples);
-    Ok((Radiograph { rows: header.rows, columns: header.columns, luminance }, rendering))
-}
-
-/// The stored values, with what the header says of their form and their meaning.
-fn stored(location: &Location, bounds: &Bounds) -> Result<(header::Header, grey::Grey, samples::Samples), PixelError> {
-    let mut object =
-        part10::read(location, Extent::PixelData, Values::Decoded, bounds.inflated()).map_err(|error| match error {
+    let location = location.into();
+    let mut object = part10::read(&location, Extent::CodeStream, Values::Decoded, bounds.inflated()).map_err(
+        |error| match error {
             ReadError::Io(source) => PixelError::Io { location: location.clone(), source },
             ReadError::NotDicom(_) => PixelError::NotDecodable(error.to_string()),
-        })?;
+        },
+    )?;
+    if object.native_pixels.is_none() && object.data_set.get(tags::PIXEL_DATA).is_none() {
+        return Err(PixelError::NoPixelData);
+    }
     let header = header::Header::of(&object.data_set, bounds)?;
     let grey = grey::Grey::of(&object.data_set, header.signed)?;
-    let samples = codec::samples(&mut object, &header)?;
-    Ok((header, grey, samples))
+    grey.radiograph(codec::samples(&location, &mut object, &header)?)
 }

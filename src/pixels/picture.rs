@@ -37,21 +37,28 @@ pub fn picture(path: &Path, bounds: &Bounds) -> Result<Radiograph, PixelError> {
     let (columns, rows) = decoder.dimensions();
     bounds.admit(rows.into(), columns.into())?;
     let image = DynamicImage::from_decoder(decoder).map_err(not_decodable)?;
-    Ok(Radiograph { rows: rows as usize, columns: columns as usize, luminance: luminance(image) })
+    Ok(radiograph(image))
 }
 
-fn luminance(image: DynamicImage) -> Vec<f32> {
-    let of_byte = |level: u8| f32::from(level) / 255.0;
-    let of_word = |level: u16| f32::from(level) / 65535.0;
+fn radiograph(image: DynamicImage) -> Radiograph {
+    let columns = image.width() as usize;
     match image {
-        DynamicImage::ImageLuma8(grey) => grey.into_raw().into_iter().map(of_byte).collect(),
-        DynamicImage::ImageLuma16(grey) => grey.into_raw().into_iter().map(of_word).collect(),
-        DynamicImage::ImageLumaA8(grey) => grey.pixels().map(|pixel| of_byte(pixel.0[0])).collect(),
-        DynamicImage::ImageLumaA16(grey) => grey.pixels().map(|pixel| of_word(pixel.0[0])).collect(),
-        deep if deep.color().bytes_per_pixel() > ColorType::Rgba8.bytes_per_pixel() => {
-            deep.into_rgb16().pixels().map(|pixel| of_word(luma(pixel.0.map(u32::from)) as u16)).collect()
+        DynamicImage::ImageLuma8(grey) => Radiograph::of_bytes(columns, grey.into_raw()),
+        DynamicImage::ImageLuma16(grey) => Radiograph::of_words(columns, grey.into_raw()),
+        DynamicImage::ImageLumaA8(grey) => {
+            Radiograph::of_bytes(columns, grey.pixels().map(|pixel| pixel.0[0]).collect())
         }
-        colour => colour.into_rgb8().pixels().map(|pixel| of_byte(luma(pixel.0.map(u32::from)) as u8)).collect(),
+        DynamicImage::ImageLumaA16(grey) => {
+            Radiograph::of_words(columns, grey.pixels().map(|pixel| pixel.0[0]).collect())
+        }
+        deep if deep.color().bytes_per_pixel() > ColorType::Rgba8.bytes_per_pixel() => {
+            let levels = deep.into_rgb16().pixels().map(|pixel| luma(pixel.0.map(u32::from)) as u16).collect();
+            Radiograph::of_words(columns, levels)
+        }
+        colour => {
+            let levels = colour.into_rgb8().pixels().map(|pixel| luma(pixel.0.map(u32::from)) as u8).collect();
+            Radiograph::of_bytes(columns, levels)
+        }
     }
 }
 
@@ -85,10 +92,11 @@ mod tests {
         let path = dir.path().join("deep.png");
         ImageBuffer::from_fn(3, 2, |x, y| Luma([(x * 257 + y * 65_278) as u16])).save(&path).unwrap();
         let image = picture(&path, &BOUNDS).unwrap();
-        assert_eq!((image.rows, image.columns, image.luminance.len()), (2, 3, 6));
-        assert_eq!(image.luminance[1], 257.0 / 65_535.0);
+        let luminance = image.luminance().unwrap();
+        assert_eq!((image.rows, image.columns, luminance.len()), (2, 3, 6));
+        assert_eq!(luminance[1], 257.0 / 65_535.0);
         ImageBuffer::from_pixel(3, 2, Rgb([255_u8, 0, 0])).save(&path).unwrap();
-        assert_eq!(picture(&path, &BOUNDS).unwrap().luminance, [76.0 / 255.0; 6]);
+        assert_eq!(picture(&path, &BOUNDS).unwrap().luminance().unwrap(), [76.0 / 255.0; 6]);
         assert!(matches!(picture(&path, &Bounds { max_pixels: 5 }), Err(PixelError::TooLarge { .. })));
     }
 

@@ -1,12 +1,60 @@
-//! Stored values: what is in a pixel cell once overlays, unused bits and the code stream are out of the way.
+//! Stored values: what is in a pixel cell once overlays, unused bits and the code stream are out of the way. They are
+//! looked at row by row; those that the file has as they are never lie in memory together.
 
+use std::io::Read;
+use std::io::Seek;
+use std::io::SeekFrom;
+
+use super::PixelError;
 use super::header::Header;
+use crate::part10::{Location, Stretch};
+
+/// Bytes of a file that are read at once.
+const STRIPE_BYTES: usize = 256 * 1024;
 
 /// Pixel cells in row order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Cells {
     Bytes(Vec<u8>),
     Words(Vec<u16>),
+    /// In the file, little end first.
+    InFile(InFile),
+}
+
+/// Cells that lie in a file as they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct InFile {
+    location: Location,
+    begin: u64,
+    cell_bytes: usize,
+    pixels: usize,
+}
+
+impl InFile {
+    /// The cells of an image; none where the stretch is too short for them.
+    pub fn of(location: &Location, stretch: Stretch, header: &Header) -> Option<Self> {
+        let (pixels, cell_bytes) = (header.pixels, header.cell_bytes());
+        let enough = stretch.length >= pixels.checked_mul(cell_bytes)? as u64;
+        enough.then(|| Self { location: location.clone(), begin: stretch.begin, cell_bytes, pixels })
+    }
+
+    /// Reads the cells, whole rows at a time.
+    fn for_each_stripe(&self, columns: usize, mut each: impl FnMut(&[u8])) -> Result<(), PixelError> {
+        let failed = |source| PixelError::Io { location: self.location.clone(), source };
+        let mut file = self.location.open().map_err(failed)?;
+        file.seek(SeekFrom::Start(self.begin)).map_err(failed)?;
+        let row_bytes = columns * self.cell_bytes;
+        let mut stripe = vec![0; row_bytes * (STRIPE_BYTES / row_bytes.max(1)).max(1)];
+        let mut left = self.pixels * self.cell_bytes;
+        while left > 0 {
+            let now = left.min(stripe.len());
+            let stripe = stripe.get_mut(..now).unwrap_or_default();
+            file.read_exact(stripe).map_err(failed)?;
+            each(stripe);
+            left -= now;
+        }
+        Ok(())
+    }
 }
 
 impl Cells {
@@ -15,6 +63,7 @@ impl Cells {
         match self {
             Self::Bytes(cells) => cells.len(),
             Self::Words(cells) => cells.len(),
+            Self::InFile(cells) => cells.pixels,
         }
     }
 
@@ -23,6 +72,7 @@ impl Cells {
         match self {
             Self::Bytes(cells) => cells.truncate(pixels),
             Self::Words(cells) => cells.truncate(pixels),
+            Self::InFile(cells) => cells.pixels = cells.pixels.min(pixels),
         }
     }
 }
@@ -33,6 +83,7 @@ impl Cells {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Samples {
     cells: Cells,
+    columns: usize,
     shift: u32,
     bits: u32,
     signed: bool,
@@ -42,7 +93,7 @@ impl Samples {
     /// Cells laid out as the header says: the value lies below High Bit.
     pub fn as_in_header(cells: Cells, header: &Header) -> Self {
         let shift = (header.high_bit + 1).saturating_sub(header.bits_stored);
-        Self { cells, shift, bits: header.bits_stored, signed: header.signed }
+        Self { cells, columns: header.columns, shift, bits: header.bits_stored, signed: header.signed }
     }
 
     /// Samples of a code stream: they are the values themselves, unless the stream is precise enough to hold
@@ -51,12 +102,23 @@ impl Samples {
         if precision > header.high_bit {
             return Self::as_in_header(cells, header);
         }
-        Self { cells, shift: 0, bits: header.bits_stored, signed: header.signed }
+        Self { cells, columns: header.columns, shift: 0, bits: header.bits_stored, signed: header.signed }
+    }
+
+    /// Samples that are their own codes: the levels of a picture of 8 or 16 bits.
+    pub fn of_picture(cells: Cells, columns: usize) -> Self {
+        let bits = if matches!(cells, Cells::Bytes(_)) { 8 } else { 16 };
+        Self { cells, columns, shift: 0, bits, signed: false }
     }
 
     /// How many samples.
     pub fn len(&self) -> usize {
         self.cells.len()
+    }
+
+    /// Samples of a row, at least 1.
+    pub fn columns(&self) -> usize {
+        self.columns
     }
 
     /// The number of codes: 2..=65536.
@@ -71,31 +133,60 @@ impl Samples {
     }
 
     /// Which codes occur.
-    pub fn occurring(&self) -> Vec<bool> {
-        let mut occurs = vec![false; self.codes()];
-        let mut mark = |code: usize| {
-            if let Some(slot) = occurs.get_mut(code) {
-                *slot = true;
+    pub fn occurring(&self) -> Result<Vec<bool>, PixelError> {
+        let mut occurs = vec![false; 1 << 16];
+        self.for_each_row(|row| {
+            for code in row {
+                if let Some(slot) = occurs.get_mut(usize::from(*code)) {
+                    *slot = true;
+                }
             }
-        };
-        match &self.cells {
-            Cells::Bytes(cells) => cells.iter().for_each(|cell| mark(self.code((*cell).into()))),
-            Cells::Words(cells) => cells.iter().for_each(|cell| mark(self.code(*cell))),
-        }
-        occurs
+        })?;
+        occurs.truncate(self.codes());
+        Ok(occurs)
     }
 
-    /// Looks every pixel up in a table over the codes.
-    pub fn map(&self, table: &[f32]) -> Vec<f32> {
-        let look_up = |cell: u16| table.get(self.code(cell)).copied().unwrap_or_default();
+    /// Goes over the codes of each row, from the top.
+    ///
+    /// # Errors
+    /// [`PixelError::Io`] where the cells are in a file that cannot be read any more.
+    pub fn for_each_row(&self, mut each: impl FnMut(&[u16])) -> Result<(), PixelError> {
+        let columns = self.columns;
+        let mut codes = vec![0; columns];
         match &self.cells {
-            Cells::Bytes(cells) => cells.iter().map(|cell| look_up((*cell).into())).collect(),
-            Cells::Words(cells) => cells.iter().map(|cell| look_up(*cell)).collect(),
+            Cells::Bytes(cells) => {
+                for row in cells.chunks_exact(columns) {
+                    self.take(row.iter().map(|cell| u16::from(*cell)), &mut codes);
+                    each(&codes);
+                }
+            }
+            Cells::Words(cells) => {
+                for row in cells.chunks_exact(columns) {
+                    self.take(row.iter().copied(), &mut codes);
+                    each(&codes);
+                }
+            }
+            Cells::InFile(cells) if cells.cell_bytes == 1 => cells.for_each_stripe(columns, |stripe| {
+                for row in stripe.chunks_exact(columns) {
+                    self.take(row.iter().map(|cell| u16::from(*cell)), &mut codes);
+                    each(&codes);
+                }
+            })?,
+            Cells::InFile(cells) => cells.for_each_stripe(columns, |stripe| {
+                let (pairs, _) = stripe.as_chunks::<2>();
+                for row in pairs.chunks_exact(columns) {
+                    self.take(row.iter().map(|pair| u16::from_le_bytes(*pair)), &mut codes);
+                    each(&codes);
+                }
+            })?,
         }
+        Ok(())
     }
 
-    fn code(&self, cell: u16) -> usize {
-        usize::from(cell >> self.shift) & (self.codes() - 1)
+    fn take(&self, cells: impl Iterator<Item = u16>, codes: &mut [u16]) {
+        // At most 65535, since there are at most 65536 codes.
+        let (shift, mask) = (self.shift, (self.codes() - 1) as u16);
+        codes.iter_mut().zip(cells).for_each(|(code, cell)| *code = (cell >> shift) & mask);
     }
 }
 
@@ -107,14 +198,19 @@ mod tests {
         Header { rows: 1, columns: 4, pixels: 4, bits_allocated: 16, bits_stored, high_bit, signed }
     }
 
-    fn values(samples: &Samples, cells: [u16; 4]) -> [i32; 4] {
-        cells.map(|cell| samples.value(samples.code(cell)))
+    fn codes(samples: &Samples) -> Vec<u16> {
+        let mut codes = Vec::new();
+        samples.for_each_row(|row| codes.extend(row)).unwrap();
+        codes
+    }
+
+    fn values(samples: &Samples) -> Vec<i32> {
+        codes(samples).into_iter().map(|code| samples.value(code.into())).collect()
     }
 
     #[test]
     fn values_are_shifted_masked_and_signed() {
-        let cells = [0x0000, 0x0fff, 0xf800, 0x1230];
-        let of = |header| values(&Samples::as_in_header(Cells::Words(cells.to_vec()), &header), cells);
+        let of = |header| values(&Samples::as_in_header(Cells::Words(vec![0x0000, 0x0fff, 0xf800, 0x1230]), &header));
         assert_eq!(of(header(12, 11, false)), [0, 4095, 2048, 0x230]);
         assert_eq!(of(header(12, 11, true)), [0, -1, -2048, 0x230]);
         assert_eq!(of(header(12, 15, false)), [0, 0xff, 0xf80, 0x123]);
@@ -129,10 +225,41 @@ mod tests {
     }
 
     #[test]
-    fn tables_are_looked_up_by_code() {
-        let samples = Samples::as_in_header(Cells::Bytes(vec![0, 1, 3, 2]), &header(2, 1, true));
-        assert_eq!(samples.map(&[0.0, 0.1, 0.2, 0.3]), [0.0, 0.1, 0.3, 0.2]);
-        assert_eq!(samples.occurring(), [true; 4]);
+    fn codes_that_occur_are_found() {
+        let samples = Samples::as_in_header(Cells::Bytes(vec![0, 1, 3, 1]), &header(2, 1, true));
+        assert_eq!(samples.occurring().unwrap(), [true, true, false, true]);
         assert_eq!([0, 1, 2, 3].map(|code| samples.value(code)), [0, 1, -2, -1]);
+    }
+
+    #[test]
+    fn cells_in_a_file_are_those_in_memory() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let (rows, columns) = (700, 500);
+        let pixels = rows * columns;
+        let octets: Vec<u8> = (0..2 * pixels + 3).map(|at| (at * 31 % 251) as u8).collect();
+        std::fs::write(file.path(), &octets).unwrap();
+        let stretch = Stretch { begin: 3, length: 2 * pixels as u64 };
+        for bits in [8, 16] {
+            let header = Header {
+                rows,
+                columns,
+                pixels,
+                bits_allocated: bits,
+                bits_stored: bits,
+                high_bit: bits - 1,
+                signed: false,
+            };
+            let in_file = Cells::InFile(InFile::of(&file.path().into(), stretch, &header).unwrap());
+            let in_memory = match bits {
+                8 => Cells::Bytes(octets[3..3 + pixels].to_vec()),
+                _ => {
+                    Cells::Words(octets[3..].as_chunks::<2>().0.iter().map(|pair| u16::from_le_bytes(*pair)).collect())
+                }
+            };
+            let [in_file, in_memory] = [in_file, in_memory].map(|cells| codes(&Samples::as_in_header(cells, &header)));
+            assert!(in_file.len() == pixels && in_file == in_memory);
+            let short = Stretch { length: stretch.length / 2 - 1, ..stretch };
+            assert!(InFile::of(&file.path().into(), short, &header).is_none());
+        }
     }
 }

@@ -9,7 +9,7 @@ use std::io::{self, BufReader, Cursor, ErrorKind, Read, Seek};
 use dicom::core::{Tag, VR};
 use dicom::dictionary_std::tags;
 
-use super::{DEEPEST, DEFLATED, Location, ReadError};
+use super::{DEEPEST, DEFLATED, Location, ReadError, Stretch};
 
 mod bytes;
 mod encoding;
@@ -197,11 +197,18 @@ impl<B: Bytes> Walk<B> {
         self.require(length)?;
         match vr {
             VR::SQ => self.sequence(length, self.encoding),
-            _ if self.open.is_empty() && tag == tags::PIXEL_DATA => self.skip(length),
+            _ if self.open.is_empty() && tag == tags::PIXEL_DATA => self.native_pixels(vr, length),
             _ if length % encoding::unit(vr) != 0 => Err(self.fault(Fault::NotMultiple)),
             _ if self.open.is_empty() && IDENTITY.contains(&tag) => self.identity(tag, length),
             _ => self.asked_for(tag, length).unwrap_or_else(|| self.skip(length)),
         }
+    }
+
+    fn native_pixels(&mut self, vr: VR, length: u32) -> Result<(), WalkError> {
+        if matches!(vr, VR::OB | VR::OW | VR::UN) {
+            self.outline.native_pixels.get_or_insert(Stretch { begin: self.at, length: length.into() });
+        }
+        self.skip(length)
     }
 
     fn vr_and_length(&mut self, tag: Tag) -> Result<(VR, u32), WalkError> {

@@ -18,8 +18,8 @@ use dicom::dictionary_std::tags;
 
 use super::PixelError;
 use super::header::Header;
-use super::samples::{Cells, Samples};
-use crate::part10::{DEFLATED, EXPLICIT_BIG_ENDIAN, EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN, Object};
+use super::samples::{Cells, InFile, Samples};
+use crate::part10::{DEFLATED, EXPLICIT_BIG_ENDIAN, EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN, Location, Object};
 
 /// Transfer syntax UIDs that [`decode`](super::decode) reads, those that need no decoder first.
 pub const DECODABLE: &[&str] = &[
@@ -88,12 +88,16 @@ impl Codec {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Broken(&'static str);
 
-/// Takes the pixel data out of the object and decodes it.
-pub(super) fn samples(object: &mut Object, header: &Header) -> Result<Samples, PixelError> {
+/// Takes the pixel data out of the object and decodes it; what needs no decoding stays in the file.
+pub(super) fn samples(location: &Location, object: &mut Object, header: &Header) -> Result<Samples, PixelError> {
     let codec = Codec::of(&object.transfer_syntax)
         .ok_or_else(|| PixelError::NotDecodable("its transfer syntax has no decoder here".into()))?;
-    let pixel_data = object.data_set.take_element(tags::PIXEL_DATA).map_err(|_| PixelError::NoPixelData)?;
     let broken = |Broken(cause)| PixelError::NotDecodable(format!("{}: {cause}", codec.name()));
+    if let Some(stretch) = object.native_pixels {
+        let cells = InFile::of(location, stretch, header).ok_or(broken(native::TOO_SHORT))?;
+        return Ok(Samples::as_in_header(Cells::InFile(cells), header));
+    }
+    let pixel_data = object.data_set.take_element(tags::PIXEL_DATA).map_err(|_| PixelError::NoPixelData)?;
     let samples = match pixel_data.into_value() {
         Value::Primitive(value) if codec == Codec::Native => {
             native::cells(value, header).map(|cells| Samples::as_in_header(cells, header))

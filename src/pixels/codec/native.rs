@@ -1,8 +1,11 @@
-//! Uncompressed pixel cells (PS3.5 section 8).
+//! Uncompressed pixel cells that had to be read with their data set (PS3.5 section 8): big-endian or deflated ones.
 
 use dicom::core::PrimitiveValue;
 
 use super::{Broken, Cells, Header};
+
+/// A value without all of its cells.
+pub(super) const TOO_SHORT: Broken = Broken("Pixel Data is shorter than Rows, Columns and Bits Allocated say");
 
 /// The first `header.pixels` cells of a value; what follows them is padding.
 pub(super) fn cells(value: PrimitiveValue, header: &Header) -> Result<Cells, Broken> {
@@ -18,7 +21,7 @@ pub(super) fn cells(value: PrimitiveValue, header: &Header) -> Result<Cells, Bro
         _ => return Err(Broken("Pixel Data is neither OB nor OW")),
     };
     if cells.len() < header.pixels {
-        return Err(Broken("Pixel Data is shorter than Rows, Columns and Bits Allocated say"));
+        return Err(TOO_SHORT);
     }
     cells.truncate(header.pixels);
     Ok(cells)

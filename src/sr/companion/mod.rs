@@ -34,7 +34,7 @@ use crate::config::ContentQualification;
 use crate::finding::Finding;
 use crate::heat::HeatMap;
 use crate::ids::{SeriesInstanceUid, SopInstanceUid};
-use crate::pixels::{Radiograph, Rendering};
+use crate::pixels::Radiograph;
 
 /// An analysed image with what the model saw in it.
 #[derive(Debug, Clone, Copy)]
@@ -43,8 +43,6 @@ pub struct Explained<'a> {
     pub source: &'a Source,
     /// Its pixels.
     pub radiograph: &'a Radiograph,
-    /// How they came from the stored values.
-    pub rendering: &'a Rendering,
     /// Where the model saw what it reports.
     pub heat: &'a HeatMap,
 }

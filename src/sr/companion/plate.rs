@@ -2,9 +2,6 @@
 //!
 //! The picture of the patient carries the heat map and nothing else; what is written stands above and below it.
 
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
-
 use super::glyphs::{ADVANCE, HEIGHT, dots, wrapped};
 use super::shape::PixelShape;
 use crate::heat::{Extent, HeatMap, Point};
@@ -43,7 +40,8 @@ pub struct Caption {
 /// A radiograph with square pixels, the heat map over it, its legend and a caption.
 pub fn plate(image: &Radiograph, shape: PixelShape, heat: &HeatMap, caption: &Caption) -> Result<Plate, SrError> {
     let extent = size(image, shape);
-    let luminance = resampled(image, extent)?;
+    let luminance = image.resampled(extent.rows as usize, extent.columns as usize);
+    let luminance = luminance.map_err(|error| SrError::Encoding(error.to_string()))?;
     let scale = (extent.columns as usize / 300).clamp(1, 3);
     let margin = 2 * scale;
     let line_height = (HEIGHT + 3) * scale;
@@ -74,18 +72,6 @@ fn size(image: &Radiograph, shape: PixelShape) -> Extent {
     // A strip must still hold words.
     let side = |length: f64| ((length * scale).round() as u32).max(96);
     Extent { rows: side(height), columns: side(width) }
-}
-
-fn resampled(image: &Radiograph, extent: Extent) -> Result<Vec<f32>, SrError> {
-    let fail = |cause: &dyn std::fmt::Display| SrError::Encoding(cause.to_string());
-    let side = |pixels: usize| u32::try_from(pixels).map_err(|error| fail(&error));
-    let bytes = bytemuck::cast_slice(&image.luminance);
-    let source =
-        ImageRef::new(side(image.columns)?, side(image.rows)?, bytes, PixelType::F32).map_err(|error| fail(&error))?;
-    let mut target = Image::new(extent.columns, extent.rows, PixelType::F32);
-    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
-    Resizer::new().resize(&source, &mut target, &options).map_err(|error| fail(&error))?;
-    Ok(bytemuck::pod_collect_to_vec(target.buffer()))
 }
 
 /// A grey pixel under heat, 0..=1 both: from yellow, hardly visible, to red.
@@ -168,7 +154,7 @@ mod tests {
     }
 
     fn even(rows: usize, columns: usize) -> Radiograph {
-        Radiograph { rows, columns, luminance: vec![0.5; rows * columns] }
+        Radiograph::of_bytes(columns, vec![128; rows * columns])
     }
 
     /// Where red exceeds blue most, within the radiograph, as fractions of its sides.

@@ -61,7 +61,7 @@ fn identification(occasion: &Occasion, image: &Explained) -> Vec<InMemElement> {
 
 /// Modality LUT, Softcopy VOI LUT and Softcopy Presentation LUT (C.11.1, C.11.8, C.11.6): as the model saw the image.
 fn grey_scale(image: &Explained) -> Vec<InMemElement> {
-    let rendering = image.rendering;
+    let rendering = &image.radiograph.rendering;
     let shape = match rendering.polarity {
         Polarity::LowIsBlack => "IDENTITY",
         Polarity::HighIsBlack => "INVERSE",

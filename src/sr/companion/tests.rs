@@ -7,7 +7,7 @@ use dicom::object::InMemDicomObject;
 use super::*;
 use crate::finding::Outcome;
 use crate::heat::Axis;
-use crate::pixels::{ModalityStep, Polarity, VoiFunction, VoiStep};
+use crate::pixels::{Polarity, VoiFunction, VoiStep};
 use crate::sr::document;
 use crate::sr::testimony::{device, finding, read_back, scored, source, text};
 
@@ -18,7 +18,6 @@ struct Case {
     report: Report,
     device: Device,
     radiograph: Radiograph,
-    rendering: Rendering,
     heat: HeatMap,
 }
 
@@ -26,19 +25,16 @@ impl Case {
     fn new(outcome: Outcome, image: Vec<InMemElement>) -> Self {
         let (finding, source, device) = (finding(vec![outcome]), source(image), device());
         let report = document(&finding, std::slice::from_ref(&source), None, &device, noon()).unwrap();
+        let mut radiograph = Radiograph::of_bytes(80, vec![128; 3200]);
+        radiograph.rendering.voi = VoiStep::Window { function: VoiFunction::Sigmoid, centre: 2048.0, width: 4096.0 };
+        radiograph.rendering.polarity = Polarity::HighIsBlack;
         let axis = Axis { cells: 2, first: 0.25, step: 0.5 };
         Self {
             finding,
             source,
             report,
             device,
-            radiograph: Radiograph { rows: 40, columns: 80, luminance: vec![0.5; 3200] },
-            rendering: Rendering {
-                modality: ModalityStep::Rescale { slope: 1.0, intercept: 0.0 },
-                voi: VoiStep::Window { function: VoiFunction::Sigmoid, centre: 2048.0, width: 4096.0 },
-                polarity: Polarity::HighIsBlack,
-                padding: None,
-            },
+            radiograph,
             heat: HeatMap::new(axis, axis, &[0.0, 0.0, 1.0, 0.0]).unwrap(),
         }
     }
@@ -48,7 +44,7 @@ impl Case {
     }
 
     fn explained(&self) -> Explained<'_> {
-        Explained { source: &self.source, radiograph: &self.radiograph, rendering: &self.rendering, heat: &self.heat }
+        Explained { source: &self.source, radiograph: &self.radiograph, heat: &self.heat }
     }
 }
 
@@ -196,7 +192,7 @@ fn a_look_up_table_goes_into_the_overlay_with_results_of_sixteen_bits() {
     ]);
     let image = vec![crate::sr::content::sequence(tags::VOILUT_SEQUENCE, vec![table])];
     let mut case = Case::new(scored(0.9), image);
-    case.rendering.voi = VoiStep::Table;
+    case.radiograph.rendering.voi = VoiStep::Table;
     let object = read_back(&presentation_state(&case.occasion(), &case.explained()).unwrap());
     let table = item(item(&object, tags::SOFTCOPY_VOILUT_SEQUENCE), tags::VOILUT_SEQUENCE);
     let words = |tag| table.element(tag).unwrap().to_multi_int::<u16>().unwrap();
