@@ -34,6 +34,7 @@ pub mod sr;
 
 // Floor 4: stations
 pub mod delivery;
+pub mod health;
 pub mod inference;
 pub mod scp;
 

@@ -1,4 +1,4 @@
-//! `auscult queue` beside a running service and without it: what waits, what failed, and a word to it.
+//! `auscult queue` and `auscult health` beside a running service and without it: what waits, what failed, and a word to it.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test that cannot go on fails")]
 
 mod support;
@@ -37,6 +37,15 @@ fn json(service: &Service, arguments: &[&str]) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
+/// What `auscult health` says; its exit status is 1 when that is red.
+fn health(service: &Service) -> Value {
+    let config = service.directory.path().join("auscult.toml");
+    let output = run(AUSCULT, &["health", "--json", "--config", config.to_str().unwrap()]);
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(if said["health"] == "red" { 1 } else { 0 }), "{said}");
+    said
+}
+
 /// The only delivery of the only report of a study, once it is in a state.
 fn delivery(service: &Service, study: &str, state: &str) -> Value {
     wait_for(&format!("a delivery that is {state}"), || {
@@ -63,8 +72,13 @@ fn what_waits_is_shown_and_tried_again_at_a_word() {
     assert!(shown.contains("score 91.2 %") && shown.contains("not analysed: lateral view"), "{shown}");
     assert!(shown.contains("AI: possible pneumonia") && shown.contains("to pacs: queued"), "{shown}");
 
+    assert_eq!(health(&service)["concerns"][0]["what"], "1 report waits for pacs, since 0 min; see `auscult check`");
+
     assert!(service.stop().success());
     assert_eq!(json(&service, &["list"])[0]["to_deliver"], 1, "and while the service is stopped");
+    let stopped = health(&service);
+    assert_eq!(stopped["health"], "red", "{stopped}");
+    assert!(stopped["concerns"][0]["what"].as_str().unwrap().contains("does not answer"), "{stopped}");
     service.restart_after_kill();
 
     let pacs = Service::start_on(port);
@@ -78,6 +92,7 @@ fn what_waits_is_shown_and_tried_again_at_a_word() {
     delivery(&service, &study, "delivered");
     assert_eq!(json(&service, &["list"]), Value::Array(Vec::new()));
     assert_eq!(json(&service, &["list", "--all"])[0]["state"], "done");
+    assert_eq!(health(&service), serde_json::json!({ "health": "green", "concerns": [] }));
     drop(pacs);
 }
 

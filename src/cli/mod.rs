@@ -6,6 +6,7 @@ mod demo;
 mod echo;
 mod explain;
 mod files;
+mod health;
 mod import;
 mod log;
 mod node;
@@ -45,6 +46,8 @@ enum Command {
     Check(check::Check),
     /// Show what waits and what failed; try it again, or discard it
     Queue(queue::Queue),
+    /// Tell whether somebody has to look after the service
+    Health(health::HealthCommand),
     /// Classify DICOM files, JPEG or PNG pictures without a PACS
     Classify(classify::Classify),
     /// Explain the result of one DICOM file: rules, preprocessing, score, heat map, words
@@ -69,6 +72,7 @@ pub fn main() -> ExitCode {
         Command::Serve(serve) => serve.run(),
         Command::Check(check) => check.run(),
         Command::Queue(queue) => queue.run(),
+        Command::Health(health) => health.run(),
         Command::Classify(classify) => classify.run(),
         Command::Explain(explain) => explain.run(),
         Command::Echo(echo) => echo.run(),

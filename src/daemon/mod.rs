@@ -11,6 +11,7 @@ use tokio::task::{JoinSet, spawn_blocking};
 mod commitment;
 mod deliver;
 mod keep;
+mod vitals;
 
 use crate::assemble::Assembler;
 use crate::background;
@@ -133,6 +134,7 @@ impl Daemon {
             commitment: Some(commitment),
             stats: Arc::default(),
         };
+        let health = vitals::run(sight(config, &spool), stopped.clone());
         let serve = scp::serve(listener, scp_settings, backing, stopped.clone());
         let commit = commitment::run(mail, pipelines, stopped.clone());
         let mut stations = JoinSet::new();
@@ -140,6 +142,7 @@ impl Daemon {
         stations.spawn(named("delivery", deliver::run(delivery, next_delivery, stopped)));
         stations.spawn(named("housekeeping", keep));
         stations.spawn(named("commitment", commit));
+        stations.spawn(named("health", health));
         stations.spawn(named("scp", serve));
         tracing::info!(%address, ae_title = %config.scp.ae_title, destinations = config.destination.len(), "listening");
         Ok(Self { address, config: config.clone(), spool, pipeline, scp, delivery: deliveries, stop, stations })
@@ -194,6 +197,11 @@ async fn open_spool(config: &Config) -> Result<(Spool, Vec<Waiting>), StartError
     let (state, settings) = (config.state.resolved(), config.spool.clone());
     let open = spawn_blocking(move || Ok(Spool::open(&state, &settings)?));
     open.await.unwrap_or_else(|_| Err(std::io::Error::other("the spool's recovery panicked").into()))
+}
+
+fn sight(config: &Config, spool: &Spool) -> vitals::Sight {
+    let (ledger, state) = (spool.ledger().clone(), config.state.resolved());
+    vitals::Sight { ledger, state, min_free_mib: config.spool.min_free_mib }
 }
 
 fn open_delivery(config: &Config, spool: &Spool) -> Result<Delivery, OutboxError> {

@@ -28,7 +28,7 @@ use crate::part10::Location;
 pub use arrivals::{Arrival, Digest, Disposal, Held, Known, Waiting};
 pub use deliveries::Pending;
 pub use keeping::{Kept, Leftover};
-pub use overview::{DeliveryLine, ImageLine, ReportLine, StudyDetail, StudyLine};
+pub use overview::{DeliveryLine, ImageLine, Line, ReportLine, StudyDetail, StudyLine, Troubles};
 pub use studies::{Conclusion, Covered, Dossier, NewDocument, Part};
 
 /// The database's name in the state directory.

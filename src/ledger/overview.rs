@@ -36,6 +36,30 @@ pub struct StudyLine {
     pub undelivered: u64,
 }
 
+/// What stands still, counted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Troubles {
+    /// Studies with images that could not be reported.
+    pub failed: u64,
+    /// Deliveries that were given up.
+    pub undelivered: u64,
+    /// Destinations that reports wait for.
+    pub lines: Vec<Line>,
+}
+
+/// The reports that wait for one destination.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// The destination.
+    pub destination: String,
+    /// How many wait.
+    pub waiting: u64,
+    /// How many of them have been tried.
+    pub tried: u64,
+    /// When the oldest of them was queued.
+    pub oldest: SystemTime,
+}
+
 /// One image of a study.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ImageLine {
@@ -121,6 +145,28 @@ impl Ledger {
     /// The studies that something happened to last, latest first.
     pub fn latest(&self, most: usize) -> Result<Vec<StudyLine>, LedgerError> {
         self.lines(&format!("SELECT {LINE} FROM study s ORDER BY s.changed_ms DESC LIMIT ?1"), most)
+    }
+
+    /// What stands still.
+    pub fn troubles(&self) -> Result<Troubles, LedgerError> {
+        self.read("count what stands still", |connection| {
+            let count = |sql: &str| connection.prepare_cached(sql)?.query_row([], |row| natural(row, 0));
+            let failed = count("SELECT COUNT(*) FROM study WHERE state = 'failed'")?;
+            let undelivered = count("SELECT COUNT(*) FROM delivery WHERE state = 'failed'")?;
+            let mut statement = connection.prepare_cached(
+                "SELECT destination, COUNT(*), SUM(attempts > 0), MIN(queued_ms) FROM delivery
+                 WHERE state IN ('queued', 'committing') GROUP BY destination",
+            )?;
+            let lines = statement.query_map([], |row| {
+                Ok(Line {
+                    destination: row.get(0)?,
+                    waiting: natural(row, 1)?,
+                    tried: natural(row, 2)?,
+                    oldest: moment(row.get(3)?),
+                })
+            })?;
+            Ok(Troubles { failed, undelivered, lines: lines.collect::<Result<_, _>>()? })
+        })
     }
 
     fn lines(&self, sql: &str, most: usize) -> Result<Vec<StudyLine>, LedgerError> {
