@@ -36,6 +36,7 @@ impl Config {
         within("select.min_pixels_per_side", self.select.min_pixels_per_side, 1..=4096)?;
         within("select.max_megapixels", self.select.max_megapixels, 1..=1000)?;
         within("model.queue", self.model.queue, 1..=10_000)?;
+        within("model.threads", self.model.threads, 0..=256)?;
         within("delivery.connect_seconds", self.delivery.connect_seconds, 1..=300)?;
         within("delivery.response_seconds", self.delivery.response_seconds, 1..=3600)?;
         within("delivery.retry_first_seconds", self.delivery.retry_first_seconds, 1..=3600)?;

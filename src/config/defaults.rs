@@ -90,7 +90,7 @@ impl Default for Select {
 
 impl Default for Model {
     fn default() -> Self {
-        Self { package: "models/cxr-pneumonia-reference".into(), queue: 64 }
+        Self { package: "models/cxr-pneumonia-reference".into(), queue: 64, threads: 0 }
     }
 }
 

@@ -46,9 +46,14 @@ fn layered(text: &str, environment: HashMap<String, String>) -> Result<Config, c
     layers.build()?.try_deserialize()
 }
 
+/// A variable that is no key of the configuration: which vector instructions the model is computed with, for tests and
+/// diagnosis.
+const INSTRUCTIONS: &str = "AUSCULT_ISA";
+
 /// Names in the environment that look like overrides but are none: `AUSCULT_SCP_PORT` instead of `AUSCULT__SCP__PORT`.
 pub fn suspicious_variables(names: impl Iterator<Item = String>) -> Vec<String> {
-    names.filter(|name| name.starts_with("AUSCULT_") && !name.starts_with("AUSCULT__")).collect()
+    let looks_like_one = |name: &String| name.starts_with("AUSCULT_") && !name.starts_with("AUSCULT__");
+    names.filter(|name| looks_like_one(name) && name != INSTRUCTIONS).collect()
 }
 
 fn malformed(name: &Path, text: &str, error: &toml::de::Error) -> ConfigError {
@@ -107,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_variable_with_one_underscore_is_suspicious() {
-        let names = ["AUSCULT_SCP_PORT", "AUSCULT__SCP__PORT", "HOME"].map(String::from);
+        let names = ["AUSCULT_SCP_PORT", "AUSCULT__SCP__PORT", "AUSCULT_ISA", "HOME"].map(String::from);
         assert_eq!(suspicious_variables(names.into_iter()), ["AUSCULT_SCP_PORT"]);
     }
 }

@@ -195,6 +195,8 @@ pub struct Model {
     pub package: PathBuf,
     /// Images that may wait for the model before a study waits for a place.
     pub queue: usize,
+    /// Threads that compute the model; 0 for one a processor.
+    pub threads: usize,
 }
 
 /// `[report]`

@@ -8,8 +8,9 @@
 
 use candle_core::{DType, Result, Tensor, Var};
 
+use super::architecture::Architecture;
+use super::engine::Engine;
 use super::manifest::{Manifest, Resize};
-use super::network::ResNet50;
 use crate::finding::Probability;
 use crate::heat::{Axis, HeatMap};
 
@@ -23,10 +24,10 @@ pub struct Explanation {
 }
 
 /// The logits of one image, and its map. Input `[3, h, w] f32`, logits `[1, outputs] f64`.
-pub(super) fn logits_and_map(network: &ResNet50, manifest: &Manifest, image: &Tensor) -> Result<(Tensor, HeatMap)> {
-    let features = network.features(&beside_reference(image)?)?;
+pub(super) fn logits_and_map(engine: &Engine, manifest: &Manifest, image: &Tensor) -> Result<(Tensor, HeatMap)> {
+    let features = engine.features(&beside_reference(image)?)?;
     let (image, reference) = (Var::from_tensor(&features.narrow(0, 0, 1)?)?, features.narrow(0, 1, 1)?);
-    let logits = network.judge(&image)?;
+    let logits = engine.judge(&image)?;
     let found = logits.detach().to_dtype(DType::F64)?;
     let weights = towards(manifest.output.positive_index(), &found.flatten_all()?.to_vec1()?);
     let weights = Tensor::from_vec(weights, logits.shape(), logits.device())?;
@@ -77,7 +78,7 @@ fn map(manifest: &Manifest, evidence: &Tensor) -> Result<Option<HeatMap>> {
     let (rows, columns) = evidence.dims2()?;
     let axis = |cells, side: u32| {
         let side = side as f32;
-        Axis { cells, first: 0.5 / side, step: f32::from(ResNet50::STRIDE) / side }
+        Axis { cells, first: 0.5 / side, step: f32::from(Architecture::STRIDE) / side }
     };
     let (down, across) = (axis(rows, manifest.input.height), axis(columns, manifest.input.width));
     Ok(HeatMap::new(down, across, &evidence.flatten_all()?.to_vec1::<f32>()?))

@@ -1,24 +1,29 @@
 //! The model: a package on disk, what it wants as input, the network, and the answer.
 
+mod architecture;
+mod engine;
+mod graph;
 mod heat;
 mod input;
+mod kernels;
 mod manifest;
-mod network;
 mod package;
+mod weights;
 
 use std::path::Path;
 
-use candle_core::{DType, Device, Module, Tensor};
+use candle_core::{DType, Device, Tensor};
 
 pub use heat::Explanation;
 pub use input::{Input, InputError};
+pub use kernels::Isa;
 pub use manifest::{Filter, InputSpec, Manifest, Output, Qualification, Resize, SelfTest, SelfTestInput};
-pub use network::WeightError;
 pub use package::{Package, PackageError};
+pub use weights::WeightError;
 
 use crate::finding::{AgeRange, Algorithm, OperatingPoint, Probability};
 use crate::heat::HeatMap;
-use network::ResNet50;
+use engine::Engine;
 
 /// What candle said, in one line: without the backtrace that it may carry.
 #[derive(Debug, thiserror::Error)]
@@ -69,18 +74,23 @@ pub enum ModelError {
 pub struct Model {
     manifest: Manifest,
     input: Input,
-    network: ResNet50,
+    engine: Engine,
     device: Device,
 }
 
 impl Model {
-    /// Loads a package and runs its self-test, which is also the warm-up.
+    /// Loads a package and runs its self-test, which is also the warm-up. One thread a processor.
     pub fn load(directory: &Path) -> Result<Self, ModelError> {
+        Self::load_with(directory, 0)
+    }
+
+    /// The same with so many threads; 0 for one a processor.
+    pub fn load_with(directory: &Path, threads: usize) -> Result<Self, ModelError> {
         let device = Device::Cpu;
         let package = Package::open(directory)?;
-        let network = package.network(&device)?;
+        let engine = package.engine(&device, threads)?;
         let input = Input::new(&package.manifest().input);
-        let model = Self { manifest: package.into_manifest(), input, network, device };
+        let model = Self { manifest: package.into_manifest(), input, engine, device };
         model.self_test()?;
         Ok(model)
     }
@@ -158,12 +168,12 @@ impl Model {
     }
 
     fn probabilities_and_map(&self, image: &Tensor) -> candle_core::Result<(Vec<f64>, HeatMap)> {
-        let (logits, map) = heat::logits_and_map(&self.network, &self.manifest, &image.to_device(&self.device)?)?;
+        let (logits, map) = heat::logits_and_map(&self.engine, &self.manifest, &image.to_device(&self.device)?)?;
         Ok((candle_nn::ops::softmax(&logits, 1)?.squeeze(0)?.to_vec1::<f64>()?, map))
     }
 
     fn forward(&self, images: &Tensor) -> candle_core::Result<Vec<Vec<f64>>> {
-        let logits = self.network.forward(&images.to_device(&self.device)?)?;
+        let logits = self.engine.forward(&images.to_device(&self.device)?)?;
         let logits = logits.to_dtype(DType::F64)?;
         candle_nn::ops::softmax(&logits, 1)?.to_vec2::<f64>()
     }

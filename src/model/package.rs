@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use candle_core::Device;
 use sha2::{Digest, Sha256};
 
+use super::architecture::Architecture;
+use super::engine::Engine;
 use super::manifest::Manifest;
-use super::network::{ResNet50, WeightError, Weights};
+use super::weights::{WeightError, Weights};
 
 /// A package that cannot be used, and what to do about it.
 #[derive(Debug, thiserror::Error)]
@@ -89,15 +91,14 @@ impl Package {
         self.manifest
     }
 
-    /// Builds the network on a device, in f32.
-    pub(super) fn network(&self, device: &Device) -> Result<ResNet50, PackageError> {
-        let outputs = self.manifest.output.labels.len();
-        Weights::read(&self.weights, device).and_then(|weights| ResNet50::new(&weights, outputs)).map_err(|cause| {
-            PackageError::Weights {
-                path: self.weights_path.clone(),
-                architecture: self.manifest.architecture.clone(),
-                cause,
-            }
+    /// Builds the network on a device, in f32; `threads` as for [`Engine::new`].
+    pub(super) fn engine(&self, device: &Device, threads: usize) -> Result<Engine, PackageError> {
+        let architecture = Architecture::resnet50(self.manifest.output.labels.len());
+        let build = |weights| Engine::new(&weights, architecture, device, threads);
+        Weights::new(&self.weights).and_then(build).map_err(|cause| PackageError::Weights {
+            path: self.weights_path.clone(),
+            architecture: self.manifest.architecture.clone(),
+            cause,
         })
     }
 }
@@ -153,7 +154,7 @@ mod tests {
         let reference = Manifest::parse(&text).unwrap().sha256;
         std::fs::write(&manifest, text.replace(&reference, &digest)).unwrap();
         let message =
-            Package::open(directory.path()).unwrap().network(&Device::Cpu).map(|_| ()).unwrap_err().to_string();
+            Package::open(directory.path()).unwrap().engine(&Device::Cpu, 1).map(|_| ()).unwrap_err().to_string();
         assert!(message.contains("conv1.weight") && message.contains("[64, 3, 7, 7]"), "{message}");
     }
 }

@@ -1,0 +1,98 @@
+//! ResNet-50 (He et al. 2016, torchvision's layout and names), global average pooling, Dense 128 ReLU and a Dense layer
+//! of logits: which layers there are and how they follow each other, whatever computes them.
+
+/// Width of the Dense layer between trunk and logits.
+const HIDDEN: usize = 128;
+
+/// Blocks, width of the inner convolutions and stride of each stage.
+const STAGES: [(usize, usize, usize); 4] = [(3, 64, 1), (4, 128, 2), (6, 256, 2), (3, 512, 2)];
+
+/// A block's output is this many times as wide as its inner convolutions.
+const EXPANSION: usize = 4;
+
+/// A square kernel: how wide, and how far it steps. Half of its size is the padding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Kernel {
+    pub(super) size: usize,
+    pub(super) stride: usize,
+}
+
+/// One layer with weights. A Dense layer is a convolution of one place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Layer {
+    /// Its tensors are `NAME.weight` and, without batch normalisation, `NAME.bias`.
+    pub(super) name: String,
+    /// Its batch normalisation's tensors are `NORM.weight` and so on.
+    pub(super) norm: Option<String>,
+    pub(super) inputs: usize,
+    pub(super) outputs: usize,
+    pub(super) kernel: Kernel,
+}
+
+/// A bottleneck block, as indices of its layers: 1x1, 3x3, 1x1, and the way round them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Bottleneck {
+    pub(super) reduce: usize,
+    pub(super) spatial: usize,
+    pub(super) expand: usize,
+    pub(super) shortcut: Option<usize>,
+}
+
+/// The network as a list of layers, and their order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Architecture {
+    pub(super) layers: Vec<Layer>,
+    pub(super) stem: usize,
+    /// The stages up to the last but one.
+    pub(super) early: Vec<Bottleneck>,
+    /// The last stage.
+    pub(super) last: Vec<Bottleneck>,
+    pub(super) hidden: usize,
+    pub(super) logits: usize,
+}
+
+impl Architecture {
+    /// Pixels of the input between two places of the last stage but one.
+    pub(super) const STRIDE: u16 = 16;
+
+    /// With so many logits; `fc.0` and `fc.2` are the Dense layers.
+    pub(super) fn resnet50(outputs: usize) -> Self {
+        let mut layers = Vec::new();
+        let stem = add(&mut layers, "conv1", Some("bn1"), (3, 64), Kernel { size: 7, stride: 2 });
+        let (mut early, mut last) = (Vec::new(), Vec::new());
+        let mut inputs = 64;
+        for (stage, (count, width, stride)) in (1..).zip(STAGES) {
+            let blocks = if stage == STAGES.len() { &mut last } else { &mut early };
+            for block in 0..count {
+                let stride = if block == 0 { stride } else { 1 };
+                blocks.push(bottleneck(&mut layers, &format!("layer{stage}.{block}"), (inputs, width), stride));
+                inputs = width * EXPANSION;
+            }
+        }
+        let hidden = add(&mut layers, "fc.0", None, (inputs, HIDDEN), Kernel { size: 1, stride: 1 });
+        let logits = add(&mut layers, "fc.2", None, (HIDDEN, outputs), Kernel { size: 1, stride: 1 });
+        Self { layers, stem, early, last, hidden, logits }
+    }
+}
+
+fn bottleneck(layers: &mut Vec<Layer>, name: &str, (inputs, width): (usize, usize), stride: usize) -> Bottleneck {
+    let outputs = width * EXPANSION;
+    let mut part = |index: usize, channels, size, stride| {
+        let (path, norm) = (format!("{name}.conv{index}"), format!("{name}.bn{index}"));
+        add(layers, &path, Some(&norm), channels, Kernel { size, stride })
+    };
+    let reduce = part(1, (inputs, width), 1, 1);
+    let spatial = part(2, (width, width), 3, stride);
+    let expand = part(3, (width, outputs), 1, 1);
+    let shortcut = (inputs != outputs || stride != 1).then(|| {
+        let (path, norm) = (format!("{name}.downsample.0"), format!("{name}.downsample.1"));
+        add(layers, &path, Some(&norm), (inputs, outputs), Kernel { size: 1, stride })
+    });
+    Bottleneck { reduce, spatial, expand, shortcut }
+}
+
+fn add(layers: &mut Vec<Layer>, name: &str, norm: Option<&str>, channels: (usize, usize), kernel: Kernel) -> usize {
+    let (inputs, outputs) = channels;
+    layers.push(Layer { name: name.to_owned(), norm: norm.map(str::to_owned), inputs, outputs, kernel });
+    layers.len() - 1
+}

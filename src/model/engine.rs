@@ -1,0 +1,99 @@
+//! What computes the network: the kernels on a processor, candle's graph on any other device.
+
+use candle_core::{CpuStorage, Device, Error, Result, Storage, Tensor};
+
+use super::architecture::Architecture;
+use super::graph::{self, Convolution, Graph};
+use super::kernels::{Images, Isa, Network, Raw};
+use super::weights::{Folded, WeightError, Weights};
+
+/// The network on one device.
+pub(super) enum Engine {
+    /// The processor, by the kernels.
+    Kernels(Box<Network>),
+    /// Any device, by candle's own operations.
+    Graph(Box<Graph>),
+}
+
+impl Engine {
+    /// Builds the network on a device; `threads` are those of the kernels, 0 for one a processor.
+    pub(super) fn new(
+        weights: &Weights<'_>,
+        architecture: Architecture,
+        device: &Device,
+        threads: usize,
+    ) -> std::result::Result<Self, WeightError> {
+        if !device.is_cpu() {
+            return Ok(Self::Graph(Box::new(Graph::new(weights, architecture, device)?)));
+        }
+        let layer = |layer: &_| -> std::result::Result<Raw, WeightError> {
+            let Folded { weight, bias } = weights.folded(layer, device)?;
+            Ok(Raw { weights: weight.flatten_all()?.to_vec1::<f32>()?, bias: bias.to_vec1::<f32>()? })
+        };
+        Ok(Self::Kernels(Box::new(Network::new(architecture, layer, threads, Isa::chosen())?)))
+    }
+
+    /// Images `[n, 3, h, w] f32`, normalised, to logits `[n, outputs] f32`.
+    pub(super) fn forward(&self, images: &Tensor) -> Result<Tensor> {
+        match self {
+            Self::Graph(graph) => graph.judge(&graph.features(images)?),
+            Self::Kernels(network) => {
+                let logits = with_images(images, |images| network.logits(images))?;
+                let count = images.dim(0)?;
+                let outputs = logits.len() / count.max(1);
+                Tensor::from_vec(logits, (count, outputs), &Device::Cpu)
+            }
+        }
+    }
+
+    /// What the last stage but one says of each place: `[n, 3, h, w] f32` to `[n, 1024, h / 16, w / 16] f32`, rounded
+    /// up, at least 0. Place `i` sees around pixel `16 i`: all strides are 2 and all padding is symmetrical.
+    pub(super) fn features(&self, images: &Tensor) -> Result<Tensor> {
+        match self {
+            Self::Graph(graph) => graph.features(images),
+            Self::Kernels(network) => {
+                let features = with_images(images, |images| network.features(images))?;
+                Tensor::from_vec(features.values, &features.shape, &Device::Cpu)
+            }
+        }
+    }
+
+    /// [`Engine::features`] to logits `[n, outputs] f32`, as a graph of candle's operations: with gradients.
+    pub(super) fn judge(&self, features: &Tensor) -> Result<Tensor> {
+        match self {
+            Self::Graph(graph) => graph.judge(features),
+            Self::Kernels(network) => {
+                // Unpacked when asked for and given back afterwards: few images are explained.
+                let layer = |index| unpacked(network, index);
+                graph::judge(network.architecture(), &layer, features)
+            }
+        }
+    }
+}
+
+/// One layer of the kernels' network for candle's operations.
+fn unpacked(network: &Network, index: usize) -> Result<Convolution> {
+    let architecture = network.architecture();
+    let layer = architecture.layers.get(index).zip(network.layer(index));
+    let (layer, Raw { weights, bias }) = layer.ok_or_else(|| Error::msg("no such layer"))?;
+    let shape = (layer.outputs, layer.inputs, layer.kernel.size, layer.kernel.size);
+    let weight = Tensor::from_vec(weights, shape, &Device::Cpu)?;
+    let bias = Tensor::from_vec(bias, layer.outputs, &Device::Cpu)?;
+    Convolution::new(Folded { weight, bias }, layer.kernel)
+}
+
+/// Shows a tensor `[n, 3, h, w] f32` to the kernels.
+fn with_images<T>(images: &Tensor, look: impl FnOnce(Images<'_>) -> Option<T>) -> Result<T> {
+    let images = images.contiguous()?;
+    let (n, channels, rows, columns) = images.dims4()?;
+    let (storage, layout) = images.storage_and_layout();
+    let Storage::Cpu(CpuStorage::F32(values)) = &*storage else {
+        return Err(Error::msg("the kernels take f32 in main memory"));
+    };
+    let values = layout.contiguous_offsets().and_then(|(first, end)| values.get(first..end));
+    let images = values.and_then(|values| Images::new(values, [n, channels, rows, columns]));
+    let images = images.ok_or_else(|| {
+        Error::msg(format!("the network takes [n, 3, rows, columns], not {:?}", [n, channels, rows, columns]))
+    })?;
+    look(images).ok_or_else(|| Error::msg("the layers do not fit together"))
+}

@@ -1,0 +1,92 @@
+//! The network as a graph of candle's own operations: on any device, and with gradients.
+
+use candle_core::{D, Device, Module, Result, Tensor};
+
+use super::architecture::{Architecture, Bottleneck, Kernel};
+use super::weights::{Folded, WeightError, Weights};
+
+/// A convolution with its batch normalisation folded in.
+#[derive(Clone)]
+pub(super) struct Convolution {
+    weight: Tensor,
+    /// `[1, outputs, 1, 1]`
+    bias: Tensor,
+    kernel: Kernel,
+}
+
+impl Convolution {
+    /// From the weights of its layer.
+    pub(super) fn new(folded: Folded, kernel: Kernel) -> Result<Self> {
+        let bias = folded.bias.reshape((1, folded.bias.elem_count(), 1, 1))?;
+        Ok(Self { weight: folded.weight, bias, kernel })
+    }
+}
+
+impl Module for Convolution {
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        x.conv2d(&self.weight, self.kernel.size / 2, self.kernel.stride, 1, 1)?.broadcast_add(&self.bias)
+    }
+}
+
+/// The layers by their index, made or found when they are wanted.
+pub(super) type Layers<'a> = &'a dyn Fn(usize) -> Result<Convolution>;
+
+/// The network on a device, weights included.
+pub(super) struct Graph {
+    architecture: Architecture,
+    layers: Vec<Convolution>,
+}
+
+impl Graph {
+    /// Builds it from a package's weights.
+    pub(super) fn new(
+        weights: &Weights<'_>,
+        architecture: Architecture,
+        device: &Device,
+    ) -> std::result::Result<Self, WeightError> {
+        let layer = |layer: &_| Ok((weights.folded(layer, device)?, layer.kernel));
+        let folded: std::result::Result<Vec<_>, WeightError> = architecture.layers.iter().map(layer).collect();
+        let layers: Result<_> = folded?.into_iter().map(|(folded, kernel)| Convolution::new(folded, kernel)).collect();
+        Ok(Self { layers: layers?, architecture })
+    }
+
+    fn layer(&self, index: usize) -> Result<Convolution> {
+        self.layers.get(index).cloned().ok_or_else(|| candle_core::Error::msg("no such layer"))
+    }
+
+    /// What the last stage but one says of each place: `[n, 3, h, w] f32` to `[n, 1024, h / 16, w / 16] f32`, rounded
+    /// up, at least 0.
+    pub(super) fn features(&self, x: &Tensor) -> Result<Tensor> {
+        let x = self.layer(self.architecture.stem)?.forward(x)?.relu()?;
+        // After ReLU nothing is below zero, so padding with zeros does what torchvision's padding with -inf does.
+        let x = x.pad_with_zeros(D::Minus1, 1, 1)?.pad_with_zeros(D::Minus2, 1, 1)?;
+        let x = x.max_pool2d_with_stride(3, 2)?;
+        through(&self.architecture.early, &|index| self.layer(index), x)
+    }
+
+    /// [`Graph::features`] to logits `[n, outputs] f32`.
+    pub(super) fn judge(&self, features: &Tensor) -> Result<Tensor> {
+        judge(&self.architecture, &|index| self.layer(index), features)
+    }
+}
+
+/// Features `[n, 1024, h, w] f32` to logits `[n, outputs] f32`, with gradients.
+pub(super) fn judge(architecture: &Architecture, layers: Layers<'_>, features: &Tensor) -> Result<Tensor> {
+    let last = through(&architecture.last, layers, features.clone())?;
+    let pooled = last.mean_keepdim(D::Minus1)?.mean_keepdim(D::Minus2)?;
+    let hidden = layers(architecture.hidden)?.forward(&pooled)?.relu()?;
+    layers(architecture.logits)?.forward(&hidden)?.flatten_from(1)
+}
+
+fn through(blocks: &[Bottleneck], layers: Layers<'_>, x: Tensor) -> Result<Tensor> {
+    blocks.iter().try_fold(x, |x, block| {
+        let y = layers(block.reduce)?.forward(&x)?.relu()?;
+        let y = layers(block.spatial)?.forward(&y)?.relu()?;
+        let y = layers(block.expand)?.forward(&y)?;
+        let around = match block.shortcut {
+            Some(shortcut) => layers(shortcut)?.forward(&x)?,
+            None => x,
+        };
+        (y + around)?.relu()
+    })
+}

@@ -1,0 +1,187 @@
+//! The weights of one convolution, in the order in which the micro-kernel reads them.
+
+use super::buffer::Buffer;
+use super::geometry::{Walk, Window};
+
+/// Inputs that are summed over before the next panel block: with a panel's columns they take half of a first-level
+/// cache.
+const BLOCK: usize = 256;
+
+/// What a filter is made from.
+pub(in crate::model) struct Raw {
+    /// `[outputs, inputs, size, size]`
+    pub(in crate::model) weights: Vec<f32>,
+    /// `[outputs]`
+    pub(in crate::model) bias: Vec<f32>,
+}
+
+/// A stretch of the sum over window and input channels that is done at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Block {
+    pub(super) tap: usize,
+    pub(super) taps: usize,
+    pub(super) channel: usize,
+    pub(super) depth: usize,
+    /// Sums of the panel before it.
+    pub(super) before: usize,
+}
+
+/// Packed weights: for each panel of `columns` outputs, for each place of the window, for each input channel, the
+/// weights of the panel's outputs. Outputs are filled up with zeros to whole panels.
+pub(super) struct Filter {
+    pub(super) window: Window,
+    pub(super) walk: Walk,
+    pub(super) inputs: usize,
+    pub(super) outputs: usize,
+    columns: usize,
+    blocks: Vec<Block>,
+    weights: Buffer,
+    bias: Buffer,
+}
+
+impl Filter {
+    /// Packs for panels of `columns`. Missing weights count as zero.
+    pub(super) fn pack(raw: &Raw, inputs: usize, window: Window, walk: Walk, columns: usize) -> Self {
+        let outputs = raw.bias.len();
+        let padded = outputs.next_multiple_of(columns);
+        let places = window.size * window.size;
+        let sums = places * inputs;
+        let mut weights = Buffer::zeroed(padded * sums);
+        let mut bias = Buffer::zeroed(padded);
+        for (to, from) in bias.values_mut().iter_mut().zip(&raw.bias) {
+            *to = *from;
+        }
+        if sums > 0 {
+            let panels = weights.values_mut().chunks_exact_mut(sums * columns);
+            for (panel, from) in panels.zip(raw.weights.chunks(sums * columns)) {
+                for (column, from) in from.chunks_exact(sums).enumerate() {
+                    pack_output(panel, from, (places, inputs), (column, columns));
+                }
+            }
+        }
+        let (taps, depth) = match walk {
+            Walk::Places => (places, inputs),
+            Walk::Rows => (window.size, window.size * inputs),
+        };
+        Self { window, walk, inputs, outputs, columns, blocks: blocks(taps, depth), weights, bias }
+    }
+
+    /// The weights as they were before packing: `[outputs, inputs, size, size]`.
+    pub(super) fn unpack(&self) -> Vec<f32> {
+        let places = self.window.size * self.window.size;
+        let sums = self.sums();
+        let mut all = vec![0.0; self.outputs * sums];
+        let panels = self.weights.values().chunks_exact((sums * self.columns).max(1));
+        for (panel, to) in panels.zip(all.chunks_mut((sums * self.columns).max(1))) {
+            for (column, to) in to.chunks_exact_mut(sums).enumerate() {
+                let from = panel.iter().skip(column).step_by(self.columns);
+                for (index, value) in from.enumerate() {
+                    if let Some(to) = to.get_mut((index % self.inputs) * places + index / self.inputs) {
+                        *to = *value;
+                    }
+                }
+            }
+        }
+        all
+    }
+
+    /// One value an output.
+    pub(super) fn bias(&self) -> &[f32] {
+        self.bias.values().get(..self.outputs).unwrap_or_default()
+    }
+
+    /// Products that are summed up for each output.
+    pub(super) fn sums(&self) -> usize {
+        self.window.size * self.window.size * self.inputs
+    }
+
+    /// Panels of outputs.
+    pub(super) fn panels(&self) -> usize {
+        self.outputs.div_ceil(self.columns)
+    }
+
+    /// Taps of the window as the walk counts them.
+    pub(super) fn taps(&self) -> usize {
+        match self.walk {
+            Walk::Places => self.window.size * self.window.size,
+            Walk::Rows => self.window.size,
+        }
+    }
+
+    /// The stretches of the sum, in order; the order is the same for every output whatever it is computed with.
+    pub(super) fn blocks(&self) -> &[Block] {
+        &self.blocks
+    }
+
+    /// The weights of one panel, `sums` times `columns`.
+    pub(super) fn panel(&self, panel: usize) -> &[f32] {
+        let length = self.sums() * self.columns;
+        self.weights.values().get(panel * length..(panel + 1) * length).unwrap_or_default()
+    }
+
+    /// The biases of one panel, `columns` of them.
+    pub(super) fn panel_bias(&self, panel: usize) -> &[f32] {
+        self.bias.values().get(panel * self.columns..(panel + 1) * self.columns).unwrap_or_default()
+    }
+}
+
+/// One output's weights `[inputs, places]` into its column of a panel `[places, inputs, columns]`.
+fn pack_output(panel: &mut [f32], from: &[f32], (places, inputs): (usize, usize), (column, columns): (usize, usize)) {
+    for place in 0..places {
+        let to = panel.iter_mut().skip(place * inputs * columns + column).step_by(columns);
+        for (to, from) in to.zip(from.iter().skip(place).step_by(places)).take(inputs) {
+            *to = *from;
+        }
+    }
+}
+
+/// Whole taps as long as they fit, else parts of one.
+fn blocks(taps: usize, depth: usize) -> Vec<Block> {
+    let mut blocks = Vec::new();
+    if depth <= BLOCK {
+        let most = BLOCK / depth.max(1);
+        for tap in (0..taps).step_by(most.max(1)) {
+            blocks.push(Block { tap, taps: most.min(taps - tap), channel: 0, depth, before: tap * depth });
+        }
+    } else {
+        for tap in 0..taps {
+            for channel in (0..depth).step_by(BLOCK) {
+                let part = BLOCK.min(depth - channel);
+                blocks.push(Block { tap, taps: 1, channel, depth: part, before: tap * depth + channel });
+            }
+        }
+    }
+    blocks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packed_weights_come_back_as_they_were() {
+        for (inputs, outputs, size) in [(1, 1, 1), (3, 20, 7), (5, 16, 3), (300, 33, 1), (7, 2, 3)] {
+            let weights: Vec<f32> = (0..inputs * outputs * size * size).map(|index| index as f32).collect();
+            let bias: Vec<f32> = (0..outputs).map(|index| -(index as f32)).collect();
+            let window = Window { size, stride: 1, padding: size / 2 };
+            let raw = Raw { weights, bias };
+            let filter = Filter::pack(&raw, inputs, window, Walk::Places, 16);
+            assert_eq!((filter.unpack(), filter.bias()), (raw.weights, raw.bias.as_slice()));
+        }
+    }
+
+    #[test]
+    fn blocks_cover_every_product_once_and_in_order() {
+        for (taps, depth) in [(1, 1), (9, 64), (9, 100), (1, 2048), (9, 512), (7, 21), (4, 257)] {
+            let blocks = blocks(taps, depth);
+            let mut next = 0;
+            for block in &blocks {
+                assert_eq!(block.before, next);
+                assert_eq!(block.tap * depth + block.channel, next);
+                next += block.taps * block.depth;
+                assert!(block.taps * block.depth <= BLOCK);
+            }
+            assert_eq!(next, taps * depth);
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Which instructions the kernels use: the best that this processor has, chosen once at run time.
+
+use std::sync::OnceLock;
+
+/// Overrides the choice, for tests and diagnosis: `avx512`, `avx2`, `neon` or `plain`.
+const OVERRIDE: &str = "AUSCULT_ISA";
+
+/// A set of vector instructions that there are kernels for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Isa {
+    /// None beyond those that the program was compiled for.
+    Plain,
+    /// aarch64: 4 values a register.
+    Neon,
+    /// x86-64 with AVX2 and FMA: 8 values a register.
+    Avx2,
+    /// x86-64 with AVX-512F: 16 values a register.
+    Avx512,
+}
+
+impl Isa {
+    const ALL: [Self; 4] = [Self::Plain, Self::Neon, Self::Avx2, Self::Avx512];
+
+    /// The one to use: the best of this processor, or the one that `AUSCULT_ISA` names if this processor has it.
+    pub fn chosen() -> Self {
+        static CHOSEN: OnceLock<Isa> = OnceLock::new();
+        *CHOSEN.get_or_init(|| {
+            let best = Self::available().max().unwrap_or(Self::Plain);
+            let Ok(wanted) = std::env::var(OVERRIDE) else { return best };
+            Self::available().find(|isa| isa.name() == wanted).unwrap_or_else(|| {
+                tracing::warn!(%wanted, used = best.name(), "{OVERRIDE} names no instructions of this processor");
+                best
+            })
+        })
+    }
+
+    /// Those that this processor has.
+    pub fn available() -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().filter(|isa| isa.is_available())
+    }
+
+    /// As `AUSCULT_ISA` and the log name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Neon => "neon",
+            Self::Avx2 => "avx2",
+            Self::Avx512 => "avx512",
+        }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn is_available(self) -> bool {
+        let fma = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+        match self {
+            Self::Plain => true,
+            Self::Neon => false,
+            Self::Avx2 => fma,
+            Self::Avx512 => fma && is_x86_feature_detected!("avx512f"),
+        }
+    }
+
+    #[cfg(target_arch = "aarch64")]
+    fn is_available(self) -> bool {
+        match self {
+            Self::Plain => true,
+            Self::Neon => std::arch::is_aarch64_feature_detected!("neon"),
+            Self::Avx2 | Self::Avx512 => false,
+        }
+    }
+
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    fn is_available(self) -> bool {
+        self == Self::Plain
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_processor_has_plain_and_the_choice_is_one_that_it_has() {
+        let available: Vec<Isa> = Isa::available().collect();
+        assert!(available.contains(&Isa::Plain) && available.contains(&Isa::chosen()), "{available:?}");
+    }
+}

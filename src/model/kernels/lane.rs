@@ -1,0 +1,187 @@
+//! A vector register of f32, whatever the processor calls it.
+
+/// A register of `WIDTH` values.
+///
+/// # Safety
+/// Every function may be called only on a processor that has the type's instructions, and should be inlined into a
+/// function that enables them. `load` and `store` need `WIDTH` values at the pointer.
+#[allow(clippy::missing_safety_doc, reason = "said once, above")]
+pub(super) trait Lane: Copy {
+    /// Values in a register.
+    const WIDTH: usize;
+    /// `WIDTH` times the same value.
+    unsafe fn splat(value: f32) -> Self;
+    /// From memory, at any alignment.
+    unsafe fn load(from: *const f32) -> Self;
+    /// Into memory, at any alignment.
+    unsafe fn store(self, to: *mut f32);
+    /// `self * factor + sum`, in one rounding where the processor can.
+    unsafe fn multiply_add(self, factor: Self, sum: Self) -> Self;
+    /// `self + other`
+    unsafe fn add(self, other: Self) -> Self;
+    /// The larger of both; `self` where `self` is no number.
+    unsafe fn max(self, other: Self) -> Self;
+    /// Asks for the cache line at `at`, which need not exist.
+    unsafe fn prefetch(at: *const f32);
+}
+
+/// Without instructions of its own: the compiler makes of it what the target has.
+#[derive(Clone, Copy)]
+pub(super) struct Plain([f32; 4]);
+
+impl Plain {
+    #[inline(always)]
+    fn each(self, other: Self, of: impl Fn(f32, f32) -> f32) -> Self {
+        let ([a, b, c, d], [e, f, g, h]) = (self.0, other.0);
+        Self([of(a, e), of(b, f), of(c, g), of(d, h)])
+    }
+}
+
+impl Lane for Plain {
+    const WIDTH: usize = 4;
+
+    #[inline(always)]
+    unsafe fn splat(value: f32) -> Self {
+        Self([value; 4])
+    }
+
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self {
+        // SAFETY: the caller has four values there.
+        Self(unsafe { from.cast::<[f32; 4]>().read_unaligned() })
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32) {
+        // SAFETY: the caller has room for four values there.
+        unsafe { to.cast::<[f32; 4]>().write_unaligned(self.0) }
+    }
+
+    #[inline(always)]
+    unsafe fn multiply_add(self, factor: Self, sum: Self) -> Self {
+        // A fused one would be a call into the C library on processors without it.
+        self.each(factor, |a, b| a * b).each(sum, |product, sum| product + sum)
+    }
+
+    #[inline(always)]
+    unsafe fn add(self, other: Self) -> Self {
+        self.each(other, |a, b| a + b)
+    }
+
+    #[inline(always)]
+    unsafe fn max(self, other: Self) -> Self {
+        self.each(other, |a, b| if b > a { b } else { a })
+    }
+
+    #[inline(always)]
+    unsafe fn prefetch(_at: *const f32) {}
+}
+
+/// Implements [`Lane`] by intrinsics; the last argument of `$max` wins where one is no number.
+macro_rules! lane {
+    ($register:ty, $width:literal, $splat:ident, $load:ident, $store:ident, $add:ident, |$a:ident, $b:ident, $c:ident| $fma:expr, |$x:ident, $y:ident| $max:expr, |$at:ident| $prefetch:expr) => {
+        impl Lane for $register {
+            const WIDTH: usize = $width;
+
+            #[inline(always)]
+            unsafe fn splat(value: f32) -> Self {
+                // SAFETY: the caller's processor has the instruction.
+                unsafe { $splat(value) }
+            }
+
+            #[inline(always)]
+            unsafe fn load(from: *const f32) -> Self {
+                // SAFETY: the caller's processor has the instruction, and the values are there.
+                unsafe { $load(from) }
+            }
+
+            #[inline(always)]
+            unsafe fn store(self, to: *mut f32) {
+                // SAFETY: the caller's processor has the instruction, and there is room.
+                unsafe { $store(to, self) }
+            }
+
+            #[inline(always)]
+            unsafe fn multiply_add(self, factor: Self, sum: Self) -> Self {
+                let ($a, $b, $c) = (self, factor, sum);
+                // SAFETY: the caller's processor has the instruction.
+                unsafe { $fma }
+            }
+
+            #[inline(always)]
+            unsafe fn add(self, other: Self) -> Self {
+                // SAFETY: the caller's processor has the instruction.
+                unsafe { $add(self, other) }
+            }
+
+            #[inline(always)]
+            unsafe fn max(self, other: Self) -> Self {
+                let ($x, $y) = (self, other);
+                // SAFETY: the caller's processor has the instruction.
+                unsafe { $max }
+            }
+
+            #[inline(always)]
+            unsafe fn prefetch($at: *const f32) {
+                $prefetch
+            }
+        }
+    };
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use std::arch::x86_64::*;
+
+    use super::Lane;
+
+    #[inline(always)]
+    fn ask_for(at: *const f32) {
+        // SAFETY: a prefetch is a hint; it faults nowhere, and every x86-64 has it.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+    }
+
+    lane!(
+        __m256,
+        8,
+        _mm256_set1_ps,
+        _mm256_loadu_ps,
+        _mm256_storeu_ps,
+        _mm256_add_ps,
+        |a, b, c| _mm256_fmadd_ps(a, b, c),
+        |x, y| _mm256_max_ps(y, x),
+        |at| ask_for(at)
+    );
+    lane!(
+        __m512,
+        16,
+        _mm512_set1_ps,
+        _mm512_loadu_ps,
+        _mm512_storeu_ps,
+        _mm512_add_ps,
+        |a, b, c| _mm512_fmadd_ps(a, b, c),
+        |x, y| _mm512_max_ps(y, x),
+        |at| ask_for(at)
+    );
+}
+
+#[cfg(target_arch = "aarch64")]
+mod arm {
+    use std::arch::aarch64::*;
+
+    use super::Lane;
+
+    lane!(
+        float32x4_t,
+        4,
+        vdupq_n_f32,
+        vld1q_f32,
+        vst1q_f32,
+        vaddq_f32,
+        |a, b, c| vfmaq_f32(c, a, b),
+        |x, y| vmaxq_f32(x, y),
+        |at| {
+            let _ = at;
+        }
+    );
+}

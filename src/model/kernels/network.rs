@@ -1,0 +1,192 @@
+//! The network on the processor: packed weights, threads, and memory that is kept from one run to the next.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use rayon::prelude::*;
+
+use super::buffer::Buffer;
+use super::crew::Crew;
+use super::filter::{Filter, Raw};
+use super::geometry::{Offsets, Walk, Window};
+use super::isa::Isa;
+use super::plan::{Ground, Plan};
+use super::pooling::COLOURS;
+use super::slots::Slots;
+use super::tile::Micro;
+use crate::model::architecture::{Architecture, Layer};
+
+/// Images of one run. Larger batches are done in several: more would not be faster, and take more memory.
+const IMAGES_OF_A_RUN: usize = 4;
+
+/// Places of the largest image; offsets into its activations fit in 32 bits.
+const LARGEST_IMAGE: usize = 1 << 22;
+
+/// Images that the network can look at.
+#[derive(Clone, Copy)]
+pub(in crate::model) struct Images<'a> {
+    /// `[n, 3, rows, columns]`
+    values: &'a [f32],
+    rows: usize,
+    columns: usize,
+}
+
+impl<'a> Images<'a> {
+    /// None for other shapes than `[n, 3, rows, columns]` with as many values, and for images without a place or with
+    /// more than 4 million.
+    pub(in crate::model) fn new(values: &'a [f32], [n, channels, rows, columns]: [usize; 4]) -> Option<Self> {
+        let places = rows.checked_mul(columns).filter(|places| (1..=LARGEST_IMAGE).contains(places))?;
+        let fits = channels == COLOURS && n.checked_mul(COLOURS * places) == Some(values.len());
+        fits.then_some(Self { values, rows, columns })
+    }
+
+    fn one(&self) -> usize {
+        COLOURS * self.rows * self.columns
+    }
+}
+
+/// An activation of all images, `[n, channels, rows, columns]`.
+pub(in crate::model) struct Features {
+    pub(in crate::model) values: Vec<f32>,
+    pub(in crate::model) shape: [usize; 4],
+}
+
+/// The network. One run at a time; others wait for it.
+pub(in crate::model) struct Network {
+    architecture: Architecture,
+    filters: Vec<Filter>,
+    zeros: Buffer,
+    micro: &'static Micro,
+    crew: Crew,
+    memory: Mutex<Memory>,
+}
+
+/// What is kept from run to run.
+struct Memory {
+    slots: Slots,
+    offsets: Offsets,
+    /// By number of images; all for the same extent.
+    plans: HashMap<usize, Plan>,
+    side: (usize, usize),
+}
+
+impl Network {
+    /// Packs the weights that `layer` gives for each layer, for these instructions; 0 threads are one a processor.
+    pub(in crate::model) fn new<E: Send + From<rayon::ThreadPoolBuildError>>(
+        architecture: Architecture,
+        layer: impl Fn(&Layer) -> Result<Raw, E> + Sync,
+        threads: usize,
+        isa: Isa,
+    ) -> Result<Self, E> {
+        let (crew, micro) = (Crew::new(threads)?, Micro::of(isa));
+        let pack = |index: usize, layer_: &Layer| {
+            let window = Window {
+                size: layer_.kernel.size,
+                stride: layer_.kernel.stride,
+                padding: if index == architecture.stem { 0 } else { layer_.kernel.size / 2 },
+            };
+            let walk = if index == architecture.stem { Walk::Rows } else { Walk::Places };
+            Ok(Filter::pack(&layer(layer_)?, layer_.inputs, window, walk, micro.columns))
+        };
+        let layers = architecture.layers.par_iter().enumerate();
+        let filters: Result<Vec<_>, E> = crew.install(|| layers.map(|(index, layer)| pack(index, layer)).collect());
+        let widest = architecture.layers.iter().map(|layer| layer.inputs).max().unwrap_or(0);
+        let memory = Memory { slots: Slots::empty(), offsets: Offsets::default(), plans: HashMap::new(), side: (0, 0) };
+        Ok(Self {
+            filters: filters?,
+            zeros: Buffer::zeroed(widest),
+            architecture,
+            micro,
+            crew,
+            memory: Mutex::new(memory),
+        })
+    }
+
+    /// Which layers there are.
+    pub(in crate::model) fn architecture(&self) -> &Architecture {
+        &self.architecture
+    }
+
+    /// The weights of one layer as they were before packing.
+    pub(in crate::model) fn layer(&self, index: usize) -> Option<Raw> {
+        let filter = self.filters.get(index)?;
+        Some(Raw { weights: filter.unpack(), bias: filter.bias().to_vec() })
+    }
+
+    /// `outputs` logits for each image, one image after the other. None where the filters are not the architecture's.
+    pub(in crate::model) fn logits(&self, images: Images<'_>) -> Option<Vec<f32>> {
+        let mut logits = Vec::new();
+        self.run(images, Reach::Logits, |plan, slots| {
+            let extent = plan.logits.extent;
+            let rows = slots.read(&plan.logits).chunks_exact(extent.pitch);
+            logits.extend(rows.flat_map(|row| row.iter().take(extent.channels)));
+        })?;
+        Some(logits)
+    }
+
+    /// What the last stage but one says. None where the filters are not the architecture's.
+    pub(in crate::model) fn features(&self, images: Images<'_>) -> Option<Features> {
+        let (mut values, mut shape) = (Vec::new(), [0; 4]);
+        self.run(images, Reach::Features, |plan, slots| {
+            let extent = plan.features.extent;
+            shape = [shape[0] + extent.images, extent.channels, extent.rows, extent.columns];
+            for image in 0..extent.images {
+                let places = slots.read(&plan.features.image(image));
+                for channel in 0..extent.channels {
+                    values.extend(places.iter().skip(channel).step_by(extent.pitch));
+                }
+            }
+        })?;
+        Some(Features { values, shape })
+    }
+
+    /// Runs a few images at a time, and shows what came of them.
+    fn run(&self, images: Images<'_>, reach: Reach, mut show: impl FnMut(&Plan, &Slots)) -> Option<()> {
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        let ground = Ground {
+            architecture: &self.architecture,
+            filters: &self.filters,
+            zeros: self.zeros.values(),
+            micro: self.micro,
+            threads: self.crew.threads(),
+        };
+        for values in images.values.chunks(images.one() * IMAGES_OF_A_RUN) {
+            let Memory { slots, plans, .. } = memory.prepare(ground, values.len() / images.one(), images)?;
+            let plan = plans.get_mut(&(values.len() / images.one()))?;
+            let steps = if reach == Reach::Features { plan.early } else { plan.steps.len() };
+            let (shared, list) = (slots.share(), &plan.steps);
+            self.crew.run(&mut plan.run, steps, |step, task| {
+                if let Some(step) = list.get(step) {
+                    // SAFETY: the instructions are those of this processor, the plan was made for this ground and so
+                    // many images, and the crew does each task once and step after step.
+                    unsafe { step.run(task, ground, values, &shared) }
+                }
+            });
+            show(plan, slots);
+        }
+        Some(())
+    }
+}
+
+/// How far a run goes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    Features,
+    Logits,
+}
+
+impl Memory {
+    /// Sees to it that there are a plan and memory for so many images.
+    fn prepare(&mut self, ground: Ground<'_>, count: usize, images: Images<'_>) -> Option<&mut Self> {
+        if self.side != (images.rows, images.columns) {
+            *self = Self { slots: Slots::empty(), offsets: Offsets::default(), plans: HashMap::new(), side: self.side };
+            self.side = (images.rows, images.columns);
+        }
+        if !self.plans.contains_key(&count) {
+            let plan = Plan::new(ground, count, self.side, &mut self.offsets)?;
+            self.slots.grow(&plan.lengths);
+            self.plans.insert(count, plan);
+        }
+        Some(self)
+    }
+}

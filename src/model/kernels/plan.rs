@@ -1,0 +1,207 @@
+//! A run of the network laid out beforehand: every step, what it reads and writes, and how much memory that takes.
+
+use super::convolution::{After, Convolution, output_of};
+use super::crew::Run;
+use super::filter::Filter;
+use super::geometry::{Extent, Offsets, Window};
+use super::pooling::{Interleave, Maximum, Mean};
+use super::slots::{SLOTS, Shared, View};
+use super::tile::Micro;
+use crate::model::architecture::{Architecture, Bottleneck};
+
+/// What the blocks of memory are for.
+mod slot {
+    pub(super) const INPUT: usize = 0;
+    /// Where bottlenecks read and write, in turn.
+    pub(super) const TURNS: [usize; 2] = [1, 2];
+    pub(super) const SHORTCUT: usize = 3;
+    pub(super) const REDUCED: usize = 4;
+    pub(super) const SPATIAL: usize = 5;
+    /// What the stages that go image by image say of each.
+    pub(super) const GATHERED: usize = 6;
+}
+
+/// The pooling after the first convolution.
+const POOLING: Window = Window { size: 3, stride: 2, padding: 1 };
+
+/// Bottlenecks from this width on are computed for all images of a run together, because their weights take more memory
+/// than their activations; narrower ones image by image.
+const TOGETHER_FROM: usize = 256;
+
+/// One step; all tasks of a step may be done at the same time.
+pub(super) enum Step {
+    Interleave(Interleave),
+    Convolve(Convolution),
+    Maximum(Maximum),
+    Mean(Mean),
+}
+
+/// What the plans of a network have in common.
+#[derive(Clone, Copy)]
+pub(super) struct Ground<'a> {
+    pub(super) architecture: &'a Architecture,
+    pub(super) filters: &'a [Filter],
+    /// As many zeros as the widest layer has channels.
+    pub(super) zeros: &'a [f32],
+    pub(super) micro: &'a Micro,
+    pub(super) threads: usize,
+}
+
+/// The steps for so many images of one extent.
+pub(super) struct Plan {
+    pub(super) steps: Vec<Step>,
+    /// How far a run of the steps is.
+    pub(super) run: Run,
+    /// Steps up to the features.
+    pub(super) early: usize,
+    pub(super) features: View,
+    pub(super) logits: View,
+    /// Values that each block of memory needs.
+    pub(super) lengths: [usize; SLOTS],
+}
+
+impl Plan {
+    /// For `images` of `rows` by `columns`; None where the filters are not those of the architecture.
+    pub(super) fn new(ground: Ground<'_>, images: usize, side: (usize, usize), offsets: &mut Offsets) -> Option<Self> {
+        let architecture = ground.architecture;
+        let mut builder = Builder { ground, offsets, steps: Vec::new(), lengths: [0; SLOTS] };
+        let narrow = architecture.early.partition_point(|block| builder.width(block) < TOGETHER_FROM);
+        let (narrow, wide) = architecture.early.split_at_checked(narrow)?;
+        let x = builder.each_image(images, side, narrow)?;
+        let features = builder.through(wide, x)?;
+        let early = builder.steps.len();
+        let x = builder.through(&architecture.last, features)?;
+        let pooled = builder.view(slot::REDUCED, Mean::output_of(x.extent));
+        builder.steps.push(Step::Mean(Mean { input: x, output: pooled }));
+        let hidden = builder.convolve(architecture.hidden, pooled, slot::SPATIAL, After::Rectify)?;
+        let logits = builder.convolve(architecture.logits, hidden, slot::REDUCED, After::Keep)?;
+        let run = Run::new(builder.steps.iter().map(Step::tasks).collect());
+        Some(Self { steps: builder.steps, run, early, features, logits, lengths: builder.lengths })
+    }
+}
+
+impl Step {
+    fn tasks(&self) -> usize {
+        match self {
+            Self::Interleave(step) => step.tasks(),
+            Self::Convolve(step) => step.tasks(),
+            Self::Maximum(step) => step.tasks(),
+            Self::Mean(step) => step.tasks(),
+        }
+    }
+
+    /// Does one task; `images` are those of the run, `[n, 3, rows, columns]`.
+    ///
+    /// # Safety
+    /// The processor has the micro-kernels' instructions, and `ground` is what the plan was made for. Nobody else does
+    /// the same task, and all tasks of earlier steps are done.
+    pub(super) unsafe fn run(&self, task: usize, ground: Ground<'_>, images: &[f32], memory: &Shared<'_>) {
+        // SAFETY: a step writes to one view, reads others that lie in other blocks, and cuts its output into tasks that
+        // do not overlap; the rest is the caller's promise.
+        unsafe {
+            match self {
+                Self::Interleave(step) => step.run(task, images, memory),
+                Self::Maximum(step) => step.run(task, memory),
+                Self::Mean(step) => step.run(task, memory),
+                Self::Convolve(step) => {
+                    if let Some(filter) = ground.filters.get(step.filter) {
+                        step.run(task, filter, memory, ground.zeros, ground.micro);
+                    }
+                }
+            }
+        }
+    }
+}
+
+struct Builder<'a> {
+    ground: Ground<'a>,
+    offsets: &'a mut Offsets,
+    steps: Vec<Step>,
+    lengths: [usize; SLOTS],
+}
+
+impl Builder<'_> {
+    /// Channels within a bottleneck.
+    fn width(&self, block: &Bottleneck) -> usize {
+        self.ground.filters.get(block.reduce).map_or(0, |filter| filter.outputs)
+    }
+
+    /// A view at the beginning of a block of memory.
+    fn view(&mut self, slot: usize, extent: Extent) -> View {
+        self.keep(View { slot, start: 0, extent })
+    }
+
+    /// Sees to it that there is memory for a view.
+    fn keep(&mut self, view: View) -> View {
+        if let Some(length) = self.lengths.get_mut(view.slot) {
+            *length = view.end().max(*length);
+        }
+        view
+    }
+
+    /// The stem, the pooling and the narrow bottlenecks, image by image, gathered into one view.
+    fn each_image(&mut self, images: usize, side: (usize, usize), blocks: &[Bottleneck]) -> Option<View> {
+        let stem = self.ground.architecture.stem;
+        let window = self.ground.filters.get(stem)?.window;
+        let (last, others) = blocks.split_last()?;
+        let mut gathered = None;
+        for image in 0..images {
+            let padding = window.size / 2;
+            let input = self.view(slot::INPUT, Interleave::output_of(side.0, side.1, padding));
+            self.steps.push(Step::Interleave(Interleave { image, output: input, padding }));
+            let [first, second] = slot::TURNS;
+            let x = self.convolve(stem, input, first, After::Rectify)?;
+            let pooled = self.view(second, Maximum::output_of(x.extent, POOLING));
+            self.steps.push(Step::Maximum(Maximum { input: x, output: pooled, window: POOLING }));
+            let x = self.through(others, pooled)?;
+            let one = self.bottleneck_output(last, x)?;
+            let extent = Extent { images, ..one };
+            let all = *gathered.get_or_insert(View { slot: slot::GATHERED, start: 0, extent });
+            self.keep(all);
+            self.bottleneck(last, x, all.image(image))?;
+        }
+        gathered
+    }
+
+    /// Bottlenecks one after the other, each into the block of memory that the last one did not write to.
+    fn through(&mut self, blocks: &[Bottleneck], mut x: View) -> Option<View> {
+        for block in blocks {
+            let slot = slot::TURNS.into_iter().find(|slot| *slot != x.slot)?;
+            let extent = self.bottleneck_output(block, x)?;
+            let output = self.view(slot, extent);
+            self.bottleneck(block, x, output)?;
+            x = output;
+        }
+        Some(x)
+    }
+
+    fn bottleneck_output(&self, block: &Bottleneck, x: View) -> Option<Extent> {
+        let filter = |index: usize| self.ground.filters.get(index);
+        Some(output_of(filter(block.expand)?, output_of(filter(block.spatial)?, x.extent)))
+    }
+
+    fn bottleneck(&mut self, block: &Bottleneck, x: View, output: View) -> Option<()> {
+        let around = match block.shortcut {
+            Some(shortcut) => self.convolve(shortcut, x, slot::SHORTCUT, After::Keep)?,
+            None => x,
+        };
+        let y = self.convolve(block.reduce, x, slot::REDUCED, After::Rectify)?;
+        let y = self.convolve(block.spatial, y, slot::SPATIAL, After::Rectify)?;
+        self.convolve_into(block.expand, y, output, After::AddAndRectify(around))
+    }
+
+    fn convolve(&mut self, index: usize, input: View, slot: usize, after: After) -> Option<View> {
+        let extent = output_of(self.ground.filters.get(index)?, input.extent);
+        let output = self.view(slot, extent);
+        self.convolve_into(index, input, output, after)?;
+        Some(output)
+    }
+
+    fn convolve_into(&mut self, index: usize, input: View, output: View, after: After) -> Option<()> {
+        let filter = self.ground.filters.get(index)?;
+        let machine = (self.ground.micro, self.ground.threads);
+        let step = Convolution::new((index, filter), (input, output), after, self.offsets, machine);
+        self.steps.push(Step::Convolve(step));
+        Some(())
+    }
+}

@@ -1,0 +1,219 @@
+//! The micro-kernel: a few output places by one panel of output channels, held in registers.
+
+use super::geometry::LINE;
+use super::isa::Isa;
+use super::lane::{Lane, Plain};
+
+/// Marks an offset that lies in the padding, outside the input.
+pub(super) const OUTSIDE: u32 = u32::MAX;
+
+/// What a tile's sums begin with.
+#[derive(Clone, Copy)]
+pub(super) enum Begin {
+    /// One value a channel of the panel.
+    Bias(*const f32),
+    /// What an earlier block of the depth left in the output.
+    Output,
+}
+
+/// What becomes of a tile's sums on their way to the output.
+#[derive(Clone, Copy)]
+pub(super) enum Finish {
+    /// Nothing.
+    Keep,
+    /// Negative ones become zero.
+    Rectify,
+    /// The values at the same distance from this pointer as the output's from its own are added, then negative ones
+    /// become zero.
+    AddAndRectify(*const f32),
+}
+
+/// One call of the micro-kernel: `rows` output places by a panel's channels, over `taps` times `depth` inputs.
+#[derive(Clone, Copy)]
+pub(super) struct Tile {
+    /// Where the offsets count from.
+    pub(super) input: *const f32,
+    /// As many zeros as the input has channels, for places outside the input.
+    pub(super) zeros: *const f32,
+    /// `taps` groups of [`Micro::rows`] offsets; each names `depth` values of the input, or [`OUTSIDE`].
+    pub(super) offsets: *const u32,
+    pub(super) taps: usize,
+    /// First of the channels that are summed over.
+    pub(super) channel: usize,
+    pub(super) depth: usize,
+    /// `taps * depth` groups of [`Micro::columns`] weights.
+    pub(super) filter: *const f32,
+    /// Weights that will be wanted soon; nothing is read there, so any address will do.
+    pub(super) ahead: *const f32,
+    pub(super) begin: Begin,
+    pub(super) finish: Finish,
+    pub(super) output: *mut f32,
+    /// Distance of two places in the output, and in what is added.
+    pub(super) pitch: usize,
+}
+
+impl Tile {
+    /// Inputs between two cache lines that are asked for ahead.
+    pub(super) const STRIDE: usize = 8;
+}
+
+/// Computes a tile of as many rows as its place in [`Micro::tiles`] says.
+type TileFunction = unsafe fn(&Tile);
+
+/// The micro-kernels of one instruction set.
+pub(super) struct Micro {
+    /// Most output places of a tile.
+    pub(super) rows: usize,
+    /// Output channels of a panel.
+    pub(super) columns: usize,
+    tiles: &'static [TileFunction],
+}
+
+impl Micro {
+    /// Those of an instruction set; plain ones where this program has none for it.
+    pub(super) fn of(isa: Isa) -> &'static Self {
+        match isa {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => &AVX2,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => &AVX512,
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon => &NEON,
+            _ => &PLAIN,
+        }
+    }
+
+    /// Computes one tile of `rows` places.
+    ///
+    /// # Safety
+    /// The processor has the instruction set. `rows` is from 1 to [`Micro::rows`]. Every pointer of the tile has the
+    /// values that its description names, and nothing else writes to the output meanwhile.
+    #[inline(always)]
+    pub(super) unsafe fn run(&self, rows: usize, tile: &Tile) {
+        if let Some(function) = self.tiles.get(rows.wrapping_sub(1)) {
+            // SAFETY: the caller keeps the contract, and `function` is the one for so many rows.
+            unsafe { function(tile) }
+        }
+    }
+}
+
+/// # Safety
+/// As [`Micro::run`], with `ROWS` places, panels of `LANES` registers and at most `MOST` rows a tile.
+#[inline(always)]
+#[allow(clippy::indexing_slicing, clippy::needless_range_loop, reason = "constant bounds, checked when compiled")]
+unsafe fn compute<L: Lane, const ROWS: usize, const MOST: usize, const LANES: usize>(tile: &Tile) {
+    // SAFETY: the caller keeps the contract of `Micro::run`; every offset below stays within what it names.
+    unsafe {
+        let mut sums = [[L::splat(0.0); LANES]; ROWS];
+        for row in 0..ROWS {
+            for lane in 0..LANES {
+                sums[row][lane] = match tile.begin {
+                    Begin::Bias(bias) => L::load(bias.add(lane * L::WIDTH)),
+                    Begin::Output => L::load(tile.output.add(row * tile.pitch + lane * L::WIDTH)),
+                };
+            }
+            // The sums are written, and what is added is read, when all is done: ask for both now.
+            L::prefetch(tile.output.wrapping_add(row * tile.pitch));
+            if let Finish::AddAndRectify(other) = tile.finish {
+                L::prefetch(other.wrapping_add(row * tile.pitch));
+            }
+        }
+        let (mut filter, mut ahead) = (tile.filter, tile.ahead);
+        for tap in 0..tile.taps {
+            let mut inputs = [tile.zeros; ROWS];
+            for row in 0..ROWS {
+                let offset = *tile.offsets.add(tap * MOST + row);
+                let place = tile.input.wrapping_add(offset as usize + tile.channel);
+                inputs[row] = if offset == OUTSIDE { tile.zeros } else { place };
+            }
+            let whole = tile.depth / Tile::STRIDE * Tile::STRIDE;
+            for first in (0..whole).step_by(Tile::STRIDE) {
+                L::prefetch(ahead);
+                ahead = ahead.wrapping_add(LINE);
+                for index in first..first + Tile::STRIDE {
+                    step::<L, ROWS, LANES>(&mut sums, &inputs, index, filter);
+                    filter = filter.add(LANES * L::WIDTH);
+                }
+            }
+            for index in whole..tile.depth {
+                step::<L, ROWS, LANES>(&mut sums, &inputs, index, filter);
+                filter = filter.add(LANES * L::WIDTH);
+            }
+        }
+        let zero = L::splat(0.0);
+        for row in 0..ROWS {
+            for lane in 0..LANES {
+                let at = row * tile.pitch + lane * L::WIDTH;
+                let sum = sums[row][lane];
+                let value = match tile.finish {
+                    Finish::Keep => sum,
+                    Finish::Rectify => sum.max(zero),
+                    Finish::AddAndRectify(other) => sum.add(L::load(other.add(at))).max(zero),
+                };
+                value.store(tile.output.add(at));
+            }
+        }
+    }
+}
+
+/// One input of each row times the panel's weights for it.
+///
+/// # Safety
+/// `index` values follow each of `inputs`, and a panel's weights are at `filter`.
+#[inline(always)]
+#[allow(clippy::indexing_slicing, clippy::needless_range_loop, reason = "constant bounds, checked when compiled")]
+unsafe fn step<L: Lane, const ROWS: usize, const LANES: usize>(
+    sums: &mut [[L; LANES]; ROWS],
+    inputs: &[*const f32; ROWS],
+    index: usize,
+    filter: *const f32,
+) {
+    // SAFETY: the caller keeps the contract.
+    unsafe {
+        let mut weights = [L::splat(0.0); LANES];
+        for lane in 0..LANES {
+            weights[lane] = L::load(filter.add(lane * L::WIDTH));
+        }
+        for row in 0..ROWS {
+            let value = L::splat(*inputs[row].add(index));
+            for lane in 0..LANES {
+                sums[row][lane] = value.multiply_add(weights[lane], sums[row][lane]);
+            }
+        }
+    }
+}
+
+/// The table of one instruction set: name, register, most rows, registers a panel, features, and every number of rows.
+macro_rules! micro {
+    ($name:ident, $function:ident, $lane:ty, $most:literal, $lanes:literal, $features:literal, [$($rows:literal),*]) => {
+        /// # Safety
+        /// As [`Micro::run`].
+        #[target_feature(enable = $features)]
+        unsafe fn $function<const ROWS: usize>(tile: &Tile) {
+            // SAFETY: the same contract.
+            unsafe { compute::<$lane, ROWS, $most, $lanes>(tile) }
+        }
+
+        static $name: Micro = Micro {
+            rows: $most,
+            columns: <$lane as Lane>::WIDTH * $lanes,
+            tiles: &[$($function::<$rows>),*],
+        };
+    };
+}
+
+#[cfg(target_arch = "x86_64")]
+micro!(AVX2, avx2, std::arch::x86_64::__m256, 6, 2, "avx2,fma", [1, 2, 3, 4, 5, 6]);
+#[cfg(target_arch = "x86_64")]
+micro!(AVX512, avx512, std::arch::x86_64::__m512, 12, 2, "avx512f,avx2,fma", [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
+#[cfg(target_arch = "aarch64")]
+micro!(NEON, neon, std::arch::aarch64::float32x4_t, 6, 4, "neon", [1, 2, 3, 4, 5, 6]);
+
+/// # Safety
+/// As [`Micro::run`].
+unsafe fn plain<const ROWS: usize>(tile: &Tile) {
+    // SAFETY: the same contract.
+    unsafe { compute::<Plain, ROWS, 4, 2>(tile) }
+}
+
+static PLAIN: Micro = Micro { rows: 4, columns: 8, tiles: &[plain::<1>, plain::<2>, plain::<3>, plain::<4>] };
