@@ -123,6 +123,27 @@ fn a_slow_destination_gets_everything() {
 }
 
 #[test]
+fn much_that_waits_is_brought_over_several_associations() {
+    let scene = Scene::with(Behaviour::Down, QUICK);
+    (0..3).for_each(|_| scene.send_studies());
+    kept(&scene.sender, &[&scene.healthy]);
+    scene.other.behave(Behaviour::Slow(Duration::from_millis(100)));
+    settled(&scene.sender, &[&scene.healthy, &scene.other]);
+    let most = scene.other.seen().most_at_once;
+    assert!((2..=3).contains(&most), "{most} associations");
+}
+
+#[test]
+fn a_destination_with_one_association_at_a_time_gets_everything_over_it() {
+    let scene = Scene::with(Behaviour::Down, QUICK);
+    (0..3).for_each(|_| scene.send_studies());
+    kept(&scene.sender, &[&scene.healthy]);
+    scene.other.behave(Behaviour::OneAtATime);
+    settled(&scene.sender, &[&scene.healthy, &scene.other]);
+    assert_eq!(scene.other.seen().most_at_once, 1);
+}
+
+#[test]
 fn a_report_whose_answer_was_lost_comes_again_under_its_own_uid() {
     let scene = Scene::with(Behaviour::LosesEvery(2), QUICK);
     settled(&scene.sender, &[&scene.healthy, &scene.other]);

@@ -31,6 +31,8 @@ pub enum Behaviour {
     LosesEvery(usize),
     /// Answers 0x0000 after this time.
     Slow(Duration),
+    /// Serves one association and leaves further callers waiting for their answer until it has ended.
+    OneAtATime,
     /// Accepts connections and never says a word.
     BlackHole,
     /// Refuses connections.
@@ -50,7 +52,28 @@ pub struct Seen {
     pub swallowed: usize,
     /// Connections that callers took back from a black hole.
     pub given_up: usize,
+    /// Most associations that were open at the same time.
+    pub most_at_once: usize,
+    open: usize,
     objects: usize,
+}
+
+/// One association, counted while it is open.
+struct Counted(Arc<Mutex<Seen>>);
+
+impl Counted {
+    fn new(seen: &Arc<Mutex<Seen>>) -> Self {
+        let mut counts = seen.lock().unwrap();
+        counts.open += 1;
+        counts.most_at_once = counts.most_at_once.max(counts.open);
+        Self(seen.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.lock().unwrap().open -= 1;
+    }
 }
 
 /// A destination on a port of this machine.
@@ -70,7 +93,7 @@ impl Destination {
         let seen = Arc::new(Mutex::new(Seen::default()));
         let socket = runtime.block_on(async { bound(0) });
         let port = socket.local_addr().unwrap().port();
-        runtime.spawn(listen(socket, Caller { behaviour: receiver, seen: seen.clone() }));
+        runtime.spawn(listen(socket, Caller { behaviour: receiver, seen: seen.clone(), turn: Arc::default() }));
         Self { port, behaviour: sender, seen, _runtime: runtime }
     }
 
@@ -106,6 +129,8 @@ fn bound(port: u16) -> TcpSocket {
 struct Caller {
     behaviour: watch::Receiver<Behaviour>,
     seen: Arc<Mutex<Seen>>,
+    /// Whoever holds it is served alone.
+    turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 async fn listen(mut socket: TcpSocket, mut caller: Caller) {
@@ -158,6 +183,10 @@ impl Caller {
         }
         let mut wire = Wire::over_tcp(stream, 1 << 20, FOR_EVER);
         let Pdu::AssociateRq(request) = wire.read().await.ok()? else { return None };
+        let turn = self.turn.clone();
+        let alone = *self.behaviour.borrow() == Behaviour::OneAtATime;
+        let _alone = if alone { Some(turn.lock().await) } else { None };
+        let _counted = Counted::new(&self.seen);
         let answer = agreed(&request);
         let syntaxes = answer.presentation_contexts.clone();
         wire.send(&Pdu::AssociateAc(answer)).await.ok()?;
