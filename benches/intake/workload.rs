@@ -130,7 +130,8 @@ impl Workload {
     /// Whether a kind of server is measured with it. The large images are for one that forgets them: nobody has the
     /// space to keep them.
     pub fn suits(&self, kind: Kind) -> bool {
-        !matches!(self.sending, Sending::OnceEach { .. }) || kind == Kind::AuscultDeclines
+        !matches!(self.sending, Sending::OnceEach { .. })
+            || matches!(kind, Kind::AuscultDeclines | Kind::AuscultAnalyses)
     }
 
     /// Puts the load on a server.
