@@ -7,6 +7,18 @@ use super::graph::{self, Convolution, Graph};
 use super::kernels::{Images, Isa, Network, Raw};
 use super::weights::{Folded, WeightError, Weights};
 
+/// How the processor computes the network; other devices always take candle's graph.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compute {
+    /// By the kernels, with threads of their own.
+    Kernels {
+        /// How many; 0 for one a processor.
+        threads: usize,
+    },
+    /// By candle's own operations, with the threads of the rayon pool that the caller is in: to compare.
+    Graph,
+}
+
 /// The network on one device.
 pub(super) enum Engine {
     /// The processor, by the kernels.
@@ -16,16 +28,17 @@ pub(super) enum Engine {
 }
 
 impl Engine {
-    /// Builds the network on a device; `threads` are those of the kernels, 0 for one a processor.
+    /// Builds the network on a device.
     pub(super) fn new(
         weights: &Weights<'_>,
         architecture: Architecture,
         device: &Device,
-        threads: usize,
+        compute: Compute,
     ) -> std::result::Result<Self, WeightError> {
-        if !device.is_cpu() {
-            return Ok(Self::Graph(Box::new(Graph::new(weights, architecture, device)?)));
-        }
+        let threads = match compute {
+            Compute::Kernels { threads } if device.is_cpu() => threads,
+            _ => return Ok(Self::Graph(Box::new(Graph::new(weights, architecture, device)?))),
+        };
         let layer = |layer: &_| -> std::result::Result<Raw, WeightError> {
             let Folded { weight, bias } = weights.folded(layer, device)?;
             Ok(Raw { weights: weight.flatten_all()?.to_vec1::<f32>()?, bias: bias.to_vec1::<f32>()? })

@@ -6,7 +6,7 @@ use candle_core::Device;
 use sha2::{Digest, Sha256};
 
 use super::architecture::Architecture;
-use super::engine::Engine;
+use super::engine::{Compute, Engine};
 use super::manifest::Manifest;
 use super::weights::{WeightError, Weights};
 
@@ -91,10 +91,10 @@ impl Package {
         self.manifest
     }
 
-    /// Builds the network on a device, in f32; `threads` as for [`Engine::new`].
-    pub(super) fn engine(&self, device: &Device, threads: usize) -> Result<Engine, PackageError> {
+    /// Builds the network on a device, in f32.
+    pub(super) fn engine(&self, device: &Device, compute: Compute) -> Result<Engine, PackageError> {
         let architecture = Architecture::resnet50(self.manifest.output.labels.len());
-        let build = |weights| Engine::new(&weights, architecture, device, threads);
+        let build = |weights| Engine::new(&weights, architecture, device, compute);
         Weights::new(&self.weights).and_then(build).map_err(|cause| PackageError::Weights {
             path: self.weights_path.clone(),
             architecture: self.manifest.architecture.clone(),
@@ -153,8 +153,12 @@ mod tests {
         let text = std::fs::read_to_string(&manifest).unwrap();
         let reference = Manifest::parse(&text).unwrap().sha256;
         std::fs::write(&manifest, text.replace(&reference, &digest)).unwrap();
-        let message =
-            Package::open(directory.path()).unwrap().engine(&Device::Cpu, 1).map(|_| ()).unwrap_err().to_string();
+        let message = Package::open(directory.path())
+            .unwrap()
+            .engine(&Device::Cpu, Compute::Graph)
+            .map(|_| ())
+            .unwrap_err()
+            .to_string();
         assert!(message.contains("conv1.weight") && message.contains("[64, 3, 7, 7]"), "{message}");
     }
 }

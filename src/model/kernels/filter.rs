@@ -90,6 +90,23 @@ impl Filter {
         self.bias.values().get(..self.outputs).unwrap_or_default()
     }
 
+    /// The same filled up with zeros to whole panels.
+    pub(super) fn padded_bias(&self) -> &[f32] {
+        self.bias.values()
+    }
+
+    /// A filter that knows its extent and bias only.
+    pub(super) fn without_weights(raw: &Raw, inputs: usize, window: Window, columns: usize) -> Self {
+        let hollow = Raw { weights: Vec::new(), bias: raw.bias.clone() };
+        let filter = Self::pack(&hollow, inputs, window, Walk::Places, columns);
+        Self { weights: Buffer::zeroed(0), ..filter }
+    }
+
+    /// Whether it has weights.
+    pub(super) fn has_weights(&self) -> bool {
+        !self.weights.values().is_empty()
+    }
+
     /// Products that are summed up for each output.
     pub(super) fn sums(&self) -> usize {
         self.window.size * self.window.size * self.inputs

@@ -14,6 +14,7 @@ use super::plan::{Ground, Plan};
 use super::pooling::COLOURS;
 use super::slots::Slots;
 use super::tile::Micro;
+use super::winograd;
 use crate::model::architecture::{Architecture, Layer};
 
 /// Images of one run. Larger batches are done in several: more would not be faster, and take more memory.
@@ -54,7 +55,10 @@ pub(in crate::model) struct Features {
 /// The network. One run at a time; others wait for it.
 pub(in crate::model) struct Network {
     architecture: Architecture,
+    /// Those of the layers, then those of Winograd's matrices.
     filters: Vec<Filter>,
+    /// Where among the filters those of a layer's matrices begin.
+    matrices: Vec<Option<usize>>,
     zeros: Buffer,
     micro: &'static Micro,
     crew: Crew,
@@ -79,21 +83,34 @@ impl Network {
         isa: Isa,
     ) -> Result<Self, E> {
         let (crew, micro) = (Crew::new(threads)?, Micro::of(isa));
-        let pack = |index: usize, layer_: &Layer| {
+        let early: Vec<usize> = architecture.early.iter().map(|block| block.spatial).collect();
+        let pack = |index: usize, layer_: &Layer| -> Result<(Filter, Vec<Filter>), E> {
             let window = Window {
                 size: layer_.kernel.size,
                 stride: layer_.kernel.stride,
                 padding: if index == architecture.stem { 0 } else { layer_.kernel.size / 2 },
             };
             let walk = if index == architecture.stem { Walk::Rows } else { Walk::Places };
-            Ok(Filter::pack(&layer(layer_)?, layer_.inputs, window, walk, micro.columns))
+            let (raw, inputs) = (layer(layer_)?, layer_.inputs);
+            if early.contains(&index) && window == winograd::WINDOW {
+                let hollow = Filter::without_weights(&raw, inputs, window, micro.columns);
+                return Ok((hollow, winograd::spread_weights(&raw, inputs, micro.columns)));
+            }
+            Ok((Filter::pack(&raw, inputs, window, walk, micro.columns), Vec::new()))
         };
         let layers = architecture.layers.par_iter().enumerate();
-        let filters: Result<Vec<_>, E> = crew.install(|| layers.map(|(index, layer)| pack(index, layer)).collect());
+        let packed: Result<Vec<_>, E> = crew.install(|| layers.map(|(index, layer)| pack(index, layer)).collect());
+        let (mut filters, parts): (Vec<_>, Vec<_>) = packed?.into_iter().unzip();
+        let mut matrices = Vec::new();
+        for mut parts in parts {
+            matrices.push((!parts.is_empty()).then_some(filters.len()));
+            filters.append(&mut parts);
+        }
         let widest = architecture.layers.iter().map(|layer| layer.inputs).max().unwrap_or(0);
         let memory = Memory { slots: Slots::empty(), offsets: Offsets::default(), plans: HashMap::new(), side: (0, 0) };
         Ok(Self {
-            filters: filters?,
+            filters,
+            matrices,
             zeros: Buffer::zeroed(widest),
             architecture,
             micro,
@@ -107,9 +124,10 @@ impl Network {
         &self.architecture
     }
 
-    /// The weights of one layer as they were before packing.
+    /// The weights of one layer as they were before packing; None for those that are kept as Winograd's matrices, which
+    /// lie before the features.
     pub(in crate::model) fn layer(&self, index: usize) -> Option<Raw> {
-        let filter = self.filters.get(index)?;
+        let filter = self.filters.get(index).filter(|filter| filter.has_weights())?;
         Some(Raw { weights: filter.unpack(), bias: filter.bias().to_vec() })
     }
 
@@ -146,6 +164,7 @@ impl Network {
         let ground = Ground {
             architecture: &self.architecture,
             filters: &self.filters,
+            matrices: &self.matrices,
             zeros: self.zeros.values(),
             micro: self.micro,
             threads: self.crew.threads(),
