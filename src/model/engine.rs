@@ -40,8 +40,8 @@ impl Engine {
             _ => return Ok(Self::Graph(Box::new(Graph::new(weights, architecture, device)?))),
         };
         let layer = |layer: &_| -> std::result::Result<Raw, WeightError> {
-            let Folded { weight, bias } = weights.folded(layer, device)?;
-            Ok(Raw { weights: weight.flatten_all()?.to_vec1::<f32>()?, bias: bias.to_vec1::<f32>()? })
+            let Folded { weights, bias } = weights.folded(layer)?;
+            Ok(Raw { weights, bias })
         };
         Ok(Self::Kernels(Box::new(Network::new(architecture, layer, threads, Isa::chosen())?)))
     }
@@ -89,10 +89,7 @@ fn unpacked(network: &Network, index: usize) -> Result<Convolution> {
     let architecture = network.architecture();
     let layer = architecture.layers.get(index).zip(network.layer(index));
     let (layer, Raw { weights, bias }) = layer.ok_or_else(|| Error::msg("no such layer"))?;
-    let shape = (layer.outputs, layer.inputs, layer.kernel.size, layer.kernel.size);
-    let weight = Tensor::from_vec(weights, shape, &Device::Cpu)?;
-    let bias = Tensor::from_vec(bias, layer.outputs, &Device::Cpu)?;
-    Convolution::new(Folded { weight, bias }, layer.kernel)
+    Convolution::new(Folded { weights, bias }, layer, &Device::Cpu)
 }
 
 /// Shows a tensor `[n, 3, h, w] f32` to the kernels.

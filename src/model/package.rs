@@ -64,6 +64,13 @@ pub struct Package {
 impl Package {
     /// Reads a package and checks the weights' digest.
     pub fn open(directory: &Path) -> Result<Self, PackageError> {
+        let package = Self::read(directory)?;
+        package.verify()?;
+        Ok(package)
+    }
+
+    /// Reads a package whose weights nobody may answer with before [`Package::verify`] has passed.
+    pub(super) fn read(directory: &Path) -> Result<Self, PackageError> {
         let read = |path: &Path| {
             std::fs::read(path).map_err(|source| PackageError::Unreadable { path: path.to_owned(), source })
         };
@@ -73,12 +80,16 @@ impl Package {
         let manifest = Manifest::parse(&text).map_err(malformed)?;
         let weights_path = directory.join("model.safetensors");
         let weights = read(&weights_path)?;
-        let found: String = Sha256::digest(&weights).iter().map(|byte| format!("{byte:02x}")).collect();
-        if !found.eq_ignore_ascii_case(&manifest.sha256) {
-            let expected = manifest.sha256.clone();
-            return Err(PackageError::Digest { path: weights_path, expected, found });
-        }
         Ok(Self { manifest, weights_path, weights })
+    }
+
+    /// Checks the weights' digest.
+    pub(super) fn verify(&self) -> Result<(), PackageError> {
+        let found: String = Sha256::digest(&self.weights).iter().map(|byte| format!("{byte:02x}")).collect();
+        if found.eq_ignore_ascii_case(&self.manifest.sha256) {
+            return Ok(());
+        }
+        Err(PackageError::Digest { path: self.weights_path.clone(), expected: self.manifest.sha256.clone(), found })
     }
 
     /// What the package says of itself.

@@ -83,29 +83,18 @@ impl Network {
         isa: Isa,
     ) -> Result<Self, E> {
         let (crew, micro) = (Crew::new(threads)?, Micro::of(isa));
-        let early: Vec<usize> = architecture.early.iter().map(|block| block.spatial).collect();
-        let pack = |index: usize, layer_: &Layer| -> Result<(Filter, Vec<Filter>), E> {
-            let window = Window {
-                size: layer_.kernel.size,
-                stride: layer_.kernel.stride,
-                padding: if index == architecture.stem { 0 } else { layer_.kernel.size / 2 },
-            };
-            let walk = if index == architecture.stem { Walk::Rows } else { Walk::Places };
-            let (raw, inputs) = (layer(layer_)?, layer_.inputs);
-            if early.contains(&index) && window == winograd::WINDOW {
-                let hollow = Filter::without_weights(&raw, inputs, window, micro.columns);
-                return Ok((hollow, winograd::spread_weights(&raw, inputs, micro.columns)));
-            }
-            Ok((Filter::pack(&raw, inputs, window, walk, micro.columns), Vec::new()))
-        };
-        let layers = architecture.layers.par_iter().enumerate();
-        let packed: Result<Vec<_>, E> = crew.install(|| layers.map(|(index, layer)| pack(index, layer)).collect());
-        let (mut filters, parts): (Vec<_>, Vec<_>) = packed?.into_iter().unzip();
-        let mut matrices = Vec::new();
-        for mut parts in parts {
-            matrices.push((!parts.is_empty()).then_some(filters.len()));
-            filters.append(&mut parts);
+        let layers = architecture.layers.par_iter().enumerate().with_max_len(1);
+        let pack =
+            |(index, each): (usize, &Layer)| Ok(packed(&architecture, (index, each), &layer(each)?, micro.columns));
+        let packed: Result<Vec<Packed>, E> = crew.install(|| layers.map(pack).collect());
+        let (mut filters, mut matrices, mut others) = (Vec::new(), Vec::new(), Vec::new());
+        for Packed { filter, mut parts } in packed? {
+            let first = architecture.layers.len() + others.len();
+            matrices.push((!parts.is_empty()).then_some(first));
+            filters.push(filter);
+            others.append(&mut parts);
         }
+        filters.append(&mut others);
         let widest = architecture.layers.iter().map(|layer| layer.inputs).max().unwrap_or(0);
         let memory = Memory { slots: Slots::empty(), offsets: Offsets::default(), plans: HashMap::new(), side: (0, 0) };
         Ok(Self {
@@ -185,6 +174,28 @@ impl Network {
         }
         Some(())
     }
+}
+
+/// The filter of a layer, and those of Winograd's matrices where the layer is computed by them.
+struct Packed {
+    filter: Filter,
+    parts: Vec<Filter>,
+}
+
+fn packed(architecture: &Architecture, (index, layer): (usize, &Layer), raw: &Raw, columns: usize) -> Packed {
+    let (size, stride) = (layer.kernel.size, layer.kernel.stride);
+    if index == architecture.stem {
+        // Its input is padded when it is interleaved.
+        let window = Window { size, stride, padding: 0 };
+        return Packed { filter: Filter::pack(raw, layer.inputs, window, Walk::Rows, columns), parts: Vec::new() };
+    }
+    let window = Window { size, stride, padding: size / 2 };
+    // In the last stage their weights, nearly twice as many, would cost more than they save.
+    if window == winograd::WINDOW && architecture.early.iter().any(|block| block.spatial == index) {
+        let filter = Filter::without_weights(raw, layer.inputs, window, columns);
+        return Packed { filter, parts: winograd::spread_weights(raw, layer.inputs, columns) };
+    }
+    Packed { filter: Filter::pack(raw, layer.inputs, window, Walk::Places, columns), parts: Vec::new() }
 }
 
 /// How far a run goes.

@@ -20,23 +20,37 @@ pub(super) const WINDOW: Window = Window { size: 3, stride: 1, padding: 1 };
 /// The window of the matrix products.
 const PLACE: Window = Window { size: 1, stride: 1, padding: 0 };
 
-/// How the weights are spread along one side.
-const SPREAD: [[f64; 3]; 4] = [[1.0, 0.0, 0.0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0.0, 0.0, 1.0]];
-
 /// The filters of the 16 matrix products, from weights `[outputs, inputs, 3, 3]`; without bias.
-#[allow(clippy::indexing_slicing, reason = "constant bounds")]
 pub(super) fn spread_weights(raw: &Raw, inputs: usize, columns: usize) -> Vec<Filter> {
-    let each = |value: usize| {
-        let (down, across) = (SPREAD[value / 4], SPREAD[value % 4]);
-        let spread = |weights: &[f32; 9]| {
-            let sum: f64 = (0..9).map(|tap| f64::from(weights[tap]) * down[tap / 3] * across[tap % 3]).sum();
-            sum as f32
-        };
-        let weights = raw.weights.as_chunks::<9>().0.iter().map(spread).collect();
+    let mut spread: [Vec<f32>; VALUES] = std::array::from_fn(|_| Vec::with_capacity(raw.weights.len() / 9));
+    for window in raw.weights.as_chunks::<9>().0 {
+        for (all, value) in spread.iter_mut().zip(spread_window(window)) {
+            all.push(value);
+        }
+    }
+    let pack = |weights| {
         let raw = Raw { weights, bias: vec![0.0; raw.bias.len()] };
         Filter::pack(&raw, inputs, PLACE, Walk::Places, columns)
     };
-    (0..VALUES).map(each).collect()
+    spread.into_iter().map(pack).collect()
+}
+
+/// The 16 values of one window of weights.
+fn spread_window(window: &[f32; 9]) -> [f32; VALUES] {
+    let [a, b, c, d, e, f, g, h, i] = window.map(f64::from);
+    let [left, middle, right] = [spread_side([a, d, g]), spread_side([b, e, h]), spread_side([c, f, i])];
+    let mut values = [0.0; VALUES];
+    let rows = values.as_chunks_mut::<4>().0.iter_mut().zip(left.into_iter().zip(middle).zip(right));
+    for (row, ((left, middle), right)) in rows {
+        *row = spread_side([left, middle, right]).map(|value| value as f32);
+    }
+    values
+}
+
+/// Three weights along one side of a window become four values.
+fn spread_side([first, second, third]: [f64; 3]) -> [f64; 4] {
+    let outer = (first + third) / 2.0;
+    [first, outer + second / 2.0, outer - second / 2.0, third]
 }
 
 /// The extent of one of the 16 matrices for an activation: a row for each square.
