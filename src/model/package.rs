@@ -1,14 +1,20 @@
 //! A model package: a directory with `model.toml`, `model.safetensors` and a model card.
 
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use candle_core::Device;
+use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use super::architecture::Architecture;
 use super::engine::{Compute, Engine};
 use super::manifest::Manifest;
 use super::weights::{WeightError, Weights};
+
+/// Bytes of the weights that are read at a time.
+const PART: usize = 1 << 20;
 
 /// A package that cannot be used, and what to do about it.
 #[derive(Debug, thiserror::Error)]
@@ -79,7 +85,8 @@ impl Package {
         let text = String::from_utf8(read(&manifest_path)?).map_err(|error| malformed(error.to_string()))?;
         let manifest = Manifest::parse(&text).map_err(malformed)?;
         let weights_path = directory.join("model.safetensors");
-        let weights = read(&weights_path)?;
+        let weights = read_shared_out(&weights_path)
+            .map_err(|source| PackageError::Unreadable { path: weights_path.clone(), source })?;
         Ok(Self { manifest, weights_path, weights })
     }
 
@@ -112,6 +119,17 @@ impl Package {
             cause,
         })
     }
+}
+
+/// A large file's bytes, read by several threads: half of the time goes into memory that is touched for the first time.
+/// They are copied rather than mapped, so that what the digest was taken of cannot change afterwards.
+fn read_shared_out(path: &Path) -> std::io::Result<Vec<u8>> {
+    let file = File::open(path)?;
+    let length = usize::try_from(file.metadata()?.len()).map_err(std::io::Error::other)?;
+    let mut bytes = vec![0; length];
+    let part = |(index, part): (usize, &mut [u8])| file.read_exact_at(part, (index * PART) as u64);
+    bytes.par_chunks_mut(PART).enumerate().try_for_each(part)?;
+    Ok(bytes)
 }
 
 #[cfg(test)]
