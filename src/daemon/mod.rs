@@ -19,7 +19,7 @@ use crate::config::{self, Config, ContentQualification};
 use crate::delivery::{self, Delivery, OutboxError};
 use crate::inference::Inference;
 use crate::ledger::Waiting;
-use crate::model::{Isa, Model, ModelError, Qualification};
+use crate::model::{Compute, Isa, Model, ModelError, Qualification};
 use crate::pipeline::line::Line;
 use crate::pipeline::{Examiner, Pipeline};
 use crate::resource;
@@ -82,7 +82,7 @@ pub fn load_model(config: &Config) -> Result<Model, StartError> {
     background::give_way_in_arithmetic();
     let directory = resource::find(&config.model.package)?;
     let started = Instant::now();
-    let model = Model::load_with(&directory, config.model.threads)?;
+    let model = Model::load_with(&directory, Compute::Kernels { threads: config.model.threads })?;
     let manifest = model.manifest();
     let promised = config.report.content_qualification == ContentQualification::Product;
     if promised && manifest.qualification != Qualification::Product {

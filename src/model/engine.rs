@@ -7,6 +7,18 @@ use super::graph::{self, Convolution, Graph};
 use super::kernels::{Images, Isa, Network, Raw};
 use super::weights::{Folded, WeightError, Weights};
 
+/// How the processor computes the network; other devices always take candle's graph.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compute {
+    /// By the kernels, with threads of their own.
+    Kernels {
+        /// How many; 0 for one a processor.
+        threads: usize,
+    },
+    /// By candle's own operations, with the threads of the rayon pool that the caller is in: to compare.
+    Graph,
+}
+
 /// The network on one device.
 pub(super) enum Engine {
     /// The processor, by the kernels.
@@ -16,19 +28,20 @@ pub(super) enum Engine {
 }
 
 impl Engine {
-    /// Builds the network on a device; `threads` are those of the kernels, 0 for one a processor.
+    /// Builds the network on a device.
     pub(super) fn new(
         weights: &Weights<'_>,
         architecture: Architecture,
         device: &Device,
-        threads: usize,
+        compute: Compute,
     ) -> std::result::Result<Self, WeightError> {
-        if !device.is_cpu() {
-            return Ok(Self::Graph(Box::new(Graph::new(weights, architecture, device)?)));
-        }
+        let threads = match compute {
+            Compute::Kernels { threads } if device.is_cpu() => threads,
+            _ => return Ok(Self::Graph(Box::new(Graph::new(weights, architecture, device)?))),
+        };
         let layer = |layer: &_| -> std::result::Result<Raw, WeightError> {
-            let Folded { weight, bias } = weights.folded(layer, device)?;
-            Ok(Raw { weights: weight.flatten_all()?.to_vec1::<f32>()?, bias: bias.to_vec1::<f32>()? })
+            let Folded { weights, bias } = weights.folded(layer)?;
+            Ok(Raw { weights, bias })
         };
         Ok(Self::Kernels(Box::new(Network::new(architecture, layer, threads, Isa::chosen())?)))
     }
@@ -76,10 +89,7 @@ fn unpacked(network: &Network, index: usize) -> Result<Convolution> {
     let architecture = network.architecture();
     let layer = architecture.layers.get(index).zip(network.layer(index));
     let (layer, Raw { weights, bias }) = layer.ok_or_else(|| Error::msg("no such layer"))?;
-    let shape = (layer.outputs, layer.inputs, layer.kernel.size, layer.kernel.size);
-    let weight = Tensor::from_vec(weights, shape, &Device::Cpu)?;
-    let bias = Tensor::from_vec(bias, layer.outputs, &Device::Cpu)?;
-    Convolution::new(Folded { weight, bias }, layer.kernel)
+    Convolution::new(Folded { weights, bias }, layer, &Device::Cpu)
 }
 
 /// Shows a tensor `[n, 3, h, w] f32` to the kernels.

@@ -2,7 +2,7 @@
 
 use candle_core::{D, Device, Module, Result, Tensor};
 
-use super::architecture::{Architecture, Bottleneck, Kernel};
+use super::architecture::{Architecture, Bottleneck, Kernel, Layer};
 use super::weights::{Folded, WeightError, Weights};
 
 /// A convolution with its batch normalisation folded in.
@@ -16,9 +16,10 @@ pub(super) struct Convolution {
 
 impl Convolution {
     /// From the weights of its layer.
-    pub(super) fn new(folded: Folded, kernel: Kernel) -> Result<Self> {
-        let bias = folded.bias.reshape((1, folded.bias.elem_count(), 1, 1))?;
-        Ok(Self { weight: folded.weight, bias, kernel })
+    pub(super) fn new(folded: Folded, layer: &Layer, device: &Device) -> Result<Self> {
+        let Layer { inputs, outputs, kernel, .. } = *layer;
+        let weight = Tensor::from_vec(folded.weights, (outputs, inputs, kernel.size, kernel.size), device)?;
+        Ok(Self { weight, bias: Tensor::from_vec(folded.bias, (1, outputs, 1, 1), device)?, kernel })
     }
 }
 
@@ -44,9 +45,8 @@ impl Graph {
         architecture: Architecture,
         device: &Device,
     ) -> std::result::Result<Self, WeightError> {
-        let layer = |layer: &_| Ok((weights.folded(layer, device)?, layer.kernel));
-        let folded: std::result::Result<Vec<_>, WeightError> = architecture.layers.iter().map(layer).collect();
-        let layers: Result<_> = folded?.into_iter().map(|(folded, kernel)| Convolution::new(folded, kernel)).collect();
+        let layer = |layer: &_| Ok(Convolution::new(weights.folded(layer)?, layer, device)?);
+        let layers: std::result::Result<_, WeightError> = architecture.layers.iter().map(layer).collect();
         Ok(Self { layers: layers?, architecture })
     }
 

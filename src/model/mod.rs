@@ -14,6 +14,7 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 
+pub use engine::Compute;
 pub use heat::Explanation;
 pub use input::{Input, InputError};
 pub use kernels::Isa;
@@ -81,14 +82,17 @@ pub struct Model {
 impl Model {
     /// Loads a package and runs its self-test, which is also the warm-up. One thread a processor.
     pub fn load(directory: &Path) -> Result<Self, ModelError> {
-        Self::load_with(directory, 0)
+        Self::load_with(directory, Compute::Kernels { threads: 0 })
     }
 
-    /// The same with so many threads; 0 for one a processor.
-    pub fn load_with(directory: &Path, threads: usize) -> Result<Self, ModelError> {
+    /// The same, computed as wished.
+    pub fn load_with(directory: &Path, compute: Compute) -> Result<Self, ModelError> {
         let device = Device::Cpu;
-        let package = Package::open(directory)?;
-        let engine = package.engine(&device, threads)?;
+        let package = Package::read(directory)?;
+        // The digest takes as long as a third of the rest.
+        let (verified, engine) = rayon::join(|| package.verify(), || package.engine(&device, compute));
+        verified?;
+        let engine = engine?;
         let input = Input::new(&package.manifest().input);
         let model = Self { manifest: package.into_manifest(), input, engine, device };
         model.self_test()?;
@@ -213,6 +217,25 @@ mod tests {
         let score = model.scores(&ramp).unwrap()[0];
         assert!((score.fraction() - 0.274_760_900_097_286_5).abs() < 1e-5, "{score:?}");
         assert_eq!(model.algorithm().version_with_digest(), "0.1.0+sha256:bf253d463ce462c6");
+    }
+
+    #[test]
+    fn the_kernels_answer_as_candles_graph_does_whatever_the_threads_and_the_batch() {
+        let load = |compute| Model::load_with(Path::new(REFERENCE), compute).unwrap();
+        let graph = load(Compute::Graph);
+        let ramp = graph.input().ramp().unwrap();
+        let images: Vec<Tensor> = (0..6).map(|image| (&ramp * (1.0 - 0.3 * f64::from(image))).unwrap()).collect();
+        let batch = Tensor::stack(&images, 0).unwrap();
+        let expected = graph.probabilities(&batch).unwrap();
+        let alone = load(Compute::Kernels { threads: 1 });
+        let found = alone.probabilities(&batch).unwrap();
+        for (found, expected) in found.iter().flatten().zip(expected.iter().flatten()) {
+            assert!((found - expected).abs() < 1e-5, "{found} for {expected}");
+        }
+        let several = load(Compute::Kernels { threads: 3 });
+        assert_eq!(several.probabilities(&batch).unwrap(), found);
+        let third = several.probabilities(&images[2].unsqueeze(0).unwrap()).unwrap();
+        assert_eq!(third[0], found[2]);
     }
 
     #[test]

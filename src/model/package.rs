@@ -1,14 +1,20 @@
 //! A model package: a directory with `model.toml`, `model.safetensors` and a model card.
 
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use candle_core::Device;
+use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use super::architecture::Architecture;
-use super::engine::Engine;
+use super::engine::{Compute, Engine};
 use super::manifest::Manifest;
 use super::weights::{WeightError, Weights};
+
+/// Bytes of the weights that are read at a time.
+const PART: usize = 1 << 20;
 
 /// A package that cannot be used, and what to do about it.
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +70,13 @@ pub struct Package {
 impl Package {
     /// Reads a package and checks the weights' digest.
     pub fn open(directory: &Path) -> Result<Self, PackageError> {
+        let package = Self::read(directory)?;
+        package.verify()?;
+        Ok(package)
+    }
+
+    /// Reads a package whose weights nobody may answer with before [`Package::verify`] has passed.
+    pub(super) fn read(directory: &Path) -> Result<Self, PackageError> {
         let read = |path: &Path| {
             std::fs::read(path).map_err(|source| PackageError::Unreadable { path: path.to_owned(), source })
         };
@@ -72,13 +85,18 @@ impl Package {
         let text = String::from_utf8(read(&manifest_path)?).map_err(|error| malformed(error.to_string()))?;
         let manifest = Manifest::parse(&text).map_err(malformed)?;
         let weights_path = directory.join("model.safetensors");
-        let weights = read(&weights_path)?;
-        let found: String = Sha256::digest(&weights).iter().map(|byte| format!("{byte:02x}")).collect();
-        if !found.eq_ignore_ascii_case(&manifest.sha256) {
-            let expected = manifest.sha256.clone();
-            return Err(PackageError::Digest { path: weights_path, expected, found });
-        }
+        let weights = read_shared_out(&weights_path)
+            .map_err(|source| PackageError::Unreadable { path: weights_path.clone(), source })?;
         Ok(Self { manifest, weights_path, weights })
+    }
+
+    /// Checks the weights' digest.
+    pub(super) fn verify(&self) -> Result<(), PackageError> {
+        let found: String = Sha256::digest(&self.weights).iter().map(|byte| format!("{byte:02x}")).collect();
+        if found.eq_ignore_ascii_case(&self.manifest.sha256) {
+            return Ok(());
+        }
+        Err(PackageError::Digest { path: self.weights_path.clone(), expected: self.manifest.sha256.clone(), found })
     }
 
     /// What the package says of itself.
@@ -91,16 +109,27 @@ impl Package {
         self.manifest
     }
 
-    /// Builds the network on a device, in f32; `threads` as for [`Engine::new`].
-    pub(super) fn engine(&self, device: &Device, threads: usize) -> Result<Engine, PackageError> {
+    /// Builds the network on a device, in f32.
+    pub(super) fn engine(&self, device: &Device, compute: Compute) -> Result<Engine, PackageError> {
         let architecture = Architecture::resnet50(self.manifest.output.labels.len());
-        let build = |weights| Engine::new(&weights, architecture, device, threads);
+        let build = |weights| Engine::new(&weights, architecture, device, compute);
         Weights::new(&self.weights).and_then(build).map_err(|cause| PackageError::Weights {
             path: self.weights_path.clone(),
             architecture: self.manifest.architecture.clone(),
             cause,
         })
     }
+}
+
+/// A large file's bytes, read by several threads: half of the time goes into memory that is touched for the first time.
+/// They are copied rather than mapped, so that what the digest was taken of cannot change afterwards.
+fn read_shared_out(path: &Path) -> std::io::Result<Vec<u8>> {
+    let file = File::open(path)?;
+    let length = usize::try_from(file.metadata()?.len()).map_err(std::io::Error::other)?;
+    let mut bytes = vec![0; length];
+    let part = |(index, part): (usize, &mut [u8])| file.read_exact_at(part, (index * PART) as u64);
+    bytes.par_chunks_mut(PART).enumerate().try_for_each(part)?;
+    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -153,8 +182,12 @@ mod tests {
         let text = std::fs::read_to_string(&manifest).unwrap();
         let reference = Manifest::parse(&text).unwrap().sha256;
         std::fs::write(&manifest, text.replace(&reference, &digest)).unwrap();
-        let message =
-            Package::open(directory.path()).unwrap().engine(&Device::Cpu, 1).map(|_| ()).unwrap_err().to_string();
+        let message = Package::open(directory.path())
+            .unwrap()
+            .engine(&Device::Cpu, Compute::Graph)
+            .map(|_| ())
+            .unwrap_err()
+            .to_string();
         assert!(message.contains("conv1.weight") && message.contains("[64, 3, 7, 7]"), "{message}");
     }
 }

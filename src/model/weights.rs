@@ -1,13 +1,13 @@
 //! The weights of a package by layer: looked up, checked, in f32, batch normalisation folded in.
 
 use candle_core::safetensors::SliceSafetensors;
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Device};
 
 use super::TensorFault;
 use super::architecture::Layer;
 
 /// Torchvision's epsilon of every batch normalisation.
-const BATCH_NORM_EPSILON: f64 = 1e-5;
+const BATCH_NORM_EPSILON: f32 = 1e-5;
 
 /// Weights that are not those of the network.
 #[derive(Debug, thiserror::Error)]
@@ -39,10 +39,10 @@ impl From<candle_core::Error> for WeightError {
     }
 }
 
-/// A layer's weights `[outputs, inputs, size, size]` and bias `[outputs]`, both f32.
+/// A layer's weights `[outputs, inputs, size, size]` and bias `[outputs]`, batch normalisation folded in.
 pub(super) struct Folded {
-    pub(super) weight: Tensor,
-    pub(super) bias: Tensor,
+    pub(super) weights: Vec<f32>,
+    pub(super) bias: Vec<f32>,
 }
 
 /// The tensors of a safetensors file by name, in whatever precision they are stored.
@@ -57,28 +57,70 @@ impl<'a> Weights<'a> {
     }
 
     /// One layer. Folding: `weight * g / sqrt(var + eps)` and `beta - mean * g / sqrt(var + eps)`.
-    pub(super) fn folded(&self, layer: &Layer, device: &Device) -> Result<Folded, WeightError> {
+    pub(super) fn folded(&self, layer: &Layer) -> Result<Folded, WeightError> {
         let Layer { inputs, outputs, kernel, .. } = *layer;
         let name = format!("{}.weight", layer.name);
-        let shape = [outputs, inputs, kernel.size, kernel.size];
         let Some(norm) = &layer.norm else {
-            let weight = self.get(name, &[outputs, inputs], device)?.reshape(&shape)?;
-            return Ok(Folded { weight, bias: self.get(format!("{}.bias", layer.name), &[outputs], device)? });
+            let weights = self.get(name, &[outputs, inputs])?;
+            return Ok(Folded { weights, bias: self.get(format!("{}.bias", layer.name), &[outputs])? });
         };
-        let weight = self.get(name, &shape, device)?;
-        let statistic = |name: &str| self.get(format!("{norm}.{name}"), &[outputs], device);
-        let deviation = (statistic("running_var")? + BATCH_NORM_EPSILON)?.sqrt()?;
-        let scale = (statistic("weight")? / deviation)?;
-        let bias = (statistic("bias")? - (statistic("running_mean")? * &scale)?)?;
-        Ok(Folded { weight: weight.broadcast_mul(&scale.reshape((outputs, 1, 1, 1))?)?, bias })
+        let mut weights = self.get(name, &[outputs, inputs, kernel.size, kernel.size])?;
+        let statistic = |name: &str| self.get(format!("{norm}.{name}"), &[outputs]);
+        let (mut bias, mean) = (statistic("bias")?, statistic("running_mean")?);
+        let (gain, variance) = (statistic("weight")?, statistic("running_var")?);
+        let scale = gain.iter().zip(&variance).map(|(gain, variance)| gain / (variance + BATCH_NORM_EPSILON).sqrt());
+        let sums = (inputs * kernel.size * kernel.size).max(1);
+        let outputs = weights.chunks_exact_mut(sums).zip(bias.iter_mut().zip(&mean));
+        for (scale, (weights, (bias, mean))) in scale.zip(outputs) {
+            weights.iter_mut().for_each(|weight| *weight *= scale);
+            *bias -= mean * scale;
+        }
+        Ok(Folded { weights, bias })
     }
 
     /// One tensor in f32, of exactly the shape expected.
-    fn get(&self, name: String, expected: &[usize], device: &Device) -> Result<Tensor, WeightError> {
+    fn get(&self, name: String, expected: &[usize]) -> Result<Vec<f32>, WeightError> {
         let Ok(view) = self.tensors.get(&name) else { return Err(WeightError::Missing(name)) };
         if view.shape() != expected {
             return Err(WeightError::Shape { name, expected: expected.to_vec(), found: view.shape().to_vec() });
         }
-        Ok(self.tensors.load(&name, device)?.to_dtype(DType::F32)?)
+        let bytes = view.data();
+        match DType::try_from(view.dtype())? {
+            DType::F16 => Ok(bytes.as_chunks().0.iter().map(|bytes| widened(u16::from_le_bytes(*bytes))).collect()),
+            DType::F32 => Ok(bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()),
+            _ => Ok(self.tensors.load(&name, &Device::Cpu)?.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?),
+        }
+    }
+}
+
+/// The value of an IEEE 754 half-precision number, given by its bits.
+fn widened(half: u16) -> f32 {
+    let (sign, magnitude) = (u32::from(half & 0x8000) << 16, u32::from(half & 0x7fff) << 13);
+    // The exponent's bias differs by 112; the product is right for subnormal numbers, too.
+    let value = f32::from_bits(magnitude) * f32::from_bits((127 + 112) << 23);
+    let infinite = if half & 0x7c00 == 0x7c00 { 0x7f80_0000 } else { 0 };
+    f32::from_bits(value.to_bits() | infinite | sign)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_precision_is_widened_exactly() {
+        for (half, value) in [
+            (0x3c00, 1.0),
+            (0xc000, -2.0),
+            (0x3555, 0.333_251_95),
+            (0x7bff, 65_504.0),
+            (0x0001, 5.960_464_5e-8),
+            (0x83ff, -6.097_555e-5),
+            (0x0400, 6.103_515_6e-5),
+            (0x7c00, f32::INFINITY),
+            (0xfc00, f32::NEG_INFINITY),
+        ] {
+            assert_eq!(widened(half), value, "{half:#06x}");
+        }
+        assert!(widened(0x7e01).is_nan() && widened(0x8000).is_sign_negative());
     }
 }

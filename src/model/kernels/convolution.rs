@@ -52,7 +52,7 @@ struct Cut {
 impl Cut {
     fn new(places: usize, rows: usize, panels: usize, bytes_of_a_tile: usize, threads: usize) -> Self {
         let tiles = tiles(places, rows);
-        let wanted = TASKS_OF_A_THREAD * threads;
+        let wanted = (TASKS_OF_A_THREAD * threads).max(2);
         let fitting = (INPUT_OF_A_TASK / bytes_of_a_tile.max(1)).max(1);
         let stretch = tiles.div_ceil(wanted.max(1)).max(TILES_OF_A_TASK).min(fitting.max(TILES_OF_A_TASK / 2));
         let stretches = tiles.div_ceil(stretch).max(1);

@@ -7,7 +7,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use crate::background;
 
 /// Looks at a step's progress between two tasks before a waiting thread lets others have its processor.
-const SPINS: usize = 2000;
+const SPINS: usize = 10_000;
 
 /// A pool of threads of its own.
 pub(super) struct Crew {

@@ -7,6 +7,10 @@ use super::geometry::{Walk, Window};
 /// cache.
 const BLOCK: usize = 256;
 
+/// Inputs that are packed for all outputs of a panel before the next ones: so much of the panel is in the first-level
+/// cache while it is written to in leaps.
+const INPUTS_AT_ONCE: usize = 64;
+
 /// What a filter is made from.
 pub(in crate::model) struct Raw {
     /// `[outputs, inputs, size, size]`
@@ -54,9 +58,7 @@ impl Filter {
         if sums > 0 {
             let panels = weights.values_mut().chunks_exact_mut(sums * columns);
             for (panel, from) in panels.zip(raw.weights.chunks(sums * columns)) {
-                for (column, from) in from.chunks_exact(sums).enumerate() {
-                    pack_output(panel, from, (places, inputs), (column, columns));
-                }
+                pack_panel(panel, from, (places, inputs), columns);
             }
         }
         let (taps, depth) = match walk {
@@ -88,6 +90,23 @@ impl Filter {
     /// One value an output.
     pub(super) fn bias(&self) -> &[f32] {
         self.bias.values().get(..self.outputs).unwrap_or_default()
+    }
+
+    /// The same filled up with zeros to whole panels.
+    pub(super) fn padded_bias(&self) -> &[f32] {
+        self.bias.values()
+    }
+
+    /// A filter that knows its extent and bias only.
+    pub(super) fn without_weights(raw: &Raw, inputs: usize, window: Window, columns: usize) -> Self {
+        let hollow = Raw { weights: Vec::new(), bias: raw.bias.clone() };
+        let filter = Self::pack(&hollow, inputs, window, Walk::Places, columns);
+        Self { weights: Buffer::zeroed(0), ..filter }
+    }
+
+    /// Whether it has weights.
+    pub(super) fn has_weights(&self) -> bool {
+        !self.weights.values().is_empty()
     }
 
     /// Products that are summed up for each output.
@@ -125,12 +144,15 @@ impl Filter {
     }
 }
 
-/// One output's weights `[inputs, places]` into its column of a panel `[places, inputs, columns]`.
-fn pack_output(panel: &mut [f32], from: &[f32], (places, inputs): (usize, usize), (column, columns): (usize, usize)) {
-    for place in 0..places {
-        let to = panel.iter_mut().skip(place * inputs * columns + column).step_by(columns);
-        for (to, from) in to.zip(from.iter().skip(place).step_by(places)).take(inputs) {
-            *to = *from;
+/// The weights of a panel's outputs, `[outputs, inputs, places]`, into the panel, `[places, inputs, columns]`.
+fn pack_panel(panel: &mut [f32], from: &[f32], (places, inputs): (usize, usize), columns: usize) {
+    for (place, panel) in panel.chunks_exact_mut(inputs * columns).enumerate() {
+        for (block, panel) in panel.chunks_mut(INPUTS_AT_ONCE * columns).enumerate() {
+            for (column, from) in from.chunks_exact(places * inputs).enumerate() {
+                let from = from.get(block * INPUTS_AT_ONCE * places + place..).unwrap_or_default();
+                let to = panel.iter_mut().skip(column).step_by(columns);
+                to.zip(from.iter().step_by(places)).for_each(|(to, from)| *to = *from);
+            }
         }
     }
 }

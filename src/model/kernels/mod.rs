@@ -20,6 +20,7 @@ mod slots;
 #[cfg(test)]
 mod tests;
 mod tile;
+mod winograd;
 
 pub(super) use filter::Raw;
 pub use isa::Isa;

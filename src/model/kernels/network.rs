@@ -14,6 +14,7 @@ use super::plan::{Ground, Plan};
 use super::pooling::COLOURS;
 use super::slots::Slots;
 use super::tile::Micro;
+use super::winograd;
 use crate::model::architecture::{Architecture, Layer};
 
 /// Images of one run. Larger batches are done in several: more would not be faster, and take more memory.
@@ -54,7 +55,10 @@ pub(in crate::model) struct Features {
 /// The network. One run at a time; others wait for it.
 pub(in crate::model) struct Network {
     architecture: Architecture,
+    /// Those of the layers, then those of Winograd's matrices.
     filters: Vec<Filter>,
+    /// Where among the filters those of a layer's matrices begin.
+    matrices: Vec<Option<usize>>,
     zeros: Buffer,
     micro: &'static Micro,
     crew: Crew,
@@ -79,21 +83,23 @@ impl Network {
         isa: Isa,
     ) -> Result<Self, E> {
         let (crew, micro) = (Crew::new(threads)?, Micro::of(isa));
-        let pack = |index: usize, layer_: &Layer| {
-            let window = Window {
-                size: layer_.kernel.size,
-                stride: layer_.kernel.stride,
-                padding: if index == architecture.stem { 0 } else { layer_.kernel.size / 2 },
-            };
-            let walk = if index == architecture.stem { Walk::Rows } else { Walk::Places };
-            Ok(Filter::pack(&layer(layer_)?, layer_.inputs, window, walk, micro.columns))
-        };
-        let layers = architecture.layers.par_iter().enumerate();
-        let filters: Result<Vec<_>, E> = crew.install(|| layers.map(|(index, layer)| pack(index, layer)).collect());
+        let layers = architecture.layers.par_iter().enumerate().with_max_len(1);
+        let pack =
+            |(index, each): (usize, &Layer)| Ok(packed(&architecture, (index, each), &layer(each)?, micro.columns));
+        let packed: Result<Vec<Packed>, E> = crew.install(|| layers.map(pack).collect());
+        let (mut filters, mut matrices, mut others) = (Vec::new(), Vec::new(), Vec::new());
+        for Packed { filter, mut parts } in packed? {
+            let first = architecture.layers.len() + others.len();
+            matrices.push((!parts.is_empty()).then_some(first));
+            filters.push(filter);
+            others.append(&mut parts);
+        }
+        filters.append(&mut others);
         let widest = architecture.layers.iter().map(|layer| layer.inputs).max().unwrap_or(0);
         let memory = Memory { slots: Slots::empty(), offsets: Offsets::default(), plans: HashMap::new(), side: (0, 0) };
         Ok(Self {
-            filters: filters?,
+            filters,
+            matrices,
             zeros: Buffer::zeroed(widest),
             architecture,
             micro,
@@ -107,9 +113,10 @@ impl Network {
         &self.architecture
     }
 
-    /// The weights of one layer as they were before packing.
+    /// The weights of one layer as they were before packing; None for those that are kept as Winograd's matrices, which
+    /// lie before the features.
     pub(in crate::model) fn layer(&self, index: usize) -> Option<Raw> {
-        let filter = self.filters.get(index)?;
+        let filter = self.filters.get(index).filter(|filter| filter.has_weights())?;
         Some(Raw { weights: filter.unpack(), bias: filter.bias().to_vec() })
     }
 
@@ -146,6 +153,7 @@ impl Network {
         let ground = Ground {
             architecture: &self.architecture,
             filters: &self.filters,
+            matrices: &self.matrices,
             zeros: self.zeros.values(),
             micro: self.micro,
             threads: self.crew.threads(),
@@ -166,6 +174,28 @@ impl Network {
         }
         Some(())
     }
+}
+
+/// The filter of a layer, and those of Winograd's matrices where the layer is computed by them.
+struct Packed {
+    filter: Filter,
+    parts: Vec<Filter>,
+}
+
+fn packed(architecture: &Architecture, (index, layer): (usize, &Layer), raw: &Raw, columns: usize) -> Packed {
+    let (size, stride) = (layer.kernel.size, layer.kernel.stride);
+    if index == architecture.stem {
+        // Its input is padded when it is interleaved.
+        let window = Window { size, stride, padding: 0 };
+        return Packed { filter: Filter::pack(raw, layer.inputs, window, Walk::Rows, columns), parts: Vec::new() };
+    }
+    let window = Window { size, stride, padding: size / 2 };
+    // In the last stage their weights, nearly twice as many, would cost more than they save.
+    if window == winograd::WINDOW && architecture.early.iter().any(|block| block.spatial == index) {
+        let filter = Filter::without_weights(raw, layer.inputs, window, columns);
+        return Packed { filter, parts: winograd::spread_weights(raw, layer.inputs, columns) };
+    }
+    Packed { filter: Filter::pack(raw, layer.inputs, window, Walk::Places, columns), parts: Vec::new() }
 }
 
 /// How far a run goes.

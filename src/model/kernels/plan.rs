@@ -7,6 +7,7 @@ use super::geometry::{Extent, Offsets, Window};
 use super::pooling::{Interleave, Maximum, Mean};
 use super::slots::{SLOTS, Shared, View};
 use super::tile::Micro;
+use super::winograd::{self, Gather, Spread};
 use crate::model::architecture::{Architecture, Bottleneck};
 
 /// What the blocks of memory are for.
@@ -19,6 +20,9 @@ mod slot {
     pub(super) const SPATIAL: usize = 5;
     /// What the stages that go image by image say of each.
     pub(super) const GATHERED: usize = 6;
+    /// Winograd's matrices, of inputs and of outputs.
+    pub(super) const SPREAD: usize = 7;
+    pub(super) const PRODUCTS: usize = 8;
 }
 
 /// The pooling after the first convolution.
@@ -31,7 +35,10 @@ const TOGETHER_FROM: usize = 256;
 /// One step; all tasks of a step may be done at the same time.
 pub(super) enum Step {
     Interleave(Interleave),
-    Convolve(Convolution),
+    /// One convolution, or several that may be done at the same time and are cut into as many tasks each.
+    Convolve(Vec<Convolution>),
+    Spread(Spread),
+    Gather(Gather),
     Maximum(Maximum),
     Mean(Mean),
 }
@@ -40,7 +47,10 @@ pub(super) enum Step {
 #[derive(Clone, Copy)]
 pub(super) struct Ground<'a> {
     pub(super) architecture: &'a Architecture,
+    /// Those of the layers, then those of Winograd's matrices.
     pub(super) filters: &'a [Filter],
+    /// Where among the filters those of a layer's matrices begin, for layers that have some.
+    pub(super) matrices: &'a [Option<usize>],
     /// As many zeros as the widest layer has channels.
     pub(super) zeros: &'a [f32],
     pub(super) micro: &'a Micro,
@@ -84,7 +94,9 @@ impl Step {
     fn tasks(&self) -> usize {
         match self {
             Self::Interleave(step) => step.tasks(),
-            Self::Convolve(step) => step.tasks(),
+            Self::Convolve(steps) => steps.iter().map(Convolution::tasks).sum(),
+            Self::Spread(step) => step.tasks(),
+            Self::Gather(step) => step.tasks(),
             Self::Maximum(step) => step.tasks(),
             Self::Mean(step) => step.tasks(),
         }
@@ -103,9 +115,17 @@ impl Step {
                 Self::Interleave(step) => step.run(task, images, memory),
                 Self::Maximum(step) => step.run(task, memory),
                 Self::Mean(step) => step.run(task, memory),
-                Self::Convolve(step) => {
+                Self::Convolve(steps) => {
+                    let tasks = steps.first().map_or(1, Convolution::tasks);
+                    let step = steps.get(task / tasks);
+                    if let Some((step, filter)) = step.and_then(|step| Some((step, ground.filters.get(step.filter)?))) {
+                        step.run(task % tasks, filter, memory, ground.zeros, ground.micro);
+                    }
+                }
+                Self::Spread(step) => step.run(task, memory, ground.zeros, ground.micro),
+                Self::Gather(step) => {
                     if let Some(filter) = ground.filters.get(step.filter) {
-                        step.run(task, filter, memory, ground.zeros, ground.micro);
+                        step.run(task, memory, filter, ground.micro);
                     }
                 }
             }
@@ -186,7 +206,10 @@ impl Builder<'_> {
             None => x,
         };
         let y = self.convolve(block.reduce, x, slot::REDUCED, After::Rectify)?;
-        let y = self.convolve(block.spatial, y, slot::SPATIAL, After::Rectify)?;
+        let y = match self.ground.matrices.get(block.spatial).copied().flatten() {
+            Some(matrices) => self.by_matrices(block.spatial, matrices, y)?,
+            None => self.convolve(block.spatial, y, slot::SPATIAL, After::Rectify)?,
+        };
         self.convolve_into(block.expand, y, output, After::AddAndRectify(around))
     }
 
@@ -201,7 +224,28 @@ impl Builder<'_> {
         let filter = self.ground.filters.get(index)?;
         let machine = (self.ground.micro, self.ground.threads);
         let step = Convolution::new((index, filter), (input, output), after, self.offsets, machine);
-        self.steps.push(Step::Convolve(step));
+        self.steps.push(Step::Convolve(vec![step]));
         Some(())
+    }
+
+    /// A 3x3 convolution by Winograd's matrices, whose filters begin at `matrices`; negative values become zero.
+    fn by_matrices(&mut self, index: usize, matrices: usize, input: View) -> Option<View> {
+        let extent = output_of(self.ground.filters.get(index)?, input.extent);
+        let output = self.view(slot::SPATIAL, extent);
+        let spread = self.keep(winograd::matrices(slot::SPREAD, input.extent));
+        let products = self.keep(winograd::matrices(slot::PRODUCTS, extent));
+        self.steps.push(Step::Spread(Spread { input, output: spread }));
+        let mut steps = Vec::new();
+        for value in 0..winograd::VALUES {
+            let index = matrices + value;
+            let views = (spread.image(value), products.image(value));
+            // All together there are tasks enough.
+            let machine = (self.ground.micro, 0);
+            let filter = self.ground.filters.get(index)?;
+            steps.push(Convolution::new((index, filter), views, After::Keep, self.offsets, machine));
+        }
+        self.steps.push(Step::Convolve(steps));
+        self.steps.push(Step::Gather(Gather { filter: index, input: products, output }));
+        Some(output)
     }
 }

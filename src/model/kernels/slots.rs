@@ -6,7 +6,7 @@ use super::buffer::Buffer;
 use super::geometry::Extent;
 
 /// Blocks there are.
-pub(super) const SLOTS: usize = 7;
+pub(super) const SLOTS: usize = 9;
 
 /// A part of a block that holds one activation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

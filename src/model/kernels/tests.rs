@@ -9,6 +9,7 @@ use super::isa::Isa;
 use super::pooling::{Interleave, Maximum, Mean};
 use super::slots::{Shared, Slots, View};
 use super::tile::Micro;
+use super::winograd::{self, Gather, Spread};
 
 /// Values from -1 to 1 that repeat in no shape's period.
 fn values(count: usize, seed: usize) -> Vec<f32> {
@@ -172,6 +173,57 @@ fn convolutions_equal_naive_ones() {
                     assert!(difference <= 4e-6 * scale, "{isa:?} {case:?} {end:?}: {found} for {wanted}");
                 }
             }
+        }
+    }
+}
+
+/// The same by Winograd's matrices, with negative values made zero.
+fn by_matrices(case: Case, isa: Isa, threads: usize) -> Vec<f32> {
+    let (input, raw, _) = material(case);
+    let micro = Micro::of(isa);
+    let filter = Filter::without_weights(&raw, case.channels.0, case.window, micro.columns);
+    let filters = winograd::spread_weights(&raw, case.channels.0, micro.columns);
+    let from = view(0, Extent::new(case.images, case.side.0, case.side.1, case.channels.0));
+    let to = view(1, output_of(&filter, from.extent));
+    let (spread, products) = (winograd::matrices(2, from.extent), winograd::matrices(3, to.extent));
+    let mut slots = slots(&[from, to, spread, products]);
+    put(&mut slots, &from, &input);
+    let zeros = Buffer::zeroed(from.extent.pitch);
+    let step = Spread { input: from, output: spread };
+    run(threads, step.tasks(), &mut slots, |task, shared| {
+        // SAFETY: the processor has the instructions, and the crew does each task once.
+        unsafe { step.run(task, shared, zeros.values(), micro) }
+    });
+    for (value, filter) in filters.iter().enumerate() {
+        let views = (spread.image(value), products.image(value));
+        let step = Convolution::new((0, filter), views, After::Keep, &mut Offsets::default(), (micro, threads));
+        run(threads, step.tasks(), &mut slots, |task, shared| {
+            // SAFETY: the processor has the instructions, and the crew does each task once.
+            unsafe { step.run(task, filter, shared, zeros.values(), micro) }
+        });
+    }
+    let step = Gather { filter: 0, input: products, output: to };
+    run(threads, step.tasks(), &mut slots, |task, shared| {
+        // SAFETY: the processor has the instructions, and the crew does each task once.
+        unsafe { step.run(task, shared, &filter, micro) }
+    });
+    taken(&slots, &to)
+}
+
+#[test]
+fn convolutions_by_matrices_equal_naive_ones() {
+    for isa in Isa::available() {
+        for case in cases().into_iter().filter(|case| case.window == winograd::WINDOW) {
+            let (input, raw, _) = material(case);
+            let scale = ((case.channels.0 * 9) as f64).sqrt();
+            let found = by_matrices(case, isa, 2);
+            let expected = naive(case, &input, &raw);
+            assert_eq!(found.len(), expected.len(), "{case:?}");
+            for (found, sum) in found.iter().zip(expected) {
+                let difference = (f64::from(*found) - sum.max(0.0)).abs();
+                assert!(difference <= 4e-6 * scale, "{isa:?} {case:?}: {found} for {sum}");
+            }
+            assert_eq!(found, by_matrices(case, isa, 1));
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use super::geometry::LINE;
 use super::isa::Isa;
-use super::lane::{Lane, Plain};
+use super::lane::Lane;
+use super::winograd;
 
 /// Marks an offset that lies in the padding, outside the input.
 pub(super) const OUTSIDE: u32 = u32::MAX;
@@ -60,6 +61,12 @@ impl Tile {
 /// Computes a tile of as many rows as its place in [`Micro::tiles`] says.
 type TileFunction = unsafe fn(&Tile);
 
+/// Turns a square of inputs into the values of Winograd's matrices: see [`winograd::spread`].
+type SpreadFunction = unsafe fn(&[*const f32; winograd::VALUES], usize, *mut f32, usize);
+
+/// Turns the values of Winograd's matrices into a square of outputs: see [`winograd::gather`].
+type GatherFunction = unsafe fn(*const f32, usize, usize, &[f32], &[Option<*mut f32>; 4]);
+
 /// The micro-kernels of one instruction set.
 pub(super) struct Micro {
     /// Most output places of a tile.
@@ -67,6 +74,8 @@ pub(super) struct Micro {
     /// Output channels of a panel.
     pub(super) columns: usize,
     tiles: &'static [TileFunction],
+    pub(super) spread: SpreadFunction,
+    pub(super) gather: GatherFunction,
 }
 
 impl Micro {
@@ -183,37 +192,64 @@ unsafe fn step<L: Lane, const ROWS: usize, const LANES: usize>(
     }
 }
 
-/// The table of one instruction set: name, register, most rows, registers a panel, features, and every number of rows.
+/// The table of one instruction set: its name, a module for its functions, the register, the most rows of a tile, the
+/// registers of a panel, every number of rows, and the instructions to enable.
 macro_rules! micro {
-    ($name:ident, $function:ident, $lane:ty, $most:literal, $lanes:literal, $features:literal, [$($rows:literal),*]) => {
-        /// # Safety
-        /// As [`Micro::run`].
-        #[target_feature(enable = $features)]
-        unsafe fn $function<const ROWS: usize>(tile: &Tile) {
-            // SAFETY: the same contract.
-            unsafe { compute::<$lane, ROWS, $most, $lanes>(tile) }
+    ($name:ident, $module:ident, $lane:ty, $most:literal, $lanes:literal, [$($rows:literal),*] $(, $features:literal)?) => {
+        mod $module {
+            use super::super::winograd;
+            use super::{Tile, compute};
+
+            /// # Safety
+            /// As [`super::Micro::run`].
+            $(#[target_feature(enable = $features)])?
+            pub(super) unsafe fn tile<const ROWS: usize>(tile: &Tile) {
+                // SAFETY: the same contract.
+                unsafe { compute::<$lane, ROWS, $most, $lanes>(tile) }
+            }
+
+            /// # Safety
+            /// As [`winograd::spread`].
+            $(#[target_feature(enable = $features)])?
+            pub(super) unsafe fn spread(
+                places: &[*const f32; winograd::VALUES],
+                channels: usize,
+                output: *mut f32,
+                apart: usize,
+            ) {
+                // SAFETY: the same contract.
+                unsafe { winograd::spread::<$lane>(places, channels, output, apart) }
+            }
+
+            /// # Safety
+            /// As [`winograd::gather`].
+            $(#[target_feature(enable = $features)])?
+            pub(super) unsafe fn gather(
+                input: *const f32,
+                apart: usize,
+                channels: usize,
+                bias: &[f32],
+                places: &[Option<*mut f32>; 4],
+            ) {
+                // SAFETY: the same contract.
+                unsafe { winograd::gather::<$lane>(input, apart, channels, bias, places) }
+            }
         }
 
         static $name: Micro = Micro {
             rows: $most,
             columns: <$lane as Lane>::WIDTH * $lanes,
-            tiles: &[$($function::<$rows>),*],
+            tiles: &[$($module::tile::<$rows>),*],
+            spread: $module::spread,
+            gather: $module::gather,
         };
     };
 }
 
 #[cfg(target_arch = "x86_64")]
-micro!(AVX2, avx2, std::arch::x86_64::__m256, 6, 2, "avx2,fma", [1, 2, 3, 4, 5, 6]);
+micro!(AVX2, avx2, std::arch::x86_64::__m256, 6, 2, [1, 2, 3, 4, 5, 6], "avx2,fma");
 #[cfg(target_arch = "x86_64")]
-micro!(AVX512, avx512, std::arch::x86_64::__m512, 12, 2, "avx512f,avx2,fma", [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
+micro!(AVX512, avx512, std::arch::x86_64::__m512, 12, 2, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12], "avx512f,avx2,fma");
 #[cfg(target_arch = "aarch64")]
-micro!(NEON, neon, std::arch::aarch64::float32x4_t, 6, 4, "neon", [1, 2, 3, 4, 5, 6]);
-
-/// # Safety
-/// As [`Micro::run`].
-unsafe fn plain<const ROWS: usize>(tile: &Tile) {
-    // SAFETY: the same contract.
-    unsafe { compute::<Plain, ROWS, 4, 2>(tile) }
-}
-
-static PLAIN: Micro = Micro { rows: 4, columns: 8, tiles: &[plain::<1>, plain::<2>, plain::<3>, plain::<4>] };
+micro!(NEON, neon, std::arch::aarch64::float32x4_t, 6, 4, [1, 2, 3, 4, 5, 6], "neon");
+micro!(PLAIN, plain, crate::model::kernels::lane::Plain, 4, 2, [1, 2, 3, 4]);

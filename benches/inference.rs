@@ -1,0 +1,119 @@
+//! How fast is the network on this processor, beside candle's own operations? `cargo bench --bench inference`
+//!
+//! Every engine runs in a process of its own with one thread and with two, and they take turns. Prints medians:
+//! milliseconds for one image, images a second for sixteen.
+//!
+//! `inference --station kernels|candle THREADS` is one of those processes: it reads a number of images from each line,
+//! and answers with the milliseconds that they took. `runtimes.py` uses it, too.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a benchmark that cannot go on fails, and prints its figures"
+)]
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::Instant;
+
+use auscult::model::{Compute, Model};
+use candle_core::Tensor;
+
+const REFERENCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/models/cxr-pneumonia-reference");
+/// Rounds in which everybody has a turn, unless `BENCH_ROUNDS` says otherwise.
+const ROUNDS: usize = 15;
+const BATCHES: [usize; 2] = [1, 16];
+const THREADS: [usize; 2] = [1, 2];
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    match arguments.iter().position(|argument| argument == "--station") {
+        Some(at) => station(&arguments[at + 1], arguments[at + 2].parse().unwrap()),
+        None => compare(),
+    }
+}
+
+/// Answers each number of images on standard input with the milliseconds that they took.
+fn station(engine: &str, threads: usize) {
+    let compute = match engine {
+        "kernels" => Compute::Kernels { threads },
+        "candle" => Compute::Graph,
+        other => panic!("no engine {other}"),
+    };
+    let model = Model::load_with(Path::new(REFERENCE), compute).unwrap();
+    let ramp = model.input().ramp().unwrap();
+    for line in std::io::stdin().lines() {
+        let count: usize = line.unwrap().trim().parse().unwrap();
+        let images = Tensor::stack(&vec![ramp.clone(); count], 0).unwrap();
+        let began = Instant::now();
+        model.probabilities(&images).unwrap();
+        println!("{}", began.elapsed().as_secs_f64() * 1e3);
+        std::io::stdout().flush().unwrap();
+    }
+}
+
+/// A process that runs one engine.
+struct Runner {
+    child: Child,
+    ask: ChildStdin,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Runner {
+    fn start(engine: &str, threads: usize) -> Self {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--station", engine, &threads.to_string()])
+            .env("RAYON_NUM_THREADS", threads.to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (ask, answers) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+        Self { child, ask, answers }
+    }
+
+    fn milliseconds(&mut self, images: usize) -> f64 {
+        writeln!(self.ask, "{images}").unwrap();
+        let mut answer = String::new();
+        self.answers.read_line(&mut answer).unwrap();
+        answer.trim().parse().unwrap()
+    }
+}
+
+fn compare() {
+    let rounds = std::env::var("BENCH_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(ROUNDS);
+    println!("{:>8} {:>8} {:>12} {:>12} {:>8}", "images", "threads", "kernels", "candle", "times");
+    for (threads, images) in THREADS.into_iter().flat_map(|threads| BATCHES.map(|images| (threads, images))) {
+        let mut runners = ["kernels", "candle"].map(|engine| Runner::start(engine, threads));
+        let mut times = [Vec::new(), Vec::new()];
+        // Sixteen images with candle take seconds.
+        for round in 0..=rounds.min(if images == 1 { rounds } else { 3 }) {
+            for (runner, times) in runners.iter_mut().zip(&mut times) {
+                let time = runner.milliseconds(images);
+                if round > 0 {
+                    times.push(time);
+                }
+            }
+        }
+        let [kernels, candle] = times.map(median);
+        let shown = |time: f64| if images == 1 { format!("{time:.1} ms") } else { rate(images, time) };
+        println!("{images:>8} {threads:>8} {:>12} {:>12} {:>8.2}", shown(kernels), shown(candle), candle / kernels);
+        for runner in runners {
+            let Runner { mut child, ask, .. } = runner;
+            drop(ask);
+            child.wait().unwrap();
+        }
+    }
+}
+
+fn rate(images: usize, milliseconds: f64) -> String {
+    format!("{:.1} /s", images as f64 * 1e3 / milliseconds)
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
