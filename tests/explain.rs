@@ -47,6 +47,31 @@ fn a_declined_image_is_explained_to_the_rule_that_declined_it() {
 }
 
 #[test]
+fn facts_are_for_programs() {
+    let directory = tempfile::tempdir().unwrap();
+    let png = directory.path().join("luminance.png");
+    let facts = |arguments: &[&str]| {
+        let output = run(AUSCULT, &[&["explain", "--json"], arguments].concat());
+        assert!(output.status.success(), "{}", stderr(&output));
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()
+    };
+    let accepted = facts(&[&image("normal-dx"), "--luminance", png.to_str().unwrap()]);
+    assert_eq!((&accepted["verdict"], &accepted["reason"]), (&"accept".into(), &serde_json::Value::Null));
+    let picture = image::open(&png).unwrap().into_luma8();
+    let luminance = &accepted["luminance"];
+    assert_eq!(
+        (picture.height(), picture.width()),
+        (luminance["rows"].as_u64().unwrap() as u32, luminance["columns"].as_u64().unwrap() as u32)
+    );
+    let mean = picture.pixels().map(|pixel| f64::from(pixel.0[0])).sum::<f64>() / picture.len() as f64;
+    assert!((mean - luminance["mean"].as_f64().unwrap()).abs() < 0.5);
+    assert_eq!(luminance["blocks16"].as_array().unwrap().len(), 256);
+    let declined = facts(&[&image("lateral-only")]);
+    assert_eq!((&declined["verdict"], &declined["rule"]), (&"decline".into(), &"view".into()));
+    assert!(declined["reason"].as_str().unwrap().contains("lateral") && declined["luminance"]["p50"].is_number());
+}
+
+#[test]
 fn faults_are_one_line_with_an_exit_status() {
     let directory = tempfile::tempdir().unwrap();
     let notes = directory.path().join("notes.txt");
@@ -60,7 +85,7 @@ fn faults_are_one_line_with_an_exit_status() {
         (vec!["explain", notes.to_str().unwrap()], "auscult import makes one of a picture"),
         (vec!["explain", "/nowhere/image.dcm"], "No such file"),
         (vec!["explain", cut.to_str().unwrap()], "cut.dcm"),
-        (vec!["explain", &normal, "--png", nowhere.to_str().unwrap()], "the heat map cannot be written there"),
+        (vec!["explain", &normal, "--png", nowhere.to_str().unwrap()], "the picture cannot be written there"),
     ] {
         let output = run(AUSCULT, &arguments);
         let message = stderr(&output);

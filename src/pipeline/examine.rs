@@ -93,7 +93,7 @@ impl Examiner {
 
     /// What the administrator lets an image be decoded to.
     pub fn bounds(&self) -> Bounds {
-        Bounds { max_pixels: u64::from(self.select.max_megapixels) * 1_000_000 }
+        bounds(&self.select)
     }
 
     /// Name, version and digest of the model behind it.
@@ -191,6 +191,11 @@ impl Examiner {
             Err(stopped) => Err(stopped.into()),
         }
     }
+}
+
+/// What the administrator lets an image be decoded to.
+pub fn bounds(select: &Select) -> Bounds {
+    Bounds { max_pixels: u64::from(select.max_megapixels) * 1_000_000 }
 }
 
 fn prepare(radiograph: &Result<pixels::Radiograph, PixelError>, input: &Input) -> Result<Tensor, (Reason, String)> {

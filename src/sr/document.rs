@@ -423,6 +423,15 @@ mod tests {
         assert_eq!(seen.len(), (2 * 3 + 2) * 9);
     }
 
+    #[test]
+    fn a_character_set_that_is_padded_with_a_nul_is_no_other_set() {
+        let image = vec![
+            element(tags::SPECIFIC_CHARACTER_SET, VR::CS, b"GB18030\0"),
+            element(tags::PATIENT_NAME, VR::PN, b"\xcd\xf5^\xd0\xa1\xb6\xab "),
+        ];
+        assert_eq!(text(&reported(scored(0.7), image), tags::SPECIFIC_CHARACTER_SET), "GB18030");
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
 

@@ -13,7 +13,7 @@ use super::winograd::{self, Gather, Spread};
 
 /// Values from -1 to 1 that repeat in no shape's period.
 fn values(count: usize, seed: usize) -> Vec<f32> {
-    let mut state = seed as u32 * 2_654_435_761 + 1;
+    let mut state = (seed as u32).wrapping_mul(2_654_435_761).wrapping_add(1);
     let mut next = || {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         (state >> 8) as f32 / (1 << 23) as f32 - 1.0

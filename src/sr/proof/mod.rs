@@ -96,7 +96,8 @@ fn identity(object: &InMemDicomObject, image: &InMemDicomObject) -> Result<(), F
         let delimiters: &[u8] = if tag == tags::PATIENT_NAME { b"^=\\" } else { b"\\" };
         Some(set(object)?.decode(&verbatim(object, tag)?, delimiters)?.trim_end().to_owned())
     };
-    let same_set = verbatim(object, tags::SPECIFIC_CHARACTER_SET) == verbatim(image, tags::SPECIFIC_CHARACTER_SET);
+    let named = |object| verbatim(object, tags::SPECIFIC_CHARACTER_SET).map(trimmed);
+    let same_set = named(object) == named(image);
     let unicode = plain(object, tags::SPECIFIC_CHARACTER_SET).as_deref() == Some("ISO_IR 192");
     if !same_set && !unicode {
         return Err(Fault::Identity(tags::SPECIFIC_CHARACTER_SET));

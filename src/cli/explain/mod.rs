@@ -13,12 +13,16 @@ use crate::finding::Outcome;
 use crate::heat::{Extent, HeatMap};
 use crate::inference::Inference;
 use crate::instance::{Header, Instance, Study};
-use crate::model::{Explanation, Input, Resize};
-use crate::pipeline::{Examination, Examiner, Foreknowledge, Foreseen};
+use crate::model::{Explanation, Input, Package, Resize};
+use crate::pipeline::{Examination, Examiner, Foreknowledge, Foreseen, bounds};
 use crate::pixels::{self, Radiograph};
+use crate::resource;
 use crate::select::{self, Asked, Verdict};
 use crate::sr::companion::{Caption, PixelShape, plate};
 use crate::sr::{self, Device, Installation, Summary};
+use facts::Facts;
+
+mod facts;
 
 /// Explain the result of one DICOM file.
 ///
@@ -33,6 +37,12 @@ pub(super) struct Explain {
     /// Write the heat map over the image into this PNG file
     #[arg(long, value_name = "OUT")]
     png: Option<PathBuf>,
+    /// Write the picture that the preprocessing starts from, 8 bits, into this PNG file
+    #[arg(long, value_name = "OUT")]
+    luminance: Option<PathBuf>,
+    /// Only the verdict and the picture in figures, as JSON on one line; the model is not asked
+    #[arg(long, conflicts_with = "png")]
+    json: bool,
     /// Directory of the model package, instead of the configured one
     #[arg(long, value_name = "DIR")]
     model: Option<PathBuf>,
@@ -58,8 +68,35 @@ impl Explain {
             let hint = "name a DICOM file; auscult import makes one of a picture";
             if self.file.is_file() { Failed(format!("{error}; {hint}")) } else { Failed(error.to_string()) }
         })?;
+        if self.json {
+            return self.facts(&config);
+        }
         let inference = Inference::start(daemon::load_model(&config)?, config.model.queue)?;
         super::runtime()?.block_on(self.explain(&config, instance, inference))
+    }
+
+    /// The verdict and the picture, for programs.
+    fn facts(&self, config: &Config) -> Result<()> {
+        let header = Header::open(&self.file)?;
+        let package = Package::open(&resource::find(&config.model.package)?)?;
+        let verdict = select::judge(&header, &config.select, package.manifest().intended_age_years);
+        let decoded = pixels::decode(&self.file, &bounds(&config.select));
+        if let Ok(radiograph) = &decoded {
+            self.picture(radiograph)?;
+        }
+        writeln!(io::stdout(), "{}", serde_json::to_string(&Facts::new(&verdict, &decoded)?)?)?;
+        match (verdict, decoded) {
+            (Verdict::Accepted(_), Err(error)) => Err(Failed(error.to_string()).into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes the picture, if that is wanted.
+    fn picture(&self, radiograph: &Radiograph) -> Result<()> {
+        let Some(path) = &self.luminance else { return Ok(()) };
+        let levels = facts::grey_levels(radiograph)?;
+        let size = (u32::try_from(radiograph.columns)?, u32::try_from(radiograph.rows)?);
+        save(path, &levels, size, image::ColorType::L8)
     }
 
     async fn explain(&self, config: &Config, instance: Instance, inference: Inference) -> Result<()> {
@@ -72,6 +109,7 @@ impl Explain {
         let examiner = Examiner::new(config.select.clone(), inference.clone());
         let seen = if accepted { self.see(&examiner, &inference).await? } else { None };
         if let Some(seen) = &seen {
+            self.picture(&seen.radiograph)?;
             preprocessing(seen, inference.input())?;
             let outcome = Outcome::Analysed(seen.explanation.score);
             let foreseen = Foreseen { outcome, grounds: String::new(), algorithm: examiner.algorithm() };
@@ -86,6 +124,9 @@ impl Explain {
             self.heat(seen, &header, &examination)?;
         } else if self.png.is_some() {
             show("heat map", "none, because the image was not analysed")?;
+        }
+        if !accepted && self.luminance.is_some() {
+            self.picture(&pixels::decode(&self.file, &examiner.bounds())?)?;
         }
         let device = Device::new(&config.report, &config.scp.ae_title, &Installation::of_this_machine());
         report(&examination, &device)?;
@@ -116,17 +157,14 @@ impl Explain {
         let caption = Caption { result, caution: "AI, research use. Not for diagnosis.".into() };
         let plate = plate(&seen.radiograph, PixelShape::of(header), heat, &caption)?;
         let (columns, rows) = (u32::from(plate.columns), u32::from(plate.rows));
-        image::save_buffer_with_format(
-            path,
-            &plate.rgb,
-            columns,
-            rows,
-            image::ColorType::Rgb8,
-            image::ImageFormat::Png,
-        )
-        .with_context(|| format!("{}: the heat map cannot be written there", path.display()))?;
+        save(path, &plate.rgb, (columns, rows), image::ColorType::Rgb8)?;
         show("", path.display())
     }
+}
+
+fn save(path: &Path, samples: &[u8], (columns, rows): (u32, u32), colour: image::ColorType) -> Result<()> {
+    image::save_buffer_with_format(path, samples, columns, rows, colour, image::ImageFormat::Png)
+        .with_context(|| format!("{}: the picture cannot be written there", path.display()))
 }
 
 /// One line: what it is about, and what is said.
