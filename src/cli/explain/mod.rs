@@ -64,13 +64,13 @@ impl Explain {
         if let Some(package) = self.model.clone() {
             config.model.package = package;
         }
+        if self.json {
+            return self.facts(&config);
+        }
         let instance = Instance::open(&self.file).map_err(|error| {
             let hint = "name a DICOM file; auscult import makes one of a picture";
             if self.file.is_file() { Failed(format!("{error}; {hint}")) } else { Failed(error.to_string()) }
         })?;
-        if self.json {
-            return self.facts(&config);
-        }
         let inference = Inference::start(daemon::load_model(&config)?, config.model.queue)?;
         super::runtime()?.block_on(self.explain(&config, instance, inference))
     }
