@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::Failed;
 use crate::config::Config;
-use crate::health::{Colour, Health};
+use crate::health::{Colour, Concern, Health};
 use crate::ledger::Ledger;
 use crate::scu::{self, Peer};
 
@@ -43,7 +43,7 @@ impl HealthCommand {
         }
         let (mut out, colour) = (io::stdout().lock(), health.colour());
         if self.json {
-            let concern = |concern: &crate::health::Concern| json!({ "colour": concern.colour.to_string(), "what": concern.what });
+            let concern = |concern: &Concern| json!({ "colour": concern.colour.to_string(), "what": concern.what });
             let concerns: Vec<_> = health.concerns.iter().map(concern).collect();
             writeln!(out, "{}", json!({ "health": colour.to_string(), "concerns": concerns }))?;
         } else {

@@ -124,14 +124,13 @@ impl Lane {
             let Some(pending) = batch.take() else { break };
             let study = pending.study.clone();
             match self.bring(pending).await {
-                Ok(Brought::Settled) => batch.settled(&study),
                 Ok(Brought::Unreachable(pending, why)) => {
                     batch.put_back(*pending);
                     return Ok(Ended::Unreachable(why));
                 }
-                Err(error) => {
+                brought => {
                     batch.settled(&study);
-                    return Err(error);
+                    brought?;
                 }
             }
         }

@@ -75,15 +75,19 @@ impl Package {
         Ok(package)
     }
 
+    /// What a package says of itself, for those who do not need its weights.
+    pub fn manifest_in(directory: &Path) -> Result<Manifest, PackageError> {
+        let path = directory.join("model.toml");
+        let malformed = |cause| PackageError::Manifest { path: path.clone(), cause };
+        let octets = std::fs::read(&path);
+        let octets = octets.map_err(|source| PackageError::Unreadable { path: path.clone(), source })?;
+        let text = String::from_utf8(octets).map_err(|error| malformed(error.to_string()))?;
+        Manifest::parse(&text).map_err(malformed)
+    }
+
     /// Reads a package whose weights nobody may answer with before [`Package::verify`] has passed.
     pub(super) fn read(directory: &Path) -> Result<Self, PackageError> {
-        let read = |path: &Path| {
-            std::fs::read(path).map_err(|source| PackageError::Unreadable { path: path.to_owned(), source })
-        };
-        let manifest_path = directory.join("model.toml");
-        let malformed = |cause| PackageError::Manifest { path: manifest_path.clone(), cause };
-        let text = String::from_utf8(read(&manifest_path)?).map_err(|error| malformed(error.to_string()))?;
-        let manifest = Manifest::parse(&text).map_err(malformed)?;
+        let manifest = Self::manifest_in(directory)?;
         let weights_path = directory.join("model.safetensors");
         let weights = read_shared_out(&weights_path)
             .map_err(|source| PackageError::Unreadable { path: weights_path.clone(), source })?;

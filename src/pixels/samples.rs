@@ -1,9 +1,7 @@
 //! Stored values: what is in a pixel cell once overlays, unused bits and the code stream are out of the way. They are
 //! looked at row by row; those that the file has as they are never lie in memory together.
 
-use std::io::Read;
-use std::io::Seek;
-use std::io::SeekFrom;
+use std::io::{Read, Seek, SeekFrom};
 
 use super::PixelError;
 use super::header::Header;
@@ -154,39 +152,26 @@ impl Samples {
         let columns = self.columns;
         let mut codes = vec![0; columns];
         match &self.cells {
-            Cells::Bytes(cells) => {
-                for row in cells.chunks_exact(columns) {
-                    self.take(row.iter().map(|cell| u16::from(*cell)), &mut codes);
-                    each(&codes);
-                }
+            Cells::Bytes(cells) => self.rows(cells, u16::from, &mut codes, &mut each),
+            Cells::Words(cells) => self.rows(cells, |word| word, &mut codes, &mut each),
+            Cells::InFile(cells) if cells.cell_bytes == 1 => {
+                cells.for_each_stripe(columns, |stripe| self.rows(stripe, u16::from, &mut codes, &mut each))?;
             }
-            Cells::Words(cells) => {
-                for row in cells.chunks_exact(columns) {
-                    self.take(row.iter().copied(), &mut codes);
-                    each(&codes);
-                }
-            }
-            Cells::InFile(cells) if cells.cell_bytes == 1 => cells.for_each_stripe(columns, |stripe| {
-                for row in stripe.chunks_exact(columns) {
-                    self.take(row.iter().map(|cell| u16::from(*cell)), &mut codes);
-                    each(&codes);
-                }
-            })?,
             Cells::InFile(cells) => cells.for_each_stripe(columns, |stripe| {
-                let (pairs, _) = stripe.as_chunks::<2>();
-                for row in pairs.chunks_exact(columns) {
-                    self.take(row.iter().map(|pair| u16::from_le_bytes(*pair)), &mut codes);
-                    each(&codes);
-                }
+                self.rows(stripe.as_chunks::<2>().0, u16::from_le_bytes, &mut codes, &mut each);
             })?,
         }
         Ok(())
     }
 
-    fn take(&self, cells: impl Iterator<Item = u16>, codes: &mut [u16]) {
+    /// Goes over whole rows of cells; `codes` has the room for one.
+    fn rows<C: Copy>(&self, cells: &[C], cell: impl Fn(C) -> u16, codes: &mut [u16], each: &mut impl FnMut(&[u16])) {
         // At most 65535, since there are at most 65536 codes.
         let (shift, mask) = (self.shift, (self.codes() - 1) as u16);
-        codes.iter_mut().zip(cells).for_each(|(code, cell)| *code = (cell >> shift) & mask);
+        for row in cells.chunks_exact(self.columns) {
+            codes.iter_mut().zip(row).for_each(|(code, stored)| *code = (cell(*stored) >> shift) & mask);
+            each(codes);
+        }
     }
 }
 

@@ -15,7 +15,7 @@ pub(super) struct Facts {
     /// `accept` or `decline`.
     verdict: &'static str,
     /// The rule that decided.
-    rule: String,
+    rule: &'static str,
     /// The header's values that it saw, or what the decoder said.
     values: String,
     /// Why the image is declined.
@@ -42,24 +42,16 @@ impl Facts {
     /// What is said of an image whose header has this verdict, and whose pixels came to this.
     pub(super) fn new(verdict: &Verdict, decoded: &Result<Radiograph, PixelError>) -> Result<Self, PixelError> {
         let luminance = decoded.as_ref().ok().map(Luminance::of).transpose()?;
-        let (Grounds { rule, values }, reason) = match verdict {
-            Verdict::Accepted(grounds) => (grounds, None),
-            Verdict::Declined(reason, grounds) => (grounds, Some(reason.to_string())),
-        };
-        let facts = |verdict, rule: &str, values: String, reason| Self {
-            verdict,
-            rule: rule.to_owned(),
-            values,
-            reason,
-            luminance,
-        };
-        Ok(match (verdict, decoded) {
+        let (name, rule, values, reason) = match (verdict, decoded) {
+            (Verdict::Accepted(Grounds { rule, values }), Ok(_)) => ("accept", *rule, values.clone(), None),
             (Verdict::Accepted(_), Err(error)) => {
-                facts("decline", "pixels", error.to_string(), Some(Reason::PixelsNotDecodable.to_string()))
+                ("decline", "pixels", error.to_string(), Some(Reason::PixelsNotDecodable))
             }
-            (Verdict::Accepted(_), Ok(_)) => facts("accept", rule, values.clone(), reason),
-            (Verdict::Declined(..), _) => facts("decline", rule, values.clone(), reason),
-        })
+            (Verdict::Declined(reason, Grounds { rule, values }), _) => {
+                ("decline", *rule, values.clone(), Some(*reason))
+            }
+        };
+        Ok(Self { verdict: name, rule, values, reason: reason.map(|reason| reason.to_string()), luminance })
     }
 }
 

@@ -78,8 +78,8 @@ impl Explain {
     /// The verdict and the picture, for programs.
     fn facts(&self, config: &Config) -> Result<()> {
         let header = Header::open(&self.file)?;
-        let package = Package::open(&resource::find(&config.model.package)?)?;
-        let verdict = select::judge(&header, &config.select, package.manifest().intended_age_years);
+        let manifest = Package::manifest_in(&resource::find(&config.model.package)?)?;
+        let verdict = select::judge(&header, &config.select, manifest.intended_age_years);
         let decoded = pixels::decode(&self.file, &bounds(&config.select));
         if let Ok(radiograph) = &decoded {
             self.picture(radiograph)?;
