@@ -78,7 +78,7 @@ async fn receive(spool: &Spool, round: u64) -> Duration {
                     calling: "PACS".parse().unwrap(),
                     urgency: Urgency::Routine,
                 });
-                incoming.write(&data_set(&uid)).await.unwrap();
+                incoming.write(data_set(&uid).into()).await.unwrap();
                 incoming.commit().await.unwrap();
             }
         });

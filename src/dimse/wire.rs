@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{BufMut, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -11,8 +11,10 @@ use tokio::time::timeout;
 use crate::dimse::command::CommandSet;
 use crate::dimse::pdu::{self, Abort, Ending, HEADER_BYTES, Part, Pdu, PduError};
 
-/// Room made in the buffer for one read; grows with what was received, never with what was declared.
+/// Room made in the buffer for one read, before longer PDUs came.
 const READ_BYTES: usize = 64 * 1024;
+/// A PDU of which more is missing is read to its end alone: what comes behind it would be copied to another buffer.
+const ALONE_BYTES: usize = 16 * 1024;
 /// How long the peer has to read our last words before the socket closes.
 const LINGER: Duration = Duration::from_secs(2);
 /// What is read and thrown away meanwhile.
@@ -46,6 +48,8 @@ const PIECE_BYTES: usize = 64;
 pub struct Wire<S> {
     stream: S,
     received: BytesMut,
+    /// The longest PDU so far: room grows with what was received, never with what was declared.
+    longest: usize,
     data_bound: u32,
     patience: Duration,
     /// Tells the peer at once that its bytes are here.
@@ -73,7 +77,7 @@ fn acknowledge_now(stream: &TcpStream) {
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     /// A wire that takes P-DATA of at most `data_bound` bytes and waits `patience` for each whole PDU.
     pub fn new(stream: S, data_bound: u32, patience: Duration) -> Self {
-        Self { stream, received: BytesMut::new(), data_bound, patience, acknowledge: |_| {} }
+        Self { stream, received: BytesMut::new(), longest: 0, data_bound, patience, acknowledge: |_| {} }
     }
 
     /// Changes how long each PDU may take.
@@ -89,24 +93,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
 
     async fn read_whole(&mut self) -> Result<Pdu, WireError> {
         loop {
+            let mut missing = 0;
             if let Some(octets) = self.received.first_chunk::<HEADER_BYTES>() {
                 let (_, length) = pdu::header(*octets, self.data_bound)?;
-                if self.received.len() >= HEADER_BYTES + length {
-                    return Ok(pdu::decode(self.received.split_to(HEADER_BYTES + length).freeze())?);
+                let whole = HEADER_BYTES + length;
+                if self.received.len() >= whole {
+                    self.longest = self.longest.max(whole);
+                    return Ok(pdu::decode(self.received.split_to(whole).freeze())?);
                 }
+                missing = whole - self.received.len();
             }
-            self.read_more().await?;
+            self.read_more(missing).await?;
             if (1..=PIECE_BYTES).contains(&self.received.len()) {
                 (self.acknowledge)(&self.stream);
             }
         }
     }
 
-    async fn read_more(&mut self) -> Result<(), WireError> {
-        if self.received.capacity() - self.received.len() < READ_BYTES / 4 {
-            self.received.reserve(READ_BYTES);
+    /// Reads what comes next, where so much is missing of a PDU.
+    async fn read_more(&mut self, missing: usize) -> Result<(), WireError> {
+        let most = if missing > ALONE_BYTES { missing + HEADER_BYTES } else { READ_BYTES };
+        if self.received.capacity() - self.received.len() < most.min(ALONE_BYTES) {
+            self.received.reserve(most.min(self.longest.max(READ_BYTES)));
         }
-        match self.stream.read_buf(&mut self.received).await? {
+        match self.stream.read_buf(&mut (&mut self.received).limit(most)).await? {
             0 if self.received.is_empty() => Err(WireError::Closed),
             0 => Err(WireError::Cut),
             _ => Ok(()),

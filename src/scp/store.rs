@@ -81,7 +81,7 @@ impl Association {
             let length = u64::try_from(value.fragment.len()).unwrap_or(u64::MAX);
             self.station.stats.data_set_bytes.fetch_add(length, Relaxed);
             if let Ok(incoming) = &mut sink
-                && let Err(error) = incoming.write(&value.fragment).await
+                && let Err(error) = incoming.write(value.fragment).await
             {
                 sink = Err(error.into());
             }

@@ -1,16 +1,17 @@
 //! One object on its way in: streamed to the disk, then checked, synced and given its place.
 
 use std::fs::File;
-use std::io::Write;
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
+use bytes::Bytes;
 use rustix::fs::Advice;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::commit::{Candidate, Content};
+use super::piece::Piece;
 use super::{Announced, Spool, SpoolError, Stored, blocking, disk, file_meta};
 use crate::instance::{HeaderError, Instance, Urgency};
 use crate::part10::{self, Location, ReadError, Walked};
@@ -28,13 +29,13 @@ pub struct Incoming {
     announced: Announced,
     /// `None` before the first bytes go to the disk: a small object goes there all at once.
     writing: Option<Writing>,
-    gathered: Vec<u8>,
+    gathered: Piece,
     /// Bytes at the beginning of `gathered` that are file meta information, not data set.
     head: usize,
 }
 
-/// A piece on its way to the disk; it comes back with its buffer, emptied.
-type Writing = JoinHandle<Result<(Part, Vec<u8>), SpoolError>>;
+/// A piece on its way to the disk.
+type Writing = JoinHandle<Result<Part, SpoolError>>;
 
 /// Its file and the digest of what is in it.
 #[derive(Debug)]
@@ -80,18 +81,16 @@ impl Part {
         Ok(Self { name: PartName(path), file, written: 0, digest: Box::default() })
     }
 
-    /// Writes bytes, of which all but the first `head` belong to the data set.
-    fn write(&mut self, bytes: &[u8], head: usize) -> Result<(), SpoolError> {
-        self.digest.update(bytes.get(head..).unwrap_or_default());
-        self.file.write_all(bytes).map_err(SpoolError::io("write", self.name.as_path()))?;
-        Ok(())
+    /// Writes a piece, of which all but the first `head` bytes belong to the data set.
+    fn write(&mut self, piece: Piece, head: usize) -> Result<(), SpoolError> {
+        piece.write(&mut self.file, &mut self.digest, head).map_err(SpoolError::io("write", self.name.as_path()))
     }
 
     /// The same, and lets the disk begin with it, so that less is left to wait for when the object is complete. The
     /// pages are dirty, so "not needed" means written back, not dropped.
-    fn write_early(&mut self, bytes: &[u8], head: usize) -> Result<(), SpoolError> {
-        self.write(bytes, head)?;
-        let (begin, length) = (self.written, u64::try_from(bytes.len()).unwrap_or_default());
+    fn write_early(&mut self, piece: Piece, head: usize) -> Result<(), SpoolError> {
+        let (begin, length) = (self.written, u64::try_from(piece.length()).unwrap_or_default());
+        self.write(piece, head)?;
         self.written += length;
         if let Err(error) = rustix::fs::fadvise(&self.file, begin, NonZeroU64::new(length), Advice::DontNeed) {
             tracing::debug!(%error, "no early write-back");
@@ -102,41 +101,40 @@ impl Part {
 
 impl Incoming {
     pub(super) fn new(spool: Spool, announced: Announced) -> Self {
-        let gathered = file_meta::write(&announced);
-        Self { spool, announced, writing: None, head: gathered.len(), gathered }
+        let mut gathered = Piece::default();
+        gathered.push(file_meta::write(&announced).into());
+        Self { spool, announced, writing: None, head: gathered.length(), gathered }
     }
 
     /// Takes the next bytes of the data set.
-    pub async fn write(&mut self, bytes: &[u8]) -> Result<(), SpoolError> {
-        self.gathered.extend_from_slice(bytes);
-        if self.gathered.len() < GATHER_BYTES {
+    pub async fn write(&mut self, fragment: Bytes) -> Result<(), SpoolError> {
+        self.gathered.push(fragment);
+        if self.gathered.length() < GATHER_BYTES {
             return Ok(());
         }
-        let (part, empty) = self.written().await?;
-        let mut gathered = std::mem::replace(&mut self.gathered, empty);
-        let (spool, head) = (self.spool.clone(), std::mem::take(&mut self.head));
+        let part = self.written().await?;
+        let (gathered, head) = (std::mem::take(&mut self.gathered), std::mem::take(&mut self.head));
+        let spool = self.spool.clone();
         self.writing = Some(spawn_blocking(move || {
             let mut part = match part {
                 Some(part) => spool.check_space().map(|()| part)?,
                 None => Part::create(&spool)?,
             };
-            part.write_early(&gathered, head)?;
-            gathered.clear();
-            Ok((part, gathered))
+            part.write_early(gathered, head)?;
+            Ok(part)
         }));
         Ok(())
     }
 
     /// Waits for the piece on its way, if there is one.
-    async fn written(&mut self) -> Result<(Option<Part>, Vec<u8>), SpoolError> {
-        let Some(writing) = self.writing.take() else { return Ok((None, Vec::new())) };
-        let (part, empty) = writing.await.unwrap_or(Err(SpoolError::Panic { doing: "writing a file" }))?;
-        Ok((Some(part), empty))
+    async fn written(&mut self) -> Result<Option<Part>, SpoolError> {
+        let Some(writing) = self.writing.take() else { return Ok(None) };
+        writing.await.unwrap_or(Err(SpoolError::Panic { doing: "writing a file" })).map(Some)
     }
 
     /// The data set is complete: checks it, makes it durable and gives it its place in the spool.
     pub async fn commit(mut self) -> Result<Stored, SpoolError> {
-        let (part, _) = self.written().await?;
+        let part = self.written().await?;
         let spool = self.spool.clone();
         let candidate = match part {
             // A hop to another thread takes longer than this.
@@ -150,14 +148,15 @@ impl Incoming {
     /// A small object: it goes to the disk together with those that come at the same time.
     pub(super) fn checked(self) -> Result<Candidate, SpoolError> {
         let place = Location::from(self.spool.part());
-        let walked = sound(part10::walk_octets(&self.gathered, LARGEST_INFLATED), &place)?;
-        let digest = blake3::hash(self.gathered.get(self.head..).unwrap_or_default());
-        self.announced.candidate(&place, &walked, digest, Content::Octets(self.gathered))
+        let octets = self.gathered.into_octets();
+        let walked = sound(part10::walk_octets(&octets, LARGEST_INFLATED), &place)?;
+        let digest = blake3::hash(octets.get(self.head..).unwrap_or_default());
+        self.announced.candidate(&place, &walked, digest, Content::Octets(octets))
     }
 
     /// A large object: written, checked and synced under its first name.
     fn sealed(self, mut part: Part) -> Result<Candidate, SpoolError> {
-        part.write(&self.gathered, self.head)?;
+        part.write(self.gathered, self.head)?;
         let Part { name, file, digest, .. } = part;
         let place = Location::from(name.as_path());
         let walked = walk(&place)?;

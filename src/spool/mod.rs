@@ -31,6 +31,7 @@ mod disk;
 mod file_meta;
 mod incoming;
 mod pack;
+mod piece;
 mod recover;
 mod tidy;
 

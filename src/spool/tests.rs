@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
 use dicom::core::{DataElement, PrimitiveValue, VR};
 use dicom::dictionary_std::tags;
 use dicom::object::InMemDicomObject;
@@ -52,7 +53,7 @@ fn open(directory: &Path) -> (Spool, Vec<Waiting>) {
 async fn store(spool: &Spool, announced_uid: &str, bytes: &[u8]) -> Result<Stored, SpoolError> {
     let mut incoming = spool.receive(announced(announced_uid));
     for piece in bytes.chunks(7) {
-        incoming.write(piece).await?;
+        incoming.write(Bytes::copy_from_slice(piece)).await?;
     }
     incoming.commit().await
 }
@@ -158,7 +159,7 @@ async fn what_is_not_what_it_says_is_refused_and_leaves_nothing() {
     assert!(matches!(mismatch, Err(SpoolError::Mismatch { attribute: "SOP Instance UID", .. })));
     assert!(matches!(store(&spool, "1.2.3.4.6", &[0; 40]).await, Err(SpoolError::Unreadable(_))));
     let mut dropped = spool.receive(announced("1.2.3.4.7"));
-    dropped.write(&vec![0; 2_000_000]).await.unwrap();
+    dropped.write(vec![0; 2_000_000].into()).await.unwrap();
     drop(dropped);
     assert_eq!(files(&dir.path().join("images")), 0);
 }
@@ -289,9 +290,9 @@ async fn store_together(spool: &Spool, uids: &[&str]) -> Vec<Instance> {
     let (mut group, mut answers) = (Vec::new(), Vec::new());
     for uid in uids {
         let mut incoming = spool.receive(announced(uid));
-        incoming.write(&data_set(uid, &"a description of some length ".repeat(2))).await.unwrap();
-        incoming.write(&[0xE0, 0x7F, 0x10, 0, 0, 0x40, 0, 0]).await.unwrap();
-        incoming.write(&[7; 0x4000]).await.unwrap();
+        incoming.write(data_set(uid, &"a description of some length ".repeat(2)).into()).await.unwrap();
+        incoming.write(Bytes::from_static(&[0xE0, 0x7F, 0x10, 0, 0, 0x40, 0, 0])).await.unwrap();
+        incoming.write(Bytes::from_static(&[7; 0x4000])).await.unwrap();
         let (answer, answered) = tokio::sync::oneshot::channel();
         group.push((incoming.checked().unwrap(), answer));
         answers.push(answered);
