@@ -12,7 +12,7 @@ use auscult::finding::{Finding, ImageFinding, Outcome, Presence, SopReference};
 use auscult::heat::HeatMap;
 use auscult::instance::{Header, Instance};
 use auscult::model::Model;
-use auscult::pixels::{self, Bounds, Radiograph};
+use auscult::pixels::{Bounds, Decoder, Radiograph};
 use auscult::sr::companion::{Explained, Occasion, key_objects, presentation_state, secondary_capture};
 use auscult::sr::{Device, Installation, Source, document};
 use chrono::DateTime;
@@ -34,7 +34,7 @@ impl Analysed {
             sop_class: instance.sop_class,
             sop_instance: instance.sop_instance,
         };
-        let radiograph = pixels::decode(path, &Bounds { max_pixels: 100_000_000 }).unwrap();
+        let radiograph = Decoder::in_process(Bounds { max_pixels: 100_000_000 }).decode(path).unwrap();
         let explanation = model.explain(&model.input().tensor(&radiograph).unwrap()).unwrap();
         let outcome = Outcome::Analysed(explanation.score);
         Self {

@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use auscult::pixels::{Bounds, Radiograph, decode, picture};
+use auscult::pixels::{Bounds, Decoder, Radiograph, picture};
 
 const BOUNDS: Bounds = Bounds { max_pixels: 40_000_000 };
 
@@ -17,6 +17,11 @@ const WRONG_IN_MODEL_REFERENCE: &str = "high-bit-15-12bit.dcm";
 
 /// Transfer syntaxes whose decoders may differ in rounding: JPEG DCT, JPEG-LS near-lossless, JPEG 2000 lossy.
 const LOSSY: [&str; 4] = [".4.50", ".4.51", ".4.81", ".4.91"];
+
+/// As the service decodes.
+fn decoder() -> Decoder {
+    Decoder::in_workers(Path::new(env!("CARGO_BIN_EXE_auscult")), BOUNDS).unwrap()
+}
 
 fn shared(name: &str) -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared").join(name);
@@ -84,10 +89,11 @@ fn differences(image: &Radiograph, row: &[&str]) -> Vec<String> {
 fn luminance_agrees_with_the_reference_decoders() {
     let Some(list) = shared("data/dicom/reference.csv") else { return };
     let text = std::fs::read_to_string(&list).unwrap();
+    let decoder = decoder();
     let (mut agreed, mut declined, mut failures) = (0, 0, Vec::new());
     for line in text.lines().skip(1) {
         let row: Vec<&str> = line.split(',').collect();
-        match decode(list.with_file_name(row[0]), &BOUNDS) {
+        match decoder.decode(list.with_file_name(row[0])) {
             Err(_) if DECLINED.contains(&row[2]) => declined += 1,
             Err(error) => failures.push(format!("{}: {error}", row[0])),
             Ok(image) => match differences(&image, &row).as_slice() {
@@ -110,12 +116,13 @@ fn mean_luminance_is_the_models_reference() {
     let Some(file) = shared("models/cxr-pneumonia-reference/reference.json") else { return };
     let Some(root) = shared("") else { return };
     let reference: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
-    let mut failures = Vec::new();
+    let (decoder, mut failures) = (decoder(), Vec::new());
     let images = reference["images"].as_array().unwrap();
     for image in images {
         let name = image["file"].as_str().unwrap();
-        let read = if name.ends_with(".dcm") { decode } else { picture };
-        let ours = mean(read(&root.join(name), &BOUNDS).unwrap().luminance().unwrap().into_iter());
+        let path = root.join(name);
+        let read = if name.ends_with(".dcm") { decoder.decode(&path) } else { picture(&path, &BOUNDS) };
+        let ours = mean(read.unwrap().luminance().unwrap().into_iter());
         let off = ours - image["luminance_mean"].as_f64().unwrap();
         let tolerance = if image["tolerance"].as_f64().unwrap() < 0.001 { 1e-5 } else { 2e-3 };
         println!("{name}: off by {off:+.7}");

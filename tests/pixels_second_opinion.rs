@@ -3,7 +3,7 @@
 
 mod support;
 
-use auscult::pixels::{Bounds, decode};
+use auscult::pixels::{Bounds, Decoder};
 use dicom_pixeldata::{ConvertOptions, ModalityLutOption, PixelDecoder};
 use support::{checkout, files_below};
 
@@ -14,7 +14,7 @@ fn bundled_radiographs_agree_within_one_grey_level() {
         if path.display().to_string().contains("ct-slice") {
             continue;
         }
-        let ours = decode(&path, &Bounds { max_pixels: 10_000_000 }).unwrap();
+        let ours = Decoder::in_process(Bounds { max_pixels: 10_000_000 }).decode(&path).unwrap();
         let theirs = dicom::object::open_file(&path).unwrap();
         let theirs = theirs.decode_pixel_data().unwrap();
         assert_eq!((ours.rows, ours.columns), (theirs.rows() as usize, theirs.columns() as usize));

@@ -13,7 +13,7 @@ use crate::daemon;
 use crate::finding::{Outcome, Presence, Probability, Reason};
 use crate::inference::Inference;
 use crate::instance::{Instance, Study};
-use crate::pipeline::{Examination, Examiner, Foreknowledge};
+use crate::pipeline::{self, Examination, Examiner, Foreknowledge};
 use crate::pixels;
 use crate::select::Verdict;
 use crate::sr::{self, Device, Installation};
@@ -55,7 +55,7 @@ impl Classify {
         let sorted = Sorted::of(files);
         let inference = Inference::start(daemon::load_model(&config)?, config.model.queue)?;
         let session = Session {
-            examiner: Examiner::new(config.select.clone(), inference.clone()),
+            examiner: Examiner::new(config.select.clone(), inference.clone(), pipeline::decoder(&config.select)?),
             device: Device::new(&config.report, &config.scp.ae_title, &Installation::of_this_machine()),
             form: if self.json { Form::Json } else { Form::Text },
             reports: self.sr,
@@ -194,7 +194,7 @@ impl Session {
 
     async fn picture(&self, path: &Path) -> Result<usize> {
         let inference = self.examiner.inference();
-        let tensor = pixels::picture(path, &self.examiner.bounds())
+        let tensor = pixels::picture(path, self.examiner.decoder().bounds())
             .map_err(|error| error.to_string())
             .and_then(|radiograph| inference.input().tensor(&radiograph).map_err(|error| error.to_string()));
         match tensor {

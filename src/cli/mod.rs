@@ -2,6 +2,7 @@
 
 mod check;
 mod classify;
+mod decode_worker;
 mod demo;
 mod echo;
 mod explain;
@@ -21,6 +22,7 @@ use clap::{Parser, Subcommand};
 
 use crate::config::ConfigError;
 use crate::daemon::StartError;
+use crate::pixels;
 
 /// Something failed; standard error says what.
 const FAILURE: u8 = 1;
@@ -58,6 +60,9 @@ enum Command {
     Send(send::Send),
     /// Make DICOM radiographs of JPEG or PNG pictures
     Import(import::Import),
+    /// Decode images for another process of Auscult
+    #[command(name = pixels::WORKER_COMMAND, hide = true)]
+    DecodeWorker(decode_worker::DecodeWorker),
 }
 
 /// Some of the work failed and has been reported line by line.
@@ -78,6 +83,7 @@ pub fn main() -> ExitCode {
         Command::Echo(echo) => echo.run(),
         Command::Send(send) => send.run(),
         Command::Import(import) => import.run(),
+        Command::DecodeWorker(worker) => worker.run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

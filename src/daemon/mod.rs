@@ -21,7 +21,8 @@ use crate::inference::Inference;
 use crate::ledger::Waiting;
 use crate::model::{Compute, Isa, Model, ModelError, Qualification};
 use crate::pipeline::line::Line;
-use crate::pipeline::{Examiner, Pipeline};
+use crate::pipeline::{self, Examiner, Pipeline};
+use crate::pixels::Decoder;
 use crate::resource;
 use crate::scp;
 use crate::spool::{Keeping, Spool, SpoolError};
@@ -59,6 +60,9 @@ pub enum StartError {
          use \"research\", or a package whose model.toml says qualification = \"product\""
     )]
     Qualification(String),
+    /// No process that decodes images can be started.
+    #[error("cannot start a decoder: {0}; it is this program once more, as a process of its own: let it be started")]
+    Decoder(std::io::Error),
     /// The spool cannot be opened.
     #[error(transparent)]
     Spool(#[from] SpoolError),
@@ -109,14 +113,16 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// Starts every station: listener, model, spool, outbox, in this order, so that the first thing that fails is
+    /// Starts every station: listener, model, decoder, spool, outbox, in this order, so that the first thing that fails is
     /// the first that an operator has to mend.
     pub async fn start(config: &Config) -> Result<Self, StartError> {
         let (listener, address) = listen(config).await?;
         let inference = start_model(config).await?;
+        let decoder = start_decoder(config).await?;
         let (spool, left) = open_spool(config).await?;
         let delivery = open_delivery(config, &spool)?;
-        let (pipeline, pipelines) = watch::channel(assemble_pipeline(config, inference, &spool, &delivery));
+        let examiner = Examiner::new(config.select.clone(), inference, decoder);
+        let (pipeline, pipelines) = watch::channel(assemble_pipeline(config, examiner, &spool, &delivery));
         let (scp, scp_settings) = watch::channel(config.scp.clone());
         let (stop, stopped) = watch::channel(false);
         let (arrivals, arrived) = mpsc::channel(ARRIVALS);
@@ -156,9 +162,10 @@ impl Daemon {
     /// Goes on with another configuration and its model package, without dropping an association or a study. On an
     /// error everything stays as it was. What is fixed at start is named in the log and needs a restart.
     pub async fn reload(&mut self, config: &Config) -> Result<(), StartError> {
-        let inference = start_model(config).await?;
+        let (inference, decoder) = (start_model(config).await?, start_decoder(config).await?);
+        let examiner = Examiner::new(config.select.clone(), inference, decoder);
         let delivery = open_delivery(&Config { state: self.config.state.clone(), ..config.clone() }, &self.spool)?;
-        self.pipeline.send_replace(assemble_pipeline(config, inference, &self.spool, &delivery));
+        self.pipeline.send_replace(assemble_pipeline(config, examiner, &self.spool, &delivery));
         self.scp.send_replace(config.scp.clone());
         // It is only closed when the service stops, and then nobody reloads.
         let _ = self.delivery.send(delivery);
@@ -193,6 +200,12 @@ async fn start_model(config: &Config) -> Result<Inference, StartError> {
     load.await.unwrap_or_else(|_| Err(std::io::Error::other("the model's loader panicked").into()))
 }
 
+async fn start_decoder(config: &Config) -> Result<Decoder, StartError> {
+    let select = config.select.clone();
+    let start = spawn_blocking(move || pipeline::decoder(&select));
+    start.await.unwrap_or_else(|_| Err(std::io::Error::other("its start panicked"))).map_err(StartError::Decoder)
+}
+
 async fn open_spool(config: &Config) -> Result<(Spool, Vec<Waiting>), StartError> {
     let (state, settings) = (config.state.resolved(), config.spool.clone());
     let open = spawn_blocking(move || Ok(Spool::open(&state, &settings)?));
@@ -214,9 +227,9 @@ fn open_delivery(config: &Config, spool: &Spool) -> Result<Delivery, OutboxError
     Delivery::open(settings, spool.ledger())
 }
 
-fn assemble_pipeline(config: &Config, inference: Inference, spool: &Spool, delivery: &Delivery) -> Pipeline {
+fn assemble_pipeline(config: &Config, examiner: Examiner, spool: &Spool, delivery: &Delivery) -> Pipeline {
     Pipeline {
-        examiner: Examiner::new(config.select.clone(), inference),
+        examiner,
         device: Arc::new(Device::new(&config.report, &config.scp.ae_title, &Installation::of_this_machine())),
         not_analysed: config.report.not_analysed,
         ledger: spool.ledger().clone(),

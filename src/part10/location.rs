@@ -3,7 +3,10 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
 
 /// Where a Part 10 file lies. As text, a stretch of a file is `PATH[BEGIN+LENGTH]`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -13,7 +16,7 @@ pub struct Location {
 }
 
 /// A part of a file, in bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Stretch {
     /// Where it begins.
     pub begin: u64,
@@ -62,15 +65,12 @@ impl Location {
 
     /// Opens it for reading, beginning with the preamble.
     pub fn open(&self) -> io::Result<Content> {
-        let mut file = File::open(&self.file)?;
-        let Stretch { begin, length } = match self.stretch {
+        let file = File::open(&self.file)?;
+        let stretch = match self.stretch {
             Some(stretch) => stretch,
             None => Stretch { begin: 0, length: file.metadata()?.len() },
         };
-        if begin > 0 {
-            file.seek(SeekFrom::Start(begin))?;
-        }
-        Ok(Content { file, begin, length, at: 0 })
+        Content::within(file, stretch)
     }
 }
 
@@ -95,7 +95,7 @@ impl fmt::Display for Location {
     }
 }
 
-/// What lies at a location, as if it were a file of its own.
+/// What lies at a location, as if it were a file of its own; it borrows as the file that it lies in.
 #[derive(Debug)]
 pub struct Content {
     file: File,
@@ -105,9 +105,34 @@ pub struct Content {
 }
 
 impl Content {
+    /// A stretch of an open file.
+    pub fn within(file: File, Stretch { begin, length }: Stretch) -> io::Result<Self> {
+        let mut content = Self { file, begin, length, at: 0 };
+        content.rewind()?;
+        Ok(content)
+    }
+
+    /// A part of it; an error of kind [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) where it does not go so far.
+    pub fn part(self, part: Stretch) -> io::Result<Self> {
+        let end = part.begin.checked_add(part.length).filter(|end| *end <= self.length);
+        end.ok_or(io::ErrorKind::UnexpectedEof)?;
+        Self::within(self.file, Stretch { begin: self.begin + part.begin, ..part })
+    }
+
     /// How long it is, in bytes.
     pub fn length(&self) -> u64 {
         self.length
+    }
+
+    /// Where in its file it lies.
+    pub fn stretch(&self) -> Stretch {
+        Stretch { begin: self.begin, length: self.length }
+    }
+}
+
+impl AsFd for Content {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
     }
 }
 
@@ -156,6 +181,20 @@ mod tests {
         assert_eq!(content.seek(SeekFrom::Start(9)).unwrap(), 9);
         assert_eq!(content.read(&mut [0; 4]).unwrap(), 0, "nothing of what follows");
         assert!(content.seek(SeekFrom::Current(-10)).is_err());
+    }
+
+    #[test]
+    fn a_part_is_within_it() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "before, content, after").unwrap();
+        let open = || Location::within(file.path().to_owned(), Stretch { begin: 8, length: 7 }).open().unwrap();
+        let mut part = open().part(Stretch { begin: 3, length: 4 }).unwrap();
+        let mut text = String::new();
+        part.read_to_string(&mut text).unwrap();
+        assert_eq!((text.as_str(), part.stretch()), ("tent", Stretch { begin: 11, length: 4 }));
+        for (begin, length) in [(3, 5), (8, 0), (u64::MAX, 2)] {
+            assert!(open().part(Stretch { begin, length }).is_err());
+        }
     }
 
     #[test]

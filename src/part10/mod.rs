@@ -50,9 +50,9 @@ pub enum Extent {
     Header,
     /// Up to Pixel Data, and that.
     PixelData,
-    /// Up to Pixel Data, and that where it has to be decoded; where it lies in the file as it is,
-    /// [`Object::native_pixels`] says where.
-    CodeStream,
+    /// Up to Pixel Data, and that where it has to be inflated or swapped; where it can be read from the file,
+    /// [`Object::pixels`] says where.
+    Image,
 }
 
 /// How values are kept.
@@ -64,6 +64,15 @@ pub enum Values {
     Octets,
 }
 
+/// Where the value of Pixel Data (7FE0,0010) lies, and what it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pixels {
+    /// Pixel cells as they are (PS3.5 section 8).
+    Native(Stretch),
+    /// Encapsulated (PS3.5 A.4): items, an offset table first, then the fragments; without the sequence delimiter.
+    Fragments(Stretch),
+}
+
 /// A data set with the transfer syntax that its file meta information names.
 #[derive(Debug, Clone)]
 pub struct Object {
@@ -71,18 +80,21 @@ pub struct Object {
     pub transfer_syntax: String,
     /// The data set.
     pub data_set: InMemDicomObject,
-    /// Where the file has pixel cells as they are, little end first; `None` where Pixel Data is encapsulated,
-    /// deflated, big-endian or absent.
-    pub native_pixels: Option<Stretch>,
+    /// Where the file has code streams, or pixel cells, little end first; `None` where Pixel Data is deflated, big-endian
+    /// or absent.
+    pub pixels: Option<Pixels>,
 }
 
 /// Reads a file. A deflated data set may inflate to `largest_inflated` bytes.
 pub fn read(location: &Location, extent: Extent, values: Values, largest_inflated: u64) -> Result<Object, ReadError> {
     let Walked { unknown, outline, .. } = walk(location, largest_inflated)?;
     let has_plain_cells = matches!(outline.transfer_syntax.as_str(), IMPLICIT_LITTLE_ENDIAN | EXPLICIT_LITTLE_ENDIAN);
-    let native_pixels = outline.native_pixels.filter(|_| has_plain_cells);
+    let pixels = outline.pixels.filter(|pixels| match pixels {
+        Pixels::Native(_) => has_plain_cells,
+        Pixels::Fragments(_) => outline.transfer_syntax != DEFLATED,
+    });
     let extent = match extent {
-        Extent::CodeStream if native_pixels.is_some() => Extent::Header,
+        Extent::Image if pixels.is_some() => Extent::Header,
         other => other,
     };
     let file = location.open().map_err(ReadError::Io)?;
@@ -96,7 +108,7 @@ pub fn read(location: &Location, extent: Extent, values: Values, largest_inflate
         let at = file.stream_position().map_err(ReadError::Io)?;
         data_set::read(Defined::new(file, at, unknown), &transfer_syntax, extent, values, size)?
     };
-    Ok(Object { transfer_syntax, data_set, native_pixels })
+    Ok(Object { transfer_syntax, data_set, pixels })
 }
 
 /// Reads a data set that came without a file, up to Pixel Data, after a walk over all of it. It is not deflated.

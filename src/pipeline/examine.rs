@@ -1,6 +1,8 @@
 //! Selection, decoding and classification: from a study to what is said of it.
 
 use std::collections::HashMap;
+use std::io;
+use std::path::Path;
 
 use candle_core::Tensor;
 use chrono::Local;
@@ -14,7 +16,7 @@ use crate::inference::{Inference, InferenceError};
 use crate::instance::{Header, HeaderError, Instance, Study};
 use crate::model::Input;
 use crate::part10::Location;
-use crate::pixels::{self, Bounds, PixelError};
+use crate::pixels::{Bounds, Decoder, PixelError, Radiograph, THIS_PROGRAM};
 use crate::select::{self, Candidate, Selection, Verdict};
 use crate::sr::{self, Device, Report, Source, SrError};
 
@@ -78,12 +80,13 @@ impl Examination {
 pub struct Examiner {
     select: Select,
     inference: Inference,
+    decoder: Decoder,
 }
 
 impl Examiner {
     /// An examiner with the administrator's selection rules.
-    pub fn new(select: Select, inference: Inference) -> Self {
-        Self { select, inference }
+    pub fn new(select: Select, inference: Inference, decoder: Decoder) -> Self {
+        Self { select, inference, decoder }
     }
 
     /// The model behind it.
@@ -91,9 +94,9 @@ impl Examiner {
         &self.inference
     }
 
-    /// What the administrator lets an image be decoded to.
-    pub fn bounds(&self) -> Bounds {
-        bounds(&self.select)
+    /// What reads the images.
+    pub fn decoder(&self) -> &Decoder {
+        &self.decoder
     }
 
     /// Name, version and digest of the model behind it.
@@ -176,13 +179,13 @@ impl Examiner {
     }
 
     async fn classify(&self, instance: &Instance) -> Result<Result<Outcome, (Reason, String)>, PipelineError> {
-        let location = instance.location.clone();
-        let bounds = self.bounds();
+        let (decoder, location) = (self.decoder.clone(), instance.location.clone());
         let input = self.inference.input().clone();
-        let prepared = background::run(move || prepare(&pixels::decode(location, &bounds), &input)).await;
+        let prepared = background::run(move || prepare(decoder.decode(location), &input)).await;
         let tensor = match prepared {
-            Ok(Ok(tensor)) => tensor,
-            Ok(Err(fault)) => return Ok(Err(fault)),
+            Ok(Ok(Ok(tensor))) => tensor,
+            Ok(Ok(Err(fault))) => return Ok(Err(fault)),
+            Ok(Err(no_decoder)) => return Err(PipelineError::Decoder(no_decoder)),
             Err(_) => return Ok(Err((Reason::InternalError, "the decoder panicked on this image".into()))),
         };
         match self.inference.classify(tensor).await {
@@ -193,14 +196,23 @@ impl Examiner {
     }
 }
 
-/// What the administrator lets an image be decoded to.
-pub fn bounds(select: &Select) -> Bounds {
-    Bounds { max_pixels: u64::from(select.max_megapixels) * 1_000_000 }
+/// What reads the images of the service and of commands: with workers of this very program, and within what the
+/// administrator lets an image be decoded to.
+///
+/// # Errors
+/// As [`Decoder::in_workers`].
+pub fn decoder(select: &Select) -> io::Result<Decoder> {
+    let bounds = Bounds { max_pixels: u64::from(select.max_megapixels) * 1_000_000 };
+    Decoder::in_workers(Path::new(THIS_PROGRAM), bounds)
 }
 
-fn prepare(radiograph: &Result<pixels::Radiograph, PixelError>, input: &Input) -> Result<Tensor, (Reason, String)> {
-    let radiograph = radiograph.as_ref().map_err(|error| (reason(error), error.to_string()))?;
-    input.tensor(radiograph).map_err(|error| (Reason::InternalError, error.to_string()))
+/// The model's input, or why this image gives none; an error where no image would.
+fn prepare(radiograph: Result<Radiograph, PixelError>, input: &Input) -> io::Result<Result<Tensor, (Reason, String)>> {
+    Ok(match radiograph {
+        Ok(radiograph) => input.tensor(&radiograph).map_err(|error| (Reason::InternalError, error.to_string())),
+        Err(PixelError::NoDecoder(error)) => return Err(error),
+        Err(error) => Err((reason(&error), error.to_string())),
+    })
 }
 
 fn reason(error: &PixelError) -> Reason {

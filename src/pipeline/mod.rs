@@ -12,7 +12,7 @@ use crate::instance::HeaderError;
 use crate::ledger::LedgerError;
 use crate::sr::SrError;
 
-pub use examine::{Examination, ExaminedImage, Examiner, Foreknowledge, Foreseen, bounds};
+pub use examine::{Examination, ExaminedImage, Examiner, Foreknowledge, Foreseen, decoder};
 pub use study::Pipeline;
 
 /// A study that did not become a report.
@@ -24,6 +24,9 @@ pub enum PipelineError {
     /// The report could not be written.
     #[error(transparent)]
     Report(#[from] SrError),
+    /// No process that decodes images can be started.
+    #[error("no decoder can be started: {0}; raise the limit on processes or memory")]
+    Decoder(std::io::Error),
     /// The model has ended.
     #[error(transparent)]
     Inference(#[from] InferenceError),
@@ -42,7 +45,8 @@ impl PipelineError {
     /// Whether the same study may well succeed later, without anybody mending the study itself.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Inference(_) | Self::Outbox(_) | Self::Ledger(_) | Self::Header(HeaderError::Io { .. }) => true,
+            Self::Inference(_) | Self::Decoder(_) | Self::Outbox(_) | Self::Ledger(_) => true,
+            Self::Header(HeaderError::Io { .. }) => true,
             Self::Header(_) | Self::Report(_) | Self::Panic(_) => false,
         }
     }

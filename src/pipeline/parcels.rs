@@ -17,7 +17,7 @@ use crate::hl7::{Message, Observation, Parties, Reported};
 use crate::ids::SopInstanceUid;
 use crate::ledger::Part;
 use crate::part10::Location;
-use crate::pixels::{self, Radiograph};
+use crate::pixels::Radiograph;
 use crate::sr::companion::{Explained, Occasion, key_objects, presentation_state, secondary_capture};
 use crate::sr::{self, Device, Report, Source};
 
@@ -186,11 +186,11 @@ impl Pipeline {
 
     /// Decodes an image once more, and asks the model where it sees what it says.
     async fn seen(&self, location: &Location) -> Result<Seen, String> {
-        let (location, bounds) = (location.clone(), self.examiner.bounds());
+        let (location, decoder) = (location.clone(), self.examiner.decoder().clone());
         let inference = self.examiner.inference();
         let input = inference.input().clone();
         let prepare = move || {
-            let radiograph = pixels::decode(&location, &bounds).map_err(|error| error.to_string())?;
+            let radiograph = decoder.decode(&location).map_err(|error| error.to_string())?;
             let tensor = input.tensor(&radiograph).map_err(|error| error.to_string())?;
             Ok::<_, String>((radiograph, tensor))
         };

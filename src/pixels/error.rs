@@ -38,6 +38,9 @@ pub enum PixelError {
         /// The bound.
         max_pixels: u64,
     },
+    /// The image may be sound, but nothing can decode it now.
+    #[error("no decoder can be started: {0}; raise the limit on processes or memory")]
+    NoDecoder(std::io::Error),
     /// A DICOM object without Pixel Data (7FE0,0010).
     #[error("the object has no pixel data; it is no image, leave it out of what is sent here")]
     NoPixelData,

@@ -3,12 +3,13 @@
 use dicom::core::Tag;
 use dicom::dictionary_std::tags;
 use dicom::object::InMemDicomObject;
+use serde::{Deserialize, Serialize};
 
 use super::{Bounds, PixelError};
 use crate::part10::attribute::{integer, text};
 
 /// The form of one frame's stored values.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Header {
     pub rows: usize,
     pub columns: usize,

@@ -1,11 +1,12 @@
 //! From a DICOM file or a picture to luminance: what a radiologist sees, as numbers.
 //!
-//! `header` holds what it says of its pixels, `codec` turns the code stream into
-//! `samples`, `grey` maps stored values to luminance (PS3.3 C.7.6.3, C.11.1, C.11.2), `radiograph` is both together and
+//! `decoder` goes the way of one file. `header` holds what it says of its pixels, `codec` turns the code stream into
+//! `samples`, in one of the `workers`, `grey` maps stored values to luminance (PS3.3 C.7.6.3, C.11.1, C.11.2), `radiograph` is both together and
 //! `resample` brings it to another size; `picture` reads JPEG and PNG. `docs/decoders.md` lists which decoder serves which
 //! transfer syntax.
 
 mod codec;
+mod decoder;
 mod error;
 mod grey;
 mod header;
@@ -16,17 +17,16 @@ mod radiograph;
 mod rendering;
 mod resample;
 mod samples;
+mod workers;
 
 pub use codec::DECODABLE;
+pub use decoder::Decoder;
 pub use error::PixelError;
 pub use jpeg_outline::{JpegOutline, jpeg_outline};
 pub use picture::picture;
 pub use radiograph::Radiograph;
 pub use rendering::{ModalityStep, Polarity, Rendering, VoiFunction, VoiStep};
-
-use dicom::dictionary_std::tags;
-
-use crate::part10::{self, Extent, Location, ReadError, Values};
+pub use workers::{COMMAND as WORKER_COMMAND, THIS_PROGRAM, work};
 
 /// What one image may cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +39,7 @@ pub struct Bounds {
 const HEADER_ALLOWANCE: u64 = 16 << 20;
 
 impl Bounds {
-    /// Bytes that a deflated data set may inflate to.
+    /// Bytes that a deflated data set may inflate to, and that a code stream may have.
     fn inflated(&self) -> u64 {
         self.max_pixels.saturating_mul(2).saturating_add(HEADER_ALLOWANCE)
     }
@@ -54,28 +54,4 @@ impl Bounds {
             .and_then(|pixels| usize::try_from(pixels).ok())
             .ok_or(PixelError::TooLarge { rows, columns, max_pixels: self.max_pixels })
     }
-}
-
-/// Reads a DICOM Part 10 file (PS3.10) with one MONOCHROME1 or MONOCHROME2 frame.
-///
-/// Modality LUT or rescale, the first VOI LUT or else the first window or else minimum to maximum, Presentation
-/// LUT Shape and MONOCHROME1 inversion are applied; Pixel Padding is black. Overlays are not drawn. What is not compressed
-/// stays in the file and is read when its luminance is asked for.
-///
-/// # Errors
-/// Every variant of [`PixelError`].
-pub fn decode(location: impl Into<Location>, bounds: &Bounds) -> Result<Radiograph, PixelError> {
-    let location = location.into();
-    let mut object = part10::read(&location, Extent::CodeStream, Values::Decoded, bounds.inflated()).map_err(
-        |error| match error {
-            ReadError::Io(source) => PixelError::Io { location: location.clone(), source },
-            ReadError::NotDicom(_) => PixelError::NotDecodable(error.to_string()),
-        },
-    )?;
-    if object.native_pixels.is_none() && object.data_set.get(tags::PIXEL_DATA).is_none() {
-        return Err(PixelError::NoPixelData);
-    }
-    let header = header::Header::of(&object.data_set, bounds)?;
-    let grey = grey::Grey::of(&object.data_set, header.signed)?;
-    grey.radiograph(codec::samples(&location, &mut object, &header)?)
 }

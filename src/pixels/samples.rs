@@ -1,10 +1,12 @@
 //! Stored values: what is in a pixel cell once overlays, unused bits and the code stream are out of the way. They are
 //! looked at row by row; those that the file has as they are never lie in memory together.
 
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::sync::Arc;
 
 use super::PixelError;
 use super::header::Header;
+use super::workers::Canvas;
 use crate::part10::{Location, Stretch};
 
 /// Bytes of a file that are read at once.
@@ -15,39 +17,64 @@ const STRIPE_BYTES: usize = 256 * 1024;
 pub(super) enum Cells {
     Bytes(Vec<u8>),
     Words(Vec<u16>),
-    /// In the file, little end first.
-    InFile(InFile),
+    /// Elsewhere, little end first.
+    Stored(Stored),
 }
 
-/// Cells that lie in a file as they are.
+/// Cells that are read when they are looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct InFile {
+pub(super) struct Stored {
+    /// The image's file.
     location: Location,
-    begin: u64,
+    place: Place,
     cell_bytes: usize,
     pixels: usize,
 }
 
-impl InFile {
-    /// The cells of an image; none where the stretch is too short for them.
-    pub fn of(location: &Location, stretch: Stretch, header: &Header) -> Option<Self> {
+/// Where cells are stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Place {
+    /// In the image's file, as they are, from here on.
+    File { begin: u64 },
+    /// On the canvas of the worker that decoded them.
+    Canvas(Arc<Canvas>),
+}
+
+impl Stored {
+    /// The cells of an image that its file has as they are; none where the stretch is too short for them.
+    pub fn in_file(location: &Location, stretch: Stretch, header: &Header) -> Option<Self> {
         let (pixels, cell_bytes) = (header.pixels, header.cell_bytes());
         let enough = stretch.length >= pixels.checked_mul(cell_bytes)? as u64;
-        enough.then(|| Self { location: location.clone(), begin: stretch.begin, cell_bytes, pixels })
+        let place = Place::File { begin: stretch.begin };
+        enough.then(|| Self { location: location.clone(), place, cell_bytes, pixels })
+    }
+
+    /// The cells of an image that a worker decoded, of so many octets each.
+    pub fn on_canvas(location: &Location, canvas: Canvas, cell_bytes: usize, header: &Header) -> Self {
+        let place = Place::Canvas(Arc::new(canvas));
+        Self { location: location.clone(), place, cell_bytes, pixels: header.pixels }
     }
 
     /// Reads the cells, whole rows at a time.
-    fn for_each_stripe(&self, columns: usize, mut each: impl FnMut(&[u8])) -> Result<(), PixelError> {
-        let failed = |source| PixelError::Io { location: self.location.clone(), source };
-        let mut file = self.location.open().map_err(failed)?;
-        file.seek(SeekFrom::Start(self.begin)).map_err(failed)?;
+    fn for_each_stripe(&self, columns: usize, each: impl FnMut(&[u8])) -> Result<(), PixelError> {
+        let read = match &self.place {
+            Place::File { begin } => self.location.open().and_then(|mut file| {
+                file.seek(SeekFrom::Start(*begin))?;
+                self.stripes(file, columns, each)
+            }),
+            Place::Canvas(canvas) => self.stripes(canvas.octets(), columns, each),
+        };
+        read.map_err(|source| PixelError::Io { location: self.location.clone(), source })
+    }
+
+    fn stripes(&self, mut cells: impl Read, columns: usize, mut each: impl FnMut(&[u8])) -> io::Result<()> {
         let row_bytes = columns * self.cell_bytes;
         let mut stripe = vec![0; row_bytes * (STRIPE_BYTES / row_bytes.max(1)).max(1)];
         let mut left = self.pixels * self.cell_bytes;
         while left > 0 {
             let now = left.min(stripe.len());
             let stripe = stripe.get_mut(..now).unwrap_or_default();
-            file.read_exact(stripe).map_err(failed)?;
+            cells.read_exact(stripe)?;
             each(stripe);
             left -= now;
         }
@@ -61,7 +88,7 @@ impl Cells {
         match self {
             Self::Bytes(cells) => cells.len(),
             Self::Words(cells) => cells.len(),
-            Self::InFile(cells) => cells.pixels,
+            Self::Stored(cells) => cells.pixels,
         }
     }
 
@@ -70,7 +97,7 @@ impl Cells {
         match self {
             Self::Bytes(cells) => cells.truncate(pixels),
             Self::Words(cells) => cells.truncate(pixels),
-            Self::InFile(cells) => cells.pixels = cells.pixels.min(pixels),
+            Self::Stored(cells) => cells.pixels = cells.pixels.min(pixels),
         }
     }
 }
@@ -154,10 +181,10 @@ impl Samples {
         match &self.cells {
             Cells::Bytes(cells) => self.rows(cells, u16::from, &mut codes, &mut each),
             Cells::Words(cells) => self.rows(cells, |word| word, &mut codes, &mut each),
-            Cells::InFile(cells) if cells.cell_bytes == 1 => {
+            Cells::Stored(cells) if cells.cell_bytes == 1 => {
                 cells.for_each_stripe(columns, |stripe| self.rows(stripe, u16::from, &mut codes, &mut each))?;
             }
-            Cells::InFile(cells) => cells.for_each_stripe(columns, |stripe| {
+            Cells::Stored(cells) => cells.for_each_stripe(columns, |stripe| {
                 self.rows(stripe.as_chunks::<2>().0, u16::from_le_bytes, &mut codes, &mut each);
             })?,
         }
@@ -234,7 +261,7 @@ mod tests {
                 high_bit: bits - 1,
                 signed: false,
             };
-            let in_file = Cells::InFile(InFile::of(&file.path().into(), stretch, &header).unwrap());
+            let in_file = Cells::Stored(Stored::in_file(&file.path().into(), stretch, &header).unwrap());
             let in_memory = match bits {
                 8 => Cells::Bytes(octets[3..3 + pixels].to_vec()),
                 _ => {
@@ -244,7 +271,7 @@ mod tests {
             let [in_file, in_memory] = [in_file, in_memory].map(|cells| codes(&Samples::as_in_header(cells, &header)));
             assert!(in_file.len() == pixels && in_file == in_memory);
             let short = Stretch { length: stretch.length / 2 - 1, ..stretch };
-            assert!(InFile::of(&file.path().into(), short, &header).is_none());
+            assert!(Stored::in_file(&file.path().into(), short, &header).is_none());
         }
     }
 }

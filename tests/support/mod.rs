@@ -13,6 +13,7 @@ pub mod destination;
 pub mod document;
 pub mod image;
 pub mod load;
+pub mod workers;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -100,6 +101,11 @@ pub fn run(program: &str, arguments: &[&str]) -> Output {
     Command::new(program).args(arguments).env_remove("RUST_BACKTRACE").output().unwrap_or_else(|error| {
         panic!("{program}: {error}");
     })
+}
+
+/// Sends a signal by its name to a process.
+pub fn signal(process: u32, name: &str) {
+    assert!(run("kill", &["-s", name, &process.to_string()]).status.success());
 }
 
 /// Standard output as text.
@@ -193,7 +199,12 @@ impl Service {
 
     /// Sends a signal by its name.
     pub fn signal(&self, name: &str) {
-        assert!(run("kill", &["-s", name, &self.child.id().to_string()]).status.success());
+        signal(self.process(), name);
+    }
+
+    /// Its process.
+    pub fn process(&self) -> u32 {
+        self.child.id()
     }
 
     /// Sends SIGTERM and returns how it ended.

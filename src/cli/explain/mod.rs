@@ -14,8 +14,8 @@ use crate::heat::{Extent, HeatMap};
 use crate::inference::Inference;
 use crate::instance::{Header, Instance, Study};
 use crate::model::{Explanation, Input, Package, Resize};
-use crate::pipeline::{Examination, Examiner, Foreknowledge, Foreseen, bounds};
-use crate::pixels::{self, Radiograph};
+use crate::pipeline::{Examination, Examiner, Foreknowledge, Foreseen, decoder};
+use crate::pixels::Radiograph;
 use crate::resource;
 use crate::select::{self, Asked, Verdict};
 use crate::sr::companion::{Caption, PixelShape, plate};
@@ -80,7 +80,7 @@ impl Explain {
         let header = Header::open(&self.file)?;
         let manifest = Package::manifest_in(&resource::find(&config.model.package)?)?;
         let verdict = select::judge(&header, &config.select, manifest.intended_age_years);
-        let decoded = pixels::decode(&self.file, &bounds(&config.select));
+        let decoded = decoder(&config.select)?.decode(&self.file);
         if let Ok(radiograph) = &decoded {
             self.picture(radiograph)?;
         }
@@ -106,7 +106,7 @@ impl Explain {
         selection(&asked)?;
         let accepted = matches!(asked.last().and_then(|asked| asked.verdict.as_ref()), Some(Verdict::Accepted(_)));
         let mut known = Foreknowledge::new();
-        let examiner = Examiner::new(config.select.clone(), inference.clone());
+        let examiner = Examiner::new(config.select.clone(), inference.clone(), decoder(&config.select)?);
         let seen = if accepted { self.see(&examiner, &inference).await? } else { None };
         if let Some(seen) = &seen {
             self.picture(&seen.radiograph)?;
@@ -126,7 +126,7 @@ impl Explain {
             show("heat map", "none, because the image was not analysed")?;
         }
         if !accepted && self.luminance.is_some() {
-            self.picture(&pixels::decode(&self.file, &examiner.bounds())?)?;
+            self.picture(&examiner.decoder().decode(&self.file)?)?;
         }
         let device = Device::new(&config.report, &config.scp.ae_title, &Installation::of_this_machine());
         report(&examination, &device)?;
@@ -138,7 +138,7 @@ impl Explain {
 
     /// What the model sees in the image; `None`, with the reason on a line, when it cannot be decoded.
     async fn see(&self, examiner: &Examiner, inference: &Inference) -> Result<Option<Seen>> {
-        let radiograph = match pixels::decode(&self.file, &examiner.bounds()) {
+        let radiograph = match examiner.decoder().decode(&self.file) {
             Ok(decoded) => decoded,
             Err(error) => {
                 show("pixels", error)?;

@@ -5,7 +5,7 @@ use dicom::core::Tag;
 use dicom::dictionary_std::tags;
 
 use super::bytes::Bytes;
-use super::{Fault, Stretch, Walk, WalkError};
+use super::{Fault, Pixels, Walk, WalkError};
 
 /// Characters of the longest UID (PS3.5 9.1).
 const LONGEST_UID: usize = 64;
@@ -32,9 +32,8 @@ pub struct Outline {
     /// Where the element Pixel Data (7FE0,0010) begins, in bytes from the beginning of the file; in a deflated one,
     /// of the inflated data set.
     pub pixel_data: Option<u64>,
-    /// Where the value of Pixel Data lies, if it is a value of bytes or words and not encapsulated, in bytes from the
-    /// same beginning.
-    pub native_pixels: Option<Stretch>,
+    /// What the value of Pixel Data is, and where it lies, in bytes from the same beginning.
+    pub pixels: Option<Pixels>,
     uids: Vec<(Tag, String)>,
 }
 

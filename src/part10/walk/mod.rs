@@ -9,7 +9,7 @@ use std::io::{self, BufReader, Cursor, ErrorKind, Read, Seek};
 use dicom::core::{Tag, VR};
 use dicom::dictionary_std::tags;
 
-use super::{DEEPEST, DEFLATED, Location, ReadError, Stretch};
+use super::{DEEPEST, DEFLATED, Location, Pixels, ReadError, Stretch};
 
 mod bytes;
 mod encoding;
@@ -206,7 +206,7 @@ impl<B: Bytes> Walk<B> {
 
     fn native_pixels(&mut self, vr: VR, length: u32) -> Result<(), WalkError> {
         if matches!(vr, VR::OB | VR::OW | VR::UN) {
-            self.outline.native_pixels.get_or_insert(Stretch { begin: self.at, length: length.into() });
+            self.outline.pixels.get_or_insert(Pixels::Native(Stretch { begin: self.at, length: length.into() }));
         }
         self.skip(length)
     }
@@ -280,7 +280,7 @@ impl<B: Bytes> Walk<B> {
                 self.skip(length)
             }
             (ITEM, _) => Err(self.fault(Fault::NotMultiple)),
-            (SEQUENCE_END, 0) => self.leave(),
+            (SEQUENCE_END, 0) => self.fragments_end(),
             _ => Err(self.fault(Fault::Misplaced)),
         }
     }
@@ -291,9 +291,17 @@ impl<B: Bytes> Walk<B> {
                 self.require(length)?;
                 self.skip(length)
             }
-            (SEQUENCE_END, 0) => self.leave(),
+            (SEQUENCE_END, 0) => self.fragments_end(),
             _ => Err(self.fault(Fault::Misplaced)),
         }
+    }
+
+    fn fragments_end(&mut self) -> Result<(), WalkError> {
+        if let [fragments] = self.open.as_slice() {
+            let items = Stretch { begin: fragments.begin, length: self.start - fragments.begin };
+            self.outline.pixels.get_or_insert(Pixels::Fragments(items));
+        }
+        self.leave()
     }
 
     fn item_header(&mut self) -> Result<(Tag, u32), WalkError> {

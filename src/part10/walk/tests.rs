@@ -338,3 +338,18 @@ fn the_outline_says_whose_it_is_how_urgent_and_where_its_pixels_begin() {
     let size = std::fs::metadata(file.path()).unwrap().len();
     assert_eq!(outline.pixel_data, Some(size - 16));
 }
+
+#[test]
+fn an_outline_says_where_the_pixels_lie() {
+    let pixels = |data_set: &[u8]| {
+        let file = file(EXPLICIT_LITTLE_ENDIAN, data_set);
+        let size = std::fs::metadata(file.path()).unwrap().len();
+        (walk(&file.path().into(), 0).unwrap().outline.pixels, size)
+    };
+    let (native, size) = pixels(&long(0x7FE0_0010, b"OW", 4, &[1, 2, 3, 4]));
+    assert_eq!(native, Some(Pixels::Native(Stretch { begin: size - 4, length: 4 })));
+    let (encapsulated, size) = pixels(&fragments(&[item(0, &[]), item(2, &[1, 2]), sequence_end()]));
+    assert_eq!(encapsulated, Some(Pixels::Fragments(Stretch { begin: size - 26, length: 18 })));
+    let (cut, _) = pixels(&fragments(&[item(0, &[]), item(2, &[1, 2])]));
+    assert_eq!(cut, None);
+}

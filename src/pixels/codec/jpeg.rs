@@ -7,20 +7,18 @@ use zune_core::colorspace::ColorSpace;
 use zune_core::options::DecoderOptions;
 
 use super::markers::{Frame, SOF_BASELINE, SOF_EXTENDED, SOF_LOSSLESS};
-use super::{Broken, Cells, Header, Samples, jpeg_extended};
-
-const DAMAGED: Broken = Broken("the code stream is damaged");
+use super::{Broken, Cells, Decoded, Header, jpeg_extended};
 
 /// Decodes one frame of one component.
-pub(super) fn decode(stream: &[u8], header: &Header) -> Result<Samples, Broken> {
+pub(super) fn decode(stream: &[u8], header: &Header) -> Result<Decoded, Broken> {
     let frame = Frame::of(stream, header)?;
     let cells = match (frame.marker, frame.precision) {
         (SOF_BASELINE | SOF_EXTENDED, 8) => sequential(stream, header)?,
         (SOF_EXTENDED, 12) => Cells::Words(jpeg_extended::decode(stream)?),
         (SOF_LOSSLESS, 2..=16) => lossless(stream, header)?,
-        _ => return Err(Broken("a JPEG process that DICOM does not use")),
+        _ => return Err(Broken::ForeignProcess),
     };
-    Ok(Samples::of_stream(cells, frame.precision, header))
+    Ok(Decoded { cells, precision: frame.precision })
 }
 
 fn sequential(stream: &[u8], header: &Header) -> Result<Cells, Broken> {
@@ -30,19 +28,19 @@ fn sequential(stream: &[u8], header: &Header) -> Result<Cells, Broken> {
         .set_max_height(header.rows)
         .jpeg_set_out_colorspace(ColorSpace::Luma);
     let mut decoder = zune_jpeg::JpegDecoder::new_with_options(Cursor::new(stream), options);
-    decoder.decode().map(Cells::Bytes).map_err(|_| DAMAGED)
+    decoder.decode().map(Cells::Bytes).map_err(|_| Broken::Damaged)
 }
 
 fn lossless(stream: &[u8], header: &Header) -> Result<Cells, Broken> {
     let mut decoder = jpeg_decoder::Decoder::new(stream);
     decoder.set_max_decoding_buffer_size(2 * header.pixels);
-    let bytes = decoder.decode().map_err(|_| DAMAGED)?;
+    let bytes = decoder.decode().map_err(|_| Broken::Damaged)?;
     match decoder.info().map(|info| info.pixel_format) {
         Some(PixelFormat::L8) => Ok(Cells::Bytes(bytes)),
         Some(PixelFormat::L16) => {
             let (pairs, _) = bytes.as_chunks::<2>();
             Ok(Cells::Words(pairs.iter().map(|pair| u16::from_ne_bytes(*pair)).collect()))
         }
-        _ => Err(Broken("the code stream has more than one component")),
+        _ => Err(Broken::Components),
     }
 }

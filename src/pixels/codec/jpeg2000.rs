@@ -2,26 +2,26 @@
 
 use jpeg2k::{DecodeParameters, Image};
 
-use super::{Broken, Cells, Header, Samples, agrees};
+use super::{Broken, Cells, Decoded, Header, agrees};
 
 /// SOC followed by SIZ: where a code stream begins, also within a JP2 file.
 const START: [u8; 4] = [0xff, 0x4f, 0xff, 0x51];
 
 /// Decodes one frame of one component.
-pub(super) fn decode(stream: &[u8], header: &Header) -> Result<Samples, Broken> {
-    let start = stream.windows(START.len()).position(|bytes| bytes == START).ok_or(Broken("no start of codestream"))?;
+pub(super) fn decode(stream: &[u8], header: &Header) -> Result<Decoded, Broken> {
+    let start = stream.windows(START.len()).position(|bytes| bytes == START).ok_or(Broken::NoStartOfCodestream)?;
     let codestream = stream.get(start..).unwrap_or_default();
     let size = Size::of(codestream)?;
     agrees(header, size.rows, size.columns, size.precision)?;
     if size.signed && !header.signed {
-        return Err(Broken("the code stream is signed, Pixel Representation says unsigned"));
+        return Err(Broken::Signed);
     }
-    let image = Image::from_bytes_with(codestream, DecodeParameters::new().strict(true))
-        .map_err(|_| Broken("the code stream is damaged"))?;
-    let [component] = image.components() else { return Err(Broken("the code stream has more than one component")) };
+    let image =
+        Image::from_bytes_with(codestream, DecodeParameters::new().strict(true)).map_err(|_| Broken::Damaged)?;
+    let [component] = image.components() else { return Err(Broken::Components) };
     agrees(header, component.height(), component.width(), component.precision())?;
-    let cells = component.data().iter().map(|sample| *sample as u16).collect();
-    Ok(Samples::of_stream(Cells::Words(cells), size.precision, header))
+    let cells = Cells::Words(component.data().iter().map(|sample| *sample as u16).collect());
+    Ok(Decoded { cells, precision: size.precision })
 }
 
 /// What the SIZ marker segment says of the image.
@@ -37,16 +37,16 @@ struct Size {
 impl Size {
     /// Parses SIZ at the head of a code stream with one component that is not subsampled.
     fn of(codestream: &[u8]) -> Result<Self, Broken> {
-        let cut = Broken("the image and tile size is cut");
+        let cut = Broken::TileSizeCut;
         let (grid, components) = codestream.get(8..).and_then(<[u8]>::split_first_chunk::<32>).ok_or(cut)?;
         let (words, _) = grid.as_chunks::<4>();
         let [x1, y1, x0, y0, tile_columns, tile_rows, _, _] = *words else { return Err(cut) };
         let word = u32::from_be_bytes;
         let [0, 1, depth, 1, 1, ..] = *components else {
-            return Err(Broken("the code stream has not one full-size component"));
+            return Err(Broken::Subsampled);
         };
         if word(tile_columns) == 0 || word(tile_rows) == 0 {
-            return Err(Broken("tiles of no size"));
+            return Err(Broken::TilesOfNoSize);
         }
         let size = Self {
             rows: word(y1).checked_sub(word(y0)).ok_or(cut)?,
@@ -55,7 +55,7 @@ impl Size {
             signed: depth & 0x80 != 0,
         };
         let tiles = u64::from(word(x1).div_ceil(word(tile_columns))) * u64::from(word(y1).div_ceil(word(tile_rows)));
-        if tiles > MOST_TILES { Err(Broken("more tiles than a code stream can number")) } else { Ok(size) }
+        if tiles > MOST_TILES { Err(Broken::TooManyTiles) } else { Ok(size) }
     }
 }
 

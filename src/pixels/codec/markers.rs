@@ -31,7 +31,7 @@ pub(super) struct Segments<'a>(Option<&'a [u8]>);
 pub(super) fn segments(stream: &[u8]) -> Result<Segments<'_>, Broken> {
     match stream {
         [0xff, SOI, rest @ ..] => Ok(Segments(Some(rest))),
-        _ => Err(Broken("no start of image")),
+        _ => Err(Broken::NoStartOfImage),
     }
 }
 
@@ -50,8 +50,8 @@ impl<'a> Iterator for Segments<'a> {
 }
 
 fn next_segment(rest: &[u8]) -> Result<Option<Segment<'_>>, Broken> {
-    let cut = Broken("the stream ends within its marker segments");
-    let [0xff, rest @ ..] = rest else { return Err(Broken("no marker where one must be")) };
+    let cut = Broken::MarkersCut;
+    let [0xff, rest @ ..] = rest else { return Err(Broken::NoMarker) };
     let fill = rest.iter().take_while(|byte| **byte == 0xff).count();
     let (&marker, rest) = rest.get(fill..).and_then(<[u8]>::split_first).ok_or(cut)?;
     if marker == EOI {
@@ -79,10 +79,10 @@ impl Frame {
     /// A frame header's segment.
     pub fn parse(segment: &Segment<'_>) -> Result<Self, Broken> {
         let [precision, y1, y0, x1, x0, components, _id, _sampling, quantization, ..] = *segment.body else {
-            return Err(Broken("the frame header is cut"));
+            return Err(Broken::FrameHeaderCut);
         };
         if components != 1 || segment.body.len() != 9 {
-            return Err(Broken("the code stream has more than one component"));
+            return Err(Broken::Components);
         }
         Ok(Self {
             marker: segment.marker,
@@ -106,7 +106,7 @@ impl Frame {
                 break;
             }
         }
-        Err(Broken("no frame header"))
+        Err(Broken::NoFrameHeader)
     }
 }
 

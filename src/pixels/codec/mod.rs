@@ -1,5 +1,7 @@
 //! Which decoder serves which transfer syntax, and what is checked around it.
 
+mod broken;
+mod fragments;
 mod jpeg;
 mod jpeg2000;
 mod jpeg_extended;
@@ -10,16 +12,16 @@ mod rle;
 #[cfg(test)]
 mod tests;
 
-use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use dicom::core::value::Value;
-use dicom::dictionary_std::tags;
+use serde::{Deserialize, Serialize};
 
-use super::PixelError;
 use super::header::Header;
-use super::samples::{Cells, InFile, Samples};
-use crate::part10::{DEFLATED, EXPLICIT_BIG_ENDIAN, EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN, Location, Object};
+use super::samples::Cells;
+use crate::part10::{Content, DEFLATED, EXPLICIT_BIG_ENDIAN, EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN};
+
+pub(super) use broken::Broken;
+pub(super) use native::cells;
 
 /// Transfer syntax UIDs that [`decode`](super::decode) reads, those that need no decoder first.
 pub const DECODABLE: &[&str] = &[
@@ -41,9 +43,9 @@ pub const DECODABLE: &[&str] = &[
     "1.2.840.10008.1.2.4.50",  // JPEG baseline, process 1
 ];
 
-/// What a transfer syntax does to the pixel data.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Codec {
+/// How a transfer syntax codes the pixel data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Codec {
     Native,
     Rle,
     Jpeg,
@@ -51,8 +53,18 @@ enum Codec {
     Jpeg2000,
 }
 
+/// What a code stream held.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Decoded {
+    /// As many as the image has pixels.
+    pub cells: Cells,
+    /// Bits of a sample of the stream, from Bits Stored to Bits Allocated.
+    pub precision: u32,
+}
+
 impl Codec {
-    fn of(transfer_syntax: &str) -> Option<Self> {
+    /// The coding of a transfer syntax that is read here.
+    pub fn of(transfer_syntax: &str) -> Option<Self> {
         Some(match transfer_syntax.strip_prefix("1.2.840.10008.1.2")? {
             "" | ".1" | ".2" | ".1.99" => Self::Native,
             ".5" => Self::Rle,
@@ -63,7 +75,7 @@ impl Codec {
         })
     }
 
-    fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::Native => "native",
             Self::Rle => "RLE",
@@ -73,65 +85,35 @@ impl Codec {
         }
     }
 
-    fn decode(self, stream: &[u8], header: &Header) -> Result<Samples, Broken> {
-        match self {
-            Self::Native => Err(Broken("the pixel data is encapsulated")),
-            Self::Rle => rle::decode(stream, header).map(|cells| Samples::as_in_header(cells, header)),
-            Self::Jpeg => jpeg::decode(stream, header),
-            Self::JpegLs => jpeg_ls::decode(stream, header),
-            Self::Jpeg2000 => jpeg2000::decode(stream, header),
+    /// Decodes the one frame that these items of encapsulated Pixel Data hold, of `longest` octets at most.
+    pub fn decode(self, items: &mut Content, longest: u64, header: &Header) -> Result<Decoded, Broken> {
+        if self == Self::Native {
+            return Err(Broken::Encapsulated);
         }
+        let decoded = self.stream(&fragments::joined(items, longest)?, header)?;
+        if decoded.cells.len() == header.pixels { Ok(decoded) } else { Err(Broken::PixelCount) }
     }
-}
 
-/// What is wrong with a code stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Broken(&'static str);
-
-/// Takes the pixel data out of the object and decodes it; what needs no decoding stays in the file.
-pub(super) fn samples(location: &Location, object: &mut Object, header: &Header) -> Result<Samples, PixelError> {
-    let codec = Codec::of(&object.transfer_syntax)
-        .ok_or_else(|| PixelError::NotDecodable("its transfer syntax has no decoder here".into()))?;
-    let broken = |Broken(cause)| PixelError::NotDecodable(format!("{}: {cause}", codec.name()));
-    if let Some(stretch) = object.native_pixels {
-        let cells = InFile::of(location, stretch, header).ok_or(broken(native::TOO_SHORT))?;
-        return Ok(Samples::as_in_header(Cells::InFile(cells), header));
+    /// Runs the decoder; a panic of a library is an error of the stream.
+    fn stream(self, stream: &[u8], header: &Header) -> Result<Decoded, Broken> {
+        let decode = match self {
+            Self::Native => return Err(Broken::Encapsulated),
+            Self::Rle => rle::decode,
+            Self::Jpeg => jpeg::decode,
+            Self::JpegLs => jpeg_ls::decode,
+            Self::Jpeg2000 => jpeg2000::decode,
+        };
+        catch_unwind(AssertUnwindSafe(|| decode(stream, header))).unwrap_or(Err(Broken::GaveUp))
     }
-    let pixel_data = object.data_set.take_element(tags::PIXEL_DATA).map_err(|_| PixelError::NoPixelData)?;
-    let samples = match pixel_data.into_value() {
-        Value::Primitive(value) if codec == Codec::Native => {
-            native::cells(value, header).map(|cells| Samples::as_in_header(cells, header))
-        }
-        Value::PixelSequence(sequence) => guarded(|| codec.decode(&frame(sequence.fragments()), header)),
-        _ => Err(Broken("the pixel data is not encapsulated")),
-    };
-    let samples = samples.map_err(broken)?;
-    if samples.len() != header.pixels {
-        return Err(broken(Broken("the code stream has not the header's number of pixels")));
-    }
-    Ok(samples)
-}
-
-/// The one frame's code stream: all fragments in order, whatever the offset table says (PS3.5 A.4).
-fn frame(fragments: &[Vec<u8>]) -> Cow<'_, [u8]> {
-    match fragments {
-        [only] => Cow::Borrowed(only),
-        several => Cow::Owned(several.concat()),
-    }
-}
-
-/// Runs a decoder; a panic of a library is an error of the stream.
-fn guarded(decode: impl FnOnce() -> Result<Samples, Broken>) -> Result<Samples, Broken> {
-    catch_unwind(AssertUnwindSafe(decode)).unwrap_or(Err(Broken("the decoder gave up")))
 }
 
 /// That the stream's own size and depth are the header's, before anything is decoded.
 fn agrees(header: &Header, rows: u32, columns: u32, precision: u32) -> Result<(), Broken> {
     if (rows as usize, columns as usize) != (header.rows, header.columns) {
-        return Err(Broken("the code stream has another size than Rows and Columns say"));
+        return Err(Broken::Size);
     }
     if !(header.bits_stored..=header.bits_allocated).contains(&precision) {
-        return Err(Broken("the code stream has another precision than Bits Stored and Bits Allocated say"));
+        return Err(Broken::Precision);
     }
     Ok(())
 }

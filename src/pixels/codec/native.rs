@@ -4,11 +4,8 @@ use dicom::core::PrimitiveValue;
 
 use super::{Broken, Cells, Header};
 
-/// A value without all of its cells.
-pub(super) const TOO_SHORT: Broken = Broken("Pixel Data is shorter than Rows, Columns and Bits Allocated say");
-
 /// The first `header.pixels` cells of a value; what follows them is padding.
-pub(super) fn cells(value: PrimitiveValue, header: &Header) -> Result<Cells, Broken> {
+pub(in crate::pixels) fn cells(value: PrimitiveValue, header: &Header) -> Result<Cells, Broken> {
     let mut cells = match (value, header.cell_bytes()) {
         (PrimitiveValue::U8(bytes), 1) => Cells::Bytes(bytes.into_vec()),
         (PrimitiveValue::U16(words), 2) => Cells::Words(words.into_vec()),
@@ -18,10 +15,10 @@ pub(super) fn cells(value: PrimitiveValue, header: &Header) -> Result<Cells, Bro
             let (pairs, _) = bytes.as_chunks::<2>();
             Cells::Words(pairs.iter().map(|pair| u16::from_le_bytes(*pair)).collect())
         }
-        _ => return Err(Broken("Pixel Data is neither OB nor OW")),
+        _ => return Err(Broken::NeitherBytesNorWords),
     };
     if cells.len() < header.pixels {
-        return Err(TOO_SHORT);
+        return Err(Broken::TooFewCells);
     }
     cells.truncate(header.pixels);
     Ok(cells)

@@ -1,46 +1,47 @@
 //! RLE lossless (PS3.5 annex G): PackBits, one segment a byte of the cell, the high bytes first.
 
-use super::{Broken, Cells, Header};
+use super::{Broken, Cells, Decoded, Header};
 
 /// Length of the RLE header: the number of segments and 15 offsets, 32 bits each.
 const HEADER: usize = 64;
 
 /// Decodes one frame of one sample a pixel.
-pub(super) fn decode(stream: &[u8], header: &Header) -> Result<Cells, Broken> {
+pub(super) fn decode(stream: &[u8], header: &Header) -> Result<Decoded, Broken> {
     let word = |index: usize| {
         let bytes = stream.get(index * 4..)?.first_chunk::<4>()?;
         usize::try_from(u32::from_le_bytes(*bytes)).ok()
     };
     if stream.len() < HEADER || word(0) != Some(header.cell_bytes()) {
-        return Err(Broken("the number of segments does not fit Bits Allocated"));
+        return Err(Broken::Segments);
     }
     let segment = |index: usize| {
         let end = if index == header.cell_bytes() { stream.len() } else { word(index + 1).unwrap_or(0) };
         let data = word(index).filter(|start| *start >= HEADER).and_then(|start| stream.get(start..end));
-        unpack(data.ok_or(Broken("a segment lies outside the stream"))?, header.pixels)
+        unpack(data.ok_or(Broken::SegmentOutside)?, header.pixels)
     };
-    if header.cell_bytes() == 1 {
-        return segment(1).map(Cells::Bytes);
-    }
-    let (high, low) = (segment(1)?, segment(2)?);
-    Ok(Cells::Words(high.iter().zip(&low).map(|(high, low)| u16::from_be_bytes([*high, *low])).collect()))
+    let cells = if header.cell_bytes() == 1 {
+        Cells::Bytes(segment(1)?)
+    } else {
+        let (high, low) = (segment(1)?, segment(2)?);
+        Cells::Words(high.iter().zip(&low).map(|(high, low)| u16::from_be_bytes([*high, *low])).collect())
+    };
+    Ok(Decoded { cells, precision: header.bits_allocated })
 }
 
 /// Unpacks `length` bytes; a run that goes beyond them is cut.
 fn unpack(mut packed: &[u8], length: usize) -> Result<Vec<u8>, Broken> {
     let mut bytes = Vec::with_capacity(length);
     while bytes.len() < length {
-        let (control, rest) = packed.split_first().ok_or(Broken("a segment is too short"))?;
+        let (control, rest) = packed.split_first().ok_or(Broken::SegmentTooShort)?;
         packed = match *control {
             literal @ 0..=127 => {
-                let (copied, rest) =
-                    rest.split_at_checked(usize::from(literal) + 1).ok_or(Broken("a segment is too short"))?;
+                let (copied, rest) = rest.split_at_checked(usize::from(literal) + 1).ok_or(Broken::SegmentTooShort)?;
                 bytes.extend_from_slice(copied);
                 rest
             }
             128 => rest,
             run => {
-                let (repeated, rest) = rest.split_first().ok_or(Broken("a segment is too short"))?;
+                let (repeated, rest) = rest.split_first().ok_or(Broken::SegmentTooShort)?;
                 bytes.resize(bytes.len() + 257 - usize::from(run), *repeated);
                 rest
             }
@@ -73,7 +74,8 @@ mod tests {
         let (bits_allocated, bits_stored) = (16, 16);
         let header =
             Header { rows: 1, columns: 2, pixels: 2, bits_allocated, bits_stored, high_bit: 15, signed: false };
-        assert_eq!(decode(&stream, &header), Ok(Cells::Words(vec![0x1256, 0x3478])));
+        let cells = Cells::Words(vec![0x1256, 0x3478]);
+        assert_eq!(decode(&stream, &header), Ok(Decoded { cells, precision: 16 }));
         // One segment is too few for cells of two bytes.
         stream.splice(..4, 1_u32.to_le_bytes());
         assert!(decode(&stream, &header).is_err());

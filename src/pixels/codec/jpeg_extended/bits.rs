@@ -26,7 +26,7 @@ impl<'a> Bits<'a> {
 
     /// Takes `n` bits, at most 16.
     pub fn skip(&mut self, n: u32) -> Result<(), Broken> {
-        self.count = self.count.checked_sub(n).ok_or(Broken("the code stream ends early"))?;
+        self.count = self.count.checked_sub(n).ok_or(Broken::EndsEarly)?;
         self.held <<= n;
         Ok(())
     }
@@ -37,7 +37,7 @@ impl<'a> Bits<'a> {
             return Ok(0);
         }
         if size > 16 {
-            return Err(Broken("a coefficient of more than 16 bits"));
+            return Err(Broken::Coefficient);
         }
         let value = i32::from(self.peek()) >> (16 - size);
         self.skip(size.into())?;
@@ -49,7 +49,7 @@ impl<'a> Bits<'a> {
     pub fn restart(&self) -> Result<Self, Broken> {
         let at = self.rest.windows(2).position(|pair| matches!(pair, [0xff, 0xd0..=0xd7]));
         let after = at.and_then(|at| self.rest.get(at + 2..));
-        after.map(Self::new).ok_or(Broken("a restart marker is missing"))
+        after.map(Self::new).ok_or(Broken::NoRestartMarker)
     }
 
     fn refill(&mut self) {

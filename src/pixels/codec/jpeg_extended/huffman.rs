@@ -16,7 +16,7 @@ pub(super) struct Table(Vec<Code>);
 impl Table {
     /// Parses BITS and HUFFVAL (B.2.4.2); also what follows them.
     pub fn parse(body: &[u8]) -> Result<(Self, &[u8]), Broken> {
-        let cut = Broken("a Huffman table is cut");
+        let cut = Broken::HuffmanTableCut;
         let (lengths, rest) = body.split_first_chunk::<16>().ok_or(cut)?;
         let symbols = lengths.iter().map(|count| usize::from(*count)).sum();
         let (symbols, rest) = rest.split_at_checked(symbols).ok_or(cut)?;
@@ -25,7 +25,7 @@ impl Table {
         for (length, symbol) in of_each_code.zip(symbols) {
             let end = table.len() + (1 << (16 - length));
             if end > 1 << 16 {
-                return Err(Broken("a Huffman table with more codes than there can be"));
+                return Err(Broken::HuffmanTableTooLong);
             }
             table.resize(end, Code { length, symbol: *symbol });
         }
@@ -37,7 +37,7 @@ impl Table {
     pub fn symbol(&self, bits: &mut Bits<'_>) -> Result<u8, Broken> {
         let code = self.0.get(usize::from(bits.peek())).copied().unwrap_or_default();
         if code.length == 0 {
-            return Err(Broken("a code that its Huffman table lacks"));
+            return Err(Broken::NoSuchCode);
         }
         bits.skip(code.length.into())?;
         Ok(code.symbol)

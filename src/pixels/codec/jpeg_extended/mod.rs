@@ -42,25 +42,25 @@ pub(super) fn decode(stream: &[u8]) -> Result<Vec<u16>, Broken> {
             DRI => tables.restart = restart_interval(segment.body)?,
             SOF_BASELINE | SOF_EXTENDED if frame.is_none() => frame = Some(Frame::parse(&segment)?),
             SOS => {
-                let frame = frame.ok_or(Broken("a scan before its frame header"))?;
+                let frame = frame.ok_or(Broken::ScanBeforeFrame)?;
                 return Scan::new(&tables, &frame, &segment)?.decode(&frame);
             }
-            0xc0..=0xcf => return Err(Broken("a process other than sequential Huffman coding")),
+            0xc0..=0xcf => return Err(Broken::NotSequential),
             _ => {}
         }
     }
-    Err(Broken("no scan"))
+    Err(Broken::NoScan)
 }
 
 fn restart_interval(body: &[u8]) -> Result<usize, Broken> {
-    let [high, low] = *body else { return Err(Broken("a restart interval of odd length")) };
+    let [high, low] = *body else { return Err(Broken::RestartInterval) };
     Ok(u16::from_be_bytes([high, low]).into())
 }
 
 impl Tables {
     /// T.81 B.2.4.1.
     fn set_quantization(&mut self, mut body: &[u8]) -> Result<(), Broken> {
-        let cut = Broken("a quantization table is cut");
+        let cut = Broken::QuantizationTableCut;
         while let [head, rest @ ..] = body {
             let mut table = [0; 64];
             let width = if head >> 4 == 0 { 1 } else { 2 };
@@ -88,7 +88,7 @@ impl Tables {
 
 /// One of four table destinations.
 fn slot<T>(tables: &mut [T; 4], destination: u8) -> Result<&mut T, Broken> {
-    tables.get_mut(usize::from(destination)).ok_or(Broken("a table destination above 3"))
+    tables.get_mut(usize::from(destination)).ok_or(Broken::TableDestination)
 }
 
 /// The only scan of a frame with one component.
@@ -104,8 +104,8 @@ struct Scan<'a> {
 
 impl<'a> Scan<'a> {
     fn new(tables: &'a Tables, frame: &Frame, scan: &Segment<'a>) -> Result<Self, Broken> {
-        let absent = Broken("a scan uses a table that the stream lacks");
-        let [1, _, selectors, 0, 63, 0] = *scan.body else { return Err(Broken("a scan of no sequential process")) };
+        let absent = Broken::NoTable;
+        let [1, _, selectors, 0, 63, 0] = *scan.body else { return Err(Broken::ScanNotSequential) };
         Ok(Self {
             bits: Bits::new(scan.tail),
             quantization: find(&tables.quantization, frame.quantization).ok_or(absent)?,
@@ -143,13 +143,12 @@ impl<'a> Scan<'a> {
         let coefficients = block.as_flattened_mut();
         let mut set = |k: usize, value: i32| {
             let place = ZIGZAG.get(k).and_then(|place| coefficients.get_mut(usize::from(*place)));
-            let (place, step) = place.zip(self.quantization.get(k)).ok_or(Broken("more than 64 coefficients"))?;
+            let (place, step) = place.zip(self.quantization.get(k)).ok_or(Broken::TooManyCoefficients)?;
             *place = value as f32 * f32::from(*step);
             Ok(())
         };
         let size = self.dc.symbol(&mut self.bits)?;
-        self.predicted =
-            (self.predicted.checked_add(self.bits.signed(size)?)).ok_or(Broken("a DC value out of range"))?;
+        self.predicted = (self.predicted.checked_add(self.bits.signed(size)?)).ok_or(Broken::DcValue)?;
         set(0, self.predicted)?;
         let mut k = 1;
         while k < 64 {

@@ -31,7 +31,7 @@ impl<'a> Bits<'a> {
         if self.count < n {
             self.refill();
             if self.count < n {
-                return Err(Broken("the code stream ends early"));
+                return Err(Broken::EndsEarly);
             }
         }
         let taken = (self.held >> (64 - n)) as u32;
@@ -60,7 +60,7 @@ impl<'a> Bits<'a> {
         while !self.bit()? {
             zeros += 1;
             if zeros > most {
-                return Err(Broken("a code is longer than its limit"));
+                return Err(Broken::CodeTooLong);
             }
         }
         Ok(zeros)
@@ -70,7 +70,7 @@ impl<'a> Bits<'a> {
     pub fn restart(self) -> Result<Self, Broken> {
         let at = self.rest.windows(2).position(|pair| matches!(pair, [0xff, 0xd0..=0xd7]));
         let after = at.and_then(|at| self.rest.get(at + 2..));
-        after.map(Self::new).ok_or(Broken("a restart marker is missing"))
+        after.map(Self::new).ok_or(Broken::NoRestartMarker)
     }
 
     fn refill(&mut self) {
@@ -98,7 +98,7 @@ mod tests {
         let mut bits = Bits::new(&[0xff, 0x7f, 0x80, 0xff, 0xd9]);
         assert_eq!(bits.bits(15), Ok(0x7fff));
         assert_eq!(bits.bits(8), Ok(0x80));
-        assert_eq!(bits.bit(), Err(Broken("the code stream ends early")));
+        assert_eq!(bits.bit(), Err(Broken::EndsEarly));
     }
 
     #[test]

@@ -106,7 +106,7 @@ impl RunEnd {
 
 /// No error value is larger than the range of values.
 fn within(error: i32, coding: &Coding) -> Result<(), Broken> {
-    if error.abs() <= coding.range { Ok(()) } else { Err(Broken("an error value out of range")) }
+    if error.abs() <= coding.range { Ok(()) } else { Err(Broken::ErrorValue) }
 }
 
 fn initial_a(coding: &Coding) -> i32 {
@@ -115,12 +115,12 @@ fn initial_a(coding: &Coding) -> i32 {
 
 /// The least k with n * 2^k >= a (A.5.1).
 fn golomb_parameter(n: i32, a: i32) -> Result<u32, Broken> {
-    (0..=16).find(|k| i64::from(n) << k >= i64::from(a)).ok_or(Broken("the statistics run out of range"))
+    (0..=16).find(|k| i64::from(n) << k >= i64::from(a)).ok_or(Broken::Statistics)
 }
 
 /// A Golomb code of limited length (A.5.3).
 fn golomb(bits: &mut Bits<'_>, k: u32, limit: u32, qbpp: u32) -> Result<u32, Broken> {
-    let escape = limit.checked_sub(qbpp + 1).ok_or(Broken("a code is longer than its limit"))?;
+    let escape = limit.checked_sub(qbpp + 1).ok_or(Broken::CodeTooLong)?;
     let zeros = bits.zeros(escape)?;
     if zeros < escape { Ok((zeros << k) + bits.bits(k)?) } else { Ok(bits.bits(qbpp)? + 1) }
 }

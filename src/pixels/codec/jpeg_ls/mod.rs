@@ -8,13 +8,13 @@ mod context;
 mod scan;
 
 use super::markers::{DRI, Frame, LSE, SOF_JPEG_LS, SOS, Segment, segments};
-use super::{Broken, Cells, Header, Samples};
+use super::{Broken, Cells, Decoded, Header};
 
 /// Decodes one frame of one component.
-pub(super) fn decode(stream: &[u8], header: &Header) -> Result<Samples, Broken> {
+pub(super) fn decode(stream: &[u8], header: &Header) -> Result<Decoded, Broken> {
     let frame = Frame::of(stream, header)?;
     if frame.marker != SOF_JPEG_LS {
-        return Err(Broken("no JPEG-LS frame header"));
+        return Err(Broken::NoJpegLsFrameHeader);
     }
     let (mut presets, mut restart_lines) = (Presets::default(), None);
     for segment in segments(stream)? {
@@ -26,12 +26,12 @@ pub(super) fn decode(stream: &[u8], header: &Header) -> Result<Samples, Broken> 
                 let near = near(&segment)?;
                 let coding = presets.coding(frame.precision, near)?;
                 let words = scan::decode(segment.tail, &coding, header.rows, header.columns, restart_lines)?;
-                return Ok(Samples::of_stream(Cells::Words(words), frame.precision, header));
+                return Ok(Decoded { cells: Cells::Words(words), precision: frame.precision });
             }
             _ => {}
         }
     }
-    Err(Broken("no scan"))
+    Err(Broken::NoScan)
 }
 
 /// Lines between restart markers (T.87 C.2.5: with one component, one line is one MCU).
@@ -40,7 +40,7 @@ fn restart_interval(body: &[u8]) -> Result<Option<usize>, Broken> {
         [a, b] => u32::from_be_bytes([0, 0, *a, *b]),
         [a, b, c] => u32::from_be_bytes([0, *a, *b, *c]),
         [a, b, c, d] => u32::from_be_bytes([*a, *b, *c, *d]),
-        _ => return Err(Broken("a restart interval of odd length")),
+        _ => return Err(Broken::RestartInterval),
     };
     Ok(Some(lines as usize).filter(|lines| *lines > 0))
 }
@@ -49,7 +49,7 @@ fn restart_interval(body: &[u8]) -> Result<Option<usize>, Broken> {
 fn near(scan: &Segment<'_>) -> Result<i32, Broken> {
     match *scan.body {
         [1, _, 0, near, 0, 0] => Ok(near.into()),
-        _ => Err(Broken("a scan of several components, with a mapping table or a point transform")),
+        _ => Err(Broken::ScanForm),
     }
 }
 
@@ -77,16 +77,16 @@ struct Coding {
 
 impl Presets {
     fn parse(body: &[u8]) -> Result<Self, Broken> {
-        let [1, words @ ..] = body else { return Err(Broken("preset parameters other than coding parameters")) };
+        let [1, words @ ..] = body else { return Err(Broken::OtherPresets) };
         let (words, _) = words.as_chunks::<2>();
-        let [maxval, t1, t2, t3, reset] = words else { return Err(Broken("preset coding parameters are cut")) };
+        let [maxval, t1, t2, t3, reset] = words else { return Err(Broken::PresetsCut) };
         let word = |bytes: &[u8; 2]| i32::from(u16::from_be_bytes(*bytes));
         Ok(Self { maxval: word(maxval), thresholds: [word(t1), word(t2), word(t3)], reset: word(reset) })
     }
 
     /// Fills in the defaults and checks the ranges of C.2.4.1.1.
     fn coding(self, precision: u32, near: i32) -> Result<Coding, Broken> {
-        let unusable = Broken("preset coding parameters out of range");
+        let unusable = Broken::PresetsOutOfRange;
         let largest = (1 << precision.clamp(2, 16)) - 1;
         let or = |value: i32, default: i32| if value == 0 { default } else { value };
         let maxval = or(self.maxval, largest);

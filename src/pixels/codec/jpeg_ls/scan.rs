@@ -95,9 +95,9 @@ impl<'a, 'c> Scan<'a, 'c> {
             let (Some(&[c, b, d]), Some(rest)) =
                 (above.get(x - 1..x + 2).and_then(<[i32]>::first_chunk), line.get_mut(x - 1..=columns))
             else {
-                return Err(Broken("a line ends early"));
+                return Err(Broken::LineEndsEarly);
             };
-            let [a, rest @ ..] = rest else { return Err(Broken("a line ends early")) };
+            let [a, rest @ ..] = rest else { return Err(Broken::LineEndsEarly) };
             let near = Neighbours { a: *a, b, c, d };
             x += match self.context(near) {
                 0 => self.run(*a, above.get(x..=columns).unwrap_or_default(), rest)?,
@@ -130,7 +130,7 @@ impl<'a, 'c> Scan<'a, 'c> {
     /// A sample of the regular mode (A.4 to A.6).
     fn regular(&mut self, Neighbours { a, b, c, .. }: Neighbours, context: i32) -> Result<i32, Broken> {
         let sign = context.signum();
-        let statistics = self.regular.get_mut(context.unsigned_abs() as usize).ok_or(Broken("no such context"))?;
+        let statistics = self.regular.get_mut(context.unsigned_abs() as usize).ok_or(Broken::NoSuchContext)?;
         let predicted = if c >= a.max(b) {
             a.min(b)
         } else if c <= a.min(b) {
@@ -167,7 +167,7 @@ impl<'a, 'c> Scan<'a, 'c> {
             let order = self.order();
             if !self.bits.bit()? {
                 length += self.bits.bits(order)? as usize;
-                return if length < most { Ok(length) } else { Err(Broken("a run is longer than its line")) };
+                return if length < most { Ok(length) } else { Err(Broken::RunTooLong) };
             }
             if most - length >= 1 << order {
                 self.run_index = (self.run_index + 1).min(J.len() - 1);

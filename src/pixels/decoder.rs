@@ -1,0 +1,210 @@
+//! From a DICOM file to a radiograph: here, or with its code stream decoded by a worker.
+
+use std::io;
+use std::path::Path;
+
+use dicom::core::value::Value;
+use dicom::dictionary_std::tags;
+use dicom::object::InMemDicomObject;
+
+use super::codec::{self, Broken, Codec};
+use super::grey::Grey;
+use super::header::Header;
+use super::samples::{Cells, Samples, Stored};
+use super::workers::{Request, WorkerError, Workers};
+use super::{Bounds, PixelError, Radiograph};
+use crate::ids::SopInstanceUid;
+use crate::part10::{self, Extent, Location, Object, Pixels, ReadError, Stretch, Values, attribute};
+
+/// Reads DICOM files. Its clones share their workers.
+#[derive(Debug, Clone)]
+pub struct Decoder {
+    bounds: Bounds,
+    place: Place,
+}
+
+/// Where code streams are decoded.
+#[derive(Debug, Clone)]
+enum Place {
+    Here,
+    Workers(Workers),
+}
+
+/// Encapsulated pixel data of one image.
+struct CodeStream<'a> {
+    location: &'a Location,
+    items: Stretch,
+    codec: Codec,
+    data_set: &'a InMemDicomObject,
+}
+
+impl Decoder {
+    /// Decodes code streams in this process, which a decoder that fails may take with it: for tests, and files that one
+    /// made oneself.
+    pub fn in_process(bounds: Bounds) -> Self {
+        Self { bounds, place: Place::Here }
+    }
+
+    /// Decodes code streams in workers: confined processes of an executable of Auscult's, usually
+    /// [`THIS_PROGRAM`](super::THIS_PROGRAM). The first is started at once.
+    ///
+    /// # Errors
+    /// Where the operating system does not let it be started or confined.
+    pub fn in_workers(executable: &Path, bounds: Bounds) -> io::Result<Self> {
+        Ok(Self { bounds, place: Place::Workers(Workers::start(executable, bounds)?) })
+    }
+
+    /// What one image may cost.
+    pub fn bounds(&self) -> &Bounds {
+        &self.bounds
+    }
+
+    /// Reads a DICOM Part 10 file (PS3.10) with one MONOCHROME1 or MONOCHROME2 frame.
+    ///
+    /// Modality LUT or rescale, the first VOI LUT or else the first window or else minimum to maximum, Presentation
+    /// LUT Shape and MONOCHROME1 inversion are applied; Pixel Padding is black. Overlays are not drawn. What is not
+    /// compressed stays in the file and is read when its luminance is asked for.
+    ///
+    /// # Errors
+    /// Every variant of [`PixelError`].
+    pub fn decode(&self, location: impl Into<Location>) -> Result<Radiograph, PixelError> {
+        let location = location.into();
+        let read = part10::read(&location, Extent::Image, Values::Decoded, self.bounds.inflated());
+        let mut object = read.map_err(|error| match error {
+            ReadError::Io(source) => PixelError::Io { location: location.clone(), source },
+            ReadError::NotDicom(_) => PixelError::NotDecodable(error.to_string()),
+        })?;
+        if object.pixels.is_none() && object.data_set.get(tags::PIXEL_DATA).is_none() {
+            return Err(PixelError::NoPixelData);
+        }
+        let header = Header::of(&object.data_set, &self.bounds)?;
+        let grey = Grey::of(&object.data_set, header.signed)?;
+        grey.radiograph(self.samples(&location, &mut object, &header)?)
+    }
+
+    /// The samples of the image; what needs no decoding stays in the file.
+    fn samples(&self, location: &Location, object: &mut Object, header: &Header) -> Result<Samples, PixelError> {
+        let codec = Codec::of(&object.transfer_syntax)
+            .ok_or_else(|| PixelError::NotDecodable("its transfer syntax has no decoder here".into()))?;
+        let cells = match object.pixels {
+            Some(Pixels::Fragments(items)) => {
+                let data_set = &object.data_set;
+                return self.code_stream(&CodeStream { location, items, codec, data_set }, header);
+            }
+            Some(Pixels::Native(_)) if codec != Codec::Native => Err(Broken::NotEncapsulated),
+            Some(Pixels::Native(stretch)) => {
+                Stored::in_file(location, stretch, header).map(Cells::Stored).ok_or(Broken::TooFewCells)
+            }
+            None => {
+                let value = object.data_set.take_element(tags::PIXEL_DATA).map_err(|_| PixelError::NoPixelData)?;
+                match value.into_value() {
+                    Value::Primitive(value) if codec == Codec::Native => codec::cells(value, header),
+                    Value::Primitive(_) => Err(Broken::NotEncapsulated),
+                    _ if codec == Codec::Native => Err(Broken::Encapsulated),
+                    _ => Err(Broken::Unsound),
+                }
+            }
+        };
+        Ok(Samples::as_in_header(cells.map_err(|broken| not_decodable(codec, broken))?, header))
+    }
+
+    fn code_stream(&self, image: &CodeStream<'_>, header: &Header) -> Result<Samples, PixelError> {
+        let CodeStream { location, items, codec, data_set } = *image;
+        let broken = |broken| not_decodable(codec, broken);
+        if codec == Codec::Native {
+            return Err(broken(Broken::Encapsulated));
+        }
+        let open = || location.open().map_err(|source| PixelError::Io { location: location.clone(), source });
+        let longest = self.bounds.inflated();
+        match &self.place {
+            Place::Here => {
+                let mut items = open()?.part(items).map_err(|_| broken(Broken::Unreadable))?;
+                let decoded = codec.decode(&mut items, longest, header).map_err(broken)?;
+                Ok(Samples::of_stream(decoded.cells, decoded.precision, header))
+            }
+            Place::Workers(workers) => {
+                let file = open()?.part(items).map_err(|_| broken(Broken::Unreadable))?;
+                let request = Request { codec, header: *header, items: file.stretch(), longest };
+                let painted = workers.decode(&request, &file, &name(data_set)).map_err(|error| match error {
+                    WorkerError::NotStarted(source) => PixelError::NoDecoder(source),
+                    WorkerError::Broken(_) | WorkerError::Ended(_) => not_decodable(codec, error),
+                })?;
+                let cells = Stored::on_canvas(location, painted.canvas, painted.cell_bytes, header);
+                Ok(Samples::of_stream(Cells::Stored(cells), painted.precision, header))
+            }
+        }
+    }
+}
+
+fn not_decodable(codec: Codec, cause: impl std::fmt::Display) -> PixelError {
+    PixelError::NotDecodable(format!("{}: {cause}", codec.name()))
+}
+
+/// The SOP Instance UID of an image, if it is one.
+fn name(data_set: &InMemDicomObject) -> String {
+    let uid = attribute::text(data_set, tags::SOP_INSTANCE_UID).and_then(|text| text.parse::<SopInstanceUid>().ok());
+    uid.map_or_else(|| "without a valid UID".into(), |uid| uid.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use dicom::core::value::PixelFragmentSequence;
+    use dicom::core::{DataElement, PrimitiveValue, VR};
+    use dicom::object::FileMetaTableBuilder;
+    use dicom::object::mem::InMemElement;
+
+    use super::*;
+
+    const RLE: &[u8] = include_bytes!("codec/testdata/frame.rle");
+
+    /// What becomes of an image of 40 rows and 48 columns, 8 bits, in this transfer syntax.
+    fn decoded(transfer_syntax: &str, pixel_data: InMemElement) -> Result<Vec<f32>, String> {
+        let us = |tag, value: u16| DataElement::new(tag, VR::US, PrimitiveValue::from(value));
+        let object = InMemDicomObject::from_element_iter([
+            DataElement::new(tags::SOP_CLASS_UID, VR::UI, "1.2.840.10008.5.1.4.1.1.1"),
+            DataElement::new(tags::SOP_INSTANCE_UID, VR::UI, "2.25.1"),
+            us(tags::SAMPLES_PER_PIXEL, 1),
+            DataElement::new(tags::PHOTOMETRIC_INTERPRETATION, VR::CS, "MONOCHROME2"),
+            us(tags::ROWS, 40),
+            us(tags::COLUMNS, 48),
+            us(tags::BITS_ALLOCATED, 8),
+            us(tags::BITS_STORED, 8),
+            us(tags::HIGH_BIT, 7),
+            us(tags::PIXEL_REPRESENTATION, 0),
+            pixel_data,
+        ]);
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("image.dcm");
+        let meta = FileMetaTableBuilder::new().transfer_syntax(transfer_syntax);
+        object.with_meta(meta).unwrap().write_to_file(&path).unwrap();
+        let decoder = Decoder::in_process(Bounds { max_pixels: 40 * 48 });
+        let radiograph = decoder.decode(&path).map_err(|error| error.to_string())?;
+        radiograph.luminance().map_err(|error| error.to_string())
+    }
+
+    fn encapsulated(fragments: &[&[u8]]) -> InMemElement {
+        let fragments = fragments.iter().map(|fragment| fragment.to_vec()).collect::<Vec<_>>();
+        DataElement::new(tags::PIXEL_DATA, VR::OB, PixelFragmentSequence::new(vec![], fragments))
+    }
+
+    #[test]
+    fn fragments_and_their_transfer_syntax_make_an_image() {
+        let whole = decoded("1.2.840.10008.1.2.5", encapsulated(&[RLE])).unwrap();
+        assert_eq!(whole.len(), 40 * 48);
+        assert_eq!(decoded("1.2.840.10008.1.2.5", encapsulated(&[&RLE[..70], &RLE[70..]])), Ok(whole));
+    }
+
+    #[test]
+    fn form_and_transfer_syntax_must_fit() {
+        let native = DataElement::new(tags::PIXEL_DATA, VR::OB, PrimitiveValue::U8(vec![0; 40 * 48].into()));
+        for (transfer_syntax, pixel_data, told) in [
+            ("1.2.840.10008.1.2.1", encapsulated(&[RLE]), "native: the pixel data is encapsulated"),
+            ("1.2.840.10008.1.2.5", native, "RLE: the pixel data is not encapsulated"),
+            ("1.2.840.10008.1.2.5", encapsulated(&[]), "RLE: the number of segments does not fit Bits Allocated"),
+            ("1.2.840.10008.1.2.4.100", encapsulated(&[RLE]), "its transfer syntax has no decoder here"),
+        ] {
+            let message = decoded(transfer_syntax, pixel_data).unwrap_err();
+            assert!(message.starts_with(told), "{message}");
+        }
+    }
+}
