@@ -2,11 +2,12 @@
 //!
 //! `header` holds what it says of its pixels, `codec` turns the code stream into
 //! `samples`, `grey` maps stored values to luminance (PS3.3 C.7.6.3, C.11.1, C.11.2), `radiograph` is both together and
-//! `resample` brings it to another size; `picture` reads JPEG and PNG. `docs/decoders.md` lists which decoder serves which
+//! `resample` brings it to another size; `geometry` says how it lies; `picture` reads JPEG and PNG. `docs/decoders.md` lists which decoder serves which
 //! transfer syntax.
 
 mod codec;
 mod error;
+mod geometry;
 mod grey;
 mod header;
 mod jpeg_outline;
@@ -19,6 +20,7 @@ mod samples;
 
 pub use codec::DECODABLE;
 pub use error::PixelError;
+pub use geometry::{Area, Geometry, PixelShape, Turn};
 pub use jpeg_outline::{JpegOutline, jpeg_outline};
 pub use picture::picture;
 pub use radiograph::Radiograph;
@@ -77,5 +79,6 @@ pub fn decode(location: impl Into<Location>, bounds: &Bounds) -> Result<Radiogra
     }
     let header = header::Header::of(&object.data_set, bounds)?;
     let grey = grey::Grey::of(&object.data_set, header.signed)?;
-    grey.radiograph(codec::samples(&location, &mut object, &header)?)
+    let geometry = Geometry::of(&object.data_set);
+    Ok(grey.radiograph(codec::samples(&location, &mut object, &header)?)?.lying(geometry))
 }
