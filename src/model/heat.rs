@@ -26,7 +26,7 @@ pub struct Explanation {
 
 /// The logits `[1, outputs] f64` of one image, and the map over the stored image of the output `positive`.
 pub(super) fn logits_and_map(engine: &Engine, positive: usize, framed: &Framed) -> Result<(Tensor, HeatMap)> {
-    let features = engine.features(&beside_reference(&framed.tensor)?)?;
+    let features = engine.features(&beside_reference(framed)?)?;
     let (image, reference) = (Var::from_tensor(&features.narrow(0, 0, 1)?)?, features.narrow(0, 1, 1)?);
     let logits = engine.judge(&image)?;
     let found = logits.detach().to_dtype(DType::F64)?;
@@ -52,15 +52,24 @@ fn smoothed(evidence: &Tensor) -> Result<Tensor> {
     })
 }
 
-/// One image `[3, h, w] f32` and the uniform image that it is held against, `[2, 3, h, w] f32`.
-fn beside_reference(image: &Tensor) -> Result<Tensor> {
-    let median = |mut channel: Vec<f32>| {
-        let middle = channel.len() / 2;
-        if channel.is_empty() { f32::NAN } else { *channel.select_nth_unstable_by(middle, f32::total_cmp).1 }
+/// One image and what it is held against, `[2, 3, h, w] f32`: the median of its picture, and the same bars beside it.
+fn beside_reference(Framed { tensor, framing }: &Framed) -> Result<Tensor> {
+    let (channels, rows, columns) = tensor.dims3()?;
+    let inside = |at: usize| {
+        let (row, column) = (at.checked_div(columns), at.checked_rem(columns));
+        row.is_some_and(|row| framing.inset.rows.contains(&row))
+            && column.is_some_and(|column| framing.inset.columns.contains(&column))
     };
-    let medians: Vec<f32> = image.flatten_from(1)?.to_vec2::<f32>()?.into_iter().map(median).collect();
-    let uniform = Tensor::from_vec(medians, (image.dim(0)?, 1, 1), image.device())?.broadcast_as(image.shape())?;
-    Tensor::stack(&[image, &uniform], 0)
+    let uniform = |channel: Vec<f32>| {
+        let places = channel.iter().enumerate();
+        let mut picture: Vec<f32> = places.filter(|(at, _)| inside(*at)).map(|(_, value)| *value).collect();
+        let middle = picture.len() / 2;
+        let median =
+            if picture.is_empty() { f32::NAN } else { *picture.select_nth_unstable_by(middle, f32::total_cmp).1 };
+        channel.into_iter().enumerate().map(move |(at, value)| if inside(at) { median } else { value })
+    };
+    let reference: Vec<f32> = tensor.flatten_from(1)?.to_vec2::<f32>()?.into_iter().flat_map(uniform).collect();
+    Tensor::stack(&[tensor, &Tensor::from_vec(reference, (channels, rows, columns), tensor.device())?], 0)
 }
 
 /// How the logit of the score changes with the logits, given those of one image; as many values.
@@ -93,7 +102,7 @@ mod tests {
 
     use super::*;
     use crate::heat::Extent;
-    use crate::model::Model;
+    use crate::model::{Crop, Model, Resize};
     use crate::pixels::{Radiograph, Turn};
 
     /// Where blobs lie, as fractions of the image.
@@ -139,6 +148,21 @@ mod tests {
             image.geometry.turn = Turn { transposed, mirrored, flipped };
             let off = off(&model, &image, blob);
             assert!(off <= radius, "{}: off by {off}", image.geometry.turn);
+        }
+    }
+
+    #[test]
+    fn the_blob_is_where_it_is_stored_between_black_bars_too() {
+        let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/cxr-pneumonia-reference");
+        let mut model = Model::load(&package).unwrap();
+        model.with_input(Crop::None, Resize::Fit);
+        // A place of the map is 16 pixels of the input, which is an eighth of the narrower side of the picture.
+        let place = 16.0 / 134.0;
+        for extent in [Extent { rows: 300, columns: 500 }, Extent { rows: 500, columns: 300 }] {
+            for blob in [(0.3, 0.3), (0.7, 0.7)] {
+                let off = off(&model, &phantom(extent, 0.3, blob, 0.116), blob);
+                assert!(off <= 1.5 * place, "blob at {blob:?} of {extent:?}: off by {off}");
+            }
         }
     }
 

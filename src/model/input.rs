@@ -4,8 +4,8 @@ use candle_core::{Device, Tensor};
 
 use super::TensorFault;
 use super::framing::Framing;
-use super::manifest::{Filter, InputSpec, Resize};
-use crate::pixels::{PixelError, Radiograph};
+use super::manifest::{Crop, Filter, InputSpec, Resize};
+use crate::pixels::{Geometry, PixelError, Radiograph};
 
 /// A radiograph that could not be made into an input.
 #[derive(Debug, thiserror::Error)]
@@ -44,12 +44,22 @@ impl Input {
         &self.spec
     }
 
-    /// How a radiograph lies in the input: whole, in display orientation (Patient Orientation), and resized as the
+    /// How a radiograph lies in the input: in display orientation (Patient Orientation), cropped and resized as the
     /// manifest says.
-    pub fn framing(&self, radiograph: &Radiograph) -> Framing {
-        let Resize::Stretch = self.spec.resize;
-        let whole = Framing::whole((radiograph.rows, radiograph.columns), self.sides());
-        Framing { turn: radiograph.geometry.turn, ..whole }
+    ///
+    /// # Errors
+    /// [`PixelError::Io`] where the image's file cannot be read any more.
+    pub fn framing(&self, radiograph: &Radiograph) -> Result<Framing, PixelError> {
+        let Geometry { turn, shape, open } = &radiograph.geometry;
+        let mut framing = Framing::whole((radiograph.rows, radiograph.columns), self.sides());
+        framing.turn = *turn;
+        if self.spec.crop == Crop::Collimation {
+            framing.part = radiograph.within_borders(open.as_ref().unwrap_or(&framing.part))?;
+        }
+        Ok(match self.spec.resize {
+            Resize::Stretch => framing,
+            Resize::Fit => framing.fitted(*shape),
+        })
     }
 
     /// Resamples and normalises a radiograph: `[3, height, width] f32`, three equal channels before
@@ -67,11 +77,11 @@ impl Input {
     /// As [`Input::tensor`].
     pub fn framed(&self, radiograph: &Radiograph) -> Result<Framed, InputError> {
         let Filter::Bilinear = self.spec.filter;
-        let framing = self.framing(radiograph);
+        let framing = self.framing(radiograph)?;
         let (rows, columns) = framing.turn.sides((framing.inset.rows.len(), framing.inset.columns.len()));
         // Turning the small picture is the same as turning the large one: the filter knows no direction.
         let resampled = radiograph.resampled_part(&framing.part, rows, columns)?;
-        let luminance = framing.turn.displayed(&resampled, columns);
+        let luminance = framing.on_black(framing.turn.displayed(&resampled, columns));
         Ok(Framed { tensor: self.normalised(&luminance).map_err(TensorFault::from)?, framing })
     }
 

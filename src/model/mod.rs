@@ -20,7 +20,7 @@ pub use framing::Framing;
 pub use heat::Explanation;
 pub use input::{Framed, Input, InputError};
 pub use kernels::Isa;
-pub use manifest::{Filter, InputSpec, Manifest, Output, Qualification, Resize, SelfTest, SelfTestInput};
+pub use manifest::{Crop, Filter, InputSpec, Manifest, Output, Qualification, Resize, SelfTest, SelfTestInput};
 pub use package::{Package, PackageError};
 pub use weights::WeightError;
 
@@ -118,6 +118,12 @@ impl Model {
             Device::Cuda(_) => "CUDA",
             Device::Metal(_) => "Metal",
         }
+    }
+
+    /// The same model behind another preprocessing.
+    #[cfg(test)]
+    fn with_input(&mut self, crop: Crop, resize: Resize) {
+        self.input = Input::new(&InputSpec { crop, resize, ..self.manifest.input.clone() });
     }
 
     /// Most images that it is worth giving it together: a processor is no faster with several, and each takes memory.

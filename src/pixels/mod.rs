@@ -2,9 +2,10 @@
 //!
 //! `header` holds what it says of its pixels, `codec` turns the code stream into
 //! `samples`, `grey` maps stored values to luminance (PS3.3 C.7.6.3, C.11.1, C.11.2), `radiograph` is both together and
-//! `resample` brings it to another size; `geometry` says how it lies; `picture` reads JPEG and PNG. `docs/decoders.md` lists which decoder serves which
+//! `resample` brings it to another size; `geometry` says how it lies, `borders` finds what is beside it; `picture` reads JPEG and PNG. `docs/decoders.md` lists which decoder serves which
 //! transfer syntax.
 
+mod borders;
 mod codec;
 mod error;
 mod geometry;
@@ -79,6 +80,6 @@ pub fn decode(location: impl Into<Location>, bounds: &Bounds) -> Result<Radiogra
     }
     let header = header::Header::of(&object.data_set, bounds)?;
     let grey = grey::Grey::of(&object.data_set, header.signed)?;
-    let geometry = Geometry::of(&object.data_set);
+    let geometry = Geometry::of(&object.data_set, (header.rows, header.columns));
     Ok(grey.radiograph(codec::samples(&location, &mut object, &header)?)?.lying(geometry))
 }

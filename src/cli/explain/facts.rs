@@ -50,7 +50,8 @@ impl Facts {
         input: &Input,
     ) -> Result<Self, PixelError> {
         let luminance = decoded.as_ref().ok().map(Luminance::of).transpose()?;
-        let preprocessing = decoded.as_ref().ok().map(|image| Preprocessing::from(&input.framing(image)));
+        let framing = decoded.as_ref().ok().map(|image| input.framing(image)).transpose()?;
+        let preprocessing = framing.as_ref().map(Preprocessing::from);
         let (name, rule, values, reason) = match (verdict, decoded) {
             (Verdict::Accepted(Grounds { rule, values }), Ok(_)) => ("accept", *rule, values.clone(), None),
             (Verdict::Accepted(_), Err(error)) => {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::model::{Framing, InputSpec};
+use crate::model::{Framing, InputSpec, Resize};
 use crate::pixels::Area;
 
 /// How the image lies in the model's input; counted from 0, the end not included.
@@ -53,7 +53,19 @@ impl fmt::Display for Words<'_> {
         let (rows, columns) = turn.sides((part.rows.len(), part.columns.len()));
         let by = |to: usize, from: usize| to as f64 / from as f64;
         let (down, across) = (by(inset.rows.len(), rows), by(inset.columns.len(), columns));
-        write!(f, "stretched to {} rows x {} columns (by {down:.3} and {across:.3})", input.0, input.1)?;
+        match spec.resize {
+            Resize::Stretch => write!(f, "stretched")?,
+            Resize::Fit => {
+                write!(
+                    f,
+                    "fitted with its proportions into {} rows x {} columns",
+                    inset.rows.len(),
+                    inset.columns.len()
+                )?;
+                write!(f, " and black bars")?;
+            }
+        }
+        write!(f, " to {} rows x {} columns (by {down:.3} and {across:.3})", input.0, input.1)?;
         write!(f, ", bilinear; mean {:?}, standard deviation {:?}", spec.mean, spec.std)
     }
 }
