@@ -4,6 +4,8 @@
 //! and the lower right corner of its lower right pixel at columns, rows: as PS3.3 C.18.6.1.1 (SCOORD) and C.10.5.1
 //! (graphic annotations, PIXEL) count them.
 
+use std::ops::{Range, RangeInclusive};
+
 /// Share of the maximum from which a place belongs to the focus.
 const FOCUS_FROM: f32 = 0.5;
 
@@ -37,17 +39,42 @@ pub struct Point {
 }
 
 /// The centres of a map's cells along one side of the image, as fractions of the side's length.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Axis {
-    /// Cells, at least 1.
-    pub cells: usize,
+    /// At least 1.
+    cells: usize,
     /// Centre of the first cell.
-    pub first: f32,
-    /// Distance of two centres.
-    pub step: f32,
+    first: f32,
+    /// Distance of two centres; below 0 where the cells run against the side.
+    step: f32,
+    /// What of the side the map is about; beyond it nothing was looked at.
+    seen: RangeInclusive<f32>,
 }
 
 impl Axis {
+    /// `cells` cells, at least 1, of which the first has its centre at `first`, and the others `step` further each.
+    pub fn new(cells: usize, first: f32, step: f32) -> Self {
+        Self { cells, first, step, seen: 0.0..=1.0 }
+    }
+
+    /// The same cells over a part of the side, as fractions of the part.
+    pub fn part(&self, part: Range<f32>) -> Self {
+        let length = part.end - part.start;
+        Self::new(self.cells, (self.first - part.start) / length, self.step / length)
+    }
+
+    /// The same cells over the other direction.
+    pub fn reversed(&self) -> Self {
+        Self::new(self.cells, 1.0 - self.first, -self.step)
+    }
+
+    /// The same cells where their side is a part of a longer one, as fractions of that.
+    pub fn within(&self, part: Range<f32>) -> Self {
+        let length = part.end - part.start;
+        let (first, step) = (part.start + self.first * length, self.step * length);
+        Self { cells: self.cells, first, step, seen: part.start..=part.end }
+    }
+
     /// The cells left and right of a fraction, and how far between their centres it lies, 0..=1.
     fn between(&self, fraction: f32) -> (usize, usize, f32) {
         let last = self.cells.saturating_sub(1);
@@ -58,7 +85,12 @@ impl Axis {
 
     /// The fraction of a cell's centre.
     fn centre(&self, cell: usize) -> f32 {
-        (self.first + cell as f32 * self.step).clamp(0.0, 1.0)
+        self.first + cell as f32 * self.step
+    }
+
+    /// Whether a cell's centre lies in what the map is about.
+    fn sees(&self, cell: usize) -> bool {
+        self.seen.contains(&self.centre(cell))
     }
 }
 
@@ -72,10 +104,15 @@ pub struct HeatMap {
 }
 
 impl HeatMap {
-    /// A map of `evidence`, `down.cells * across.cells` values row by row: what is below 0 or no number counts as
-    /// none, and the largest becomes 1. `None` where the number of values is another.
+    /// A map of `evidence`, cells down times cells across values row by row: what is below 0, no number, or beyond
+    /// what the axes are about counts as none, and the largest becomes 1. `None` where the number of values is another.
     pub fn new(down: Axis, across: Axis, evidence: &[f32]) -> Option<Self> {
-        let cells: Vec<f32> = evidence.iter().map(|value| value.max(0.0)).collect();
+        let seen = |at: usize| {
+            let (row, column) = (at.checked_div(across.cells), at.checked_rem(across.cells));
+            row.is_some_and(|row| down.sees(row)) && column.is_some_and(|column| across.sees(column))
+        };
+        let counted = |(at, value): (usize, &f32)| if seen(at) { value.max(0.0) } else { 0.0 };
+        let cells: Vec<f32> = evidence.iter().enumerate().map(counted).collect();
         let largest = cells.iter().copied().fold(0.0, f32::max);
         let scale = if largest > 0.0 && largest.is_finite() { largest.recip() } else { 0.0 };
         let fits = !cells.is_empty() && cells.len() == down.cells.checked_mul(across.cells)?;
@@ -87,10 +124,15 @@ impl HeatMap {
         self.cells.iter().all(|value| *value == 0.0)
     }
 
-    /// The map at a position of an image, 0..=1: bilinear between the cells' centres, constant beyond the outermost.
+    /// The map at a position of an image, 0..=1: bilinear between the cells' centres, constant beyond the outermost, and
+    /// 0 where nothing was looked at.
     pub fn at(&self, point: Point, extent: Extent) -> f32 {
-        let (upper, lower, down) = self.down.between(point.row / extent.rows as f32);
-        let (left, right, across) = self.across.between(point.column / extent.columns as f32);
+        let (down, across) = (point.row / extent.rows as f32, point.column / extent.columns as f32);
+        if !(self.down.seen.contains(&down) && self.across.seen.contains(&across)) {
+            return 0.0;
+        }
+        let (upper, lower, down) = self.down.between(down);
+        let (left, right, across) = self.across.between(across);
         let cell = |row: usize, column: usize| self.cells.get(row * self.across.cells + column).copied().unwrap_or(0.0);
         let along = |row| cell(row, left) * (1.0 - across) + cell(row, right) * across;
         along(upper) * (1.0 - down) + along(lower) * down
@@ -158,14 +200,17 @@ mod tests {
 
     const WIDE: Extent = Extent { rows: 100, columns: 200 };
 
+    fn square(axis: Axis, evidence: &[f32]) -> HeatMap {
+        HeatMap::new(axis.clone(), axis, evidence).unwrap()
+    }
+
     /// Four cells a side whose centres are at 1/8, 3/8, 5/8 and 7/8; the second from the left in the third row is hot.
     fn map() -> HeatMap {
-        let axis = Axis { cells: 4, first: 0.125, step: 0.25 };
         let mut evidence = [0.0; 16];
         evidence[9] = 4.0;
         evidence[0] = -3.0;
         evidence[15] = 1.0;
-        HeatMap::new(axis, axis, &evidence).unwrap()
+        square(Axis::new(4, 0.125, 0.25), &evidence)
     }
 
     #[test]
@@ -192,19 +237,44 @@ mod tests {
 
     #[test]
     fn a_focus_at_the_corner_stays_in_the_image() {
-        let axis = Axis { cells: 2, first: 0.0, step: 0.5 };
-        let map = HeatMap::new(axis, axis, &[1.0, 0.0, 0.0, 0.0]).unwrap();
+        let map = square(Axis::new(2, 0.0, 0.5), &[1.0, 0.0, 0.0, 0.0]);
         let outline = map.focus(WIDE).unwrap().polyline();
         assert!(outline.len() >= 4 && outline.iter().all(|p| p.column >= 0.0 && p.row >= 0.0), "{outline:?}");
     }
 
     #[test]
     fn where_nothing_speaks_for_the_finding_there_is_no_focus() {
-        let axis = Axis { cells: 2, first: 0.25, step: 0.5 };
+        let axis = Axis::new(2, 0.25, 0.5);
         for cold in [[-1.0, 0.0, -2.0, 0.0], [f32::NAN; 4]] {
-            let map = HeatMap::new(axis, axis, &cold).unwrap();
+            let map = square(axis.clone(), &cold);
             assert!(map.is_cold() && map.focus(WIDE).is_none() && map.hottest(WIDE).is_none());
         }
-        assert_eq!(HeatMap::new(axis, axis, &[1.0; 3]), None);
+        assert_eq!(HeatMap::new(axis.clone(), axis, &[1.0; 3]), None);
+    }
+
+    #[test]
+    fn a_map_of_a_part_lies_on_that_part_and_nowhere_else() {
+        // The left half of the side and its middle, in cells that run to the left: 0.375 and 0.125 from the left edge.
+        let across = Axis::new(2, 0.25, 0.5).reversed().within(0.0..0.5);
+        let down = Axis::new(2, 0.25, 0.5).within(0.5..1.0);
+        let map = HeatMap::new(down, across, &[0.0, 1.0, 0.0, 0.0]).unwrap();
+        assert_eq!(map.hottest(WIDE), Some(Point { column: 25.0, row: 62.5 }));
+        let at = |column, row| map.at(Point { column, row }, WIDE);
+        assert_eq!(
+            [at(25.0, 62.5), at(50.0, 62.5), at(0.0, 51.0), at(25.0, 49.0), at(101.0, 62.5)],
+            [1.0, 0.5, 1.0, 0.0, 0.0]
+        );
+        let lowest = map.focus(WIDE).unwrap().polyline().iter().map(|point| point.row).fold(f32::MAX, f32::min);
+        assert!((50.0..51.0).contains(&lowest), "{lowest}");
+    }
+
+    #[test]
+    fn what_lies_beside_the_picture_speaks_for_nothing() {
+        // The picture fills the middle half of what the cells lie over.
+        let across = Axis::new(4, 0.125, 0.25).part(0.25..0.75);
+        let map = HeatMap::new(Axis::new(1, 0.5, 1.0), across, &[9.0, 1.0, 2.0, 9.0]).unwrap();
+        assert_eq!(map.hottest(WIDE), Some(Point { column: 150.0, row: 50.0 }));
+        assert_eq!(map.at(Point { column: 50.0, row: 50.0 }, WIDE), 0.5);
+        assert_eq!(map.at(Point { column: 0.0, row: 50.0 }, WIDE), 0.25);
     }
 }

@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::background;
 use crate::finding::{AgeRange, Algorithm, OperatingPoint, Probability};
-use crate::model::{Explanation, Input, Model};
+use crate::model::{Explanation, Framed, Framing, Input, Model};
 
 /// A classification that did not happen.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -32,7 +32,7 @@ struct Job {
 /// What somebody wants to know of an image.
 enum Wish {
     Score(Answer<Probability>),
-    Explanation(Answer<Explanation>),
+    Explanation(Framing, Answer<Explanation>),
 }
 
 /// A handle to the model's thread; clones share it. The thread ends when the last handle is dropped.
@@ -93,9 +93,9 @@ impl Inference {
         self.ask(image, Wish::Score).await
     }
 
-    /// The same with the places that the score comes from; costs about five classifications.
-    pub async fn explain(&self, image: Tensor) -> Result<Explanation, InferenceError> {
-        self.ask(image, Wish::Explanation).await
+    /// The same with the places of the stored image that the score comes from; costs about five classifications.
+    pub async fn explain(&self, image: Framed) -> Result<Explanation, InferenceError> {
+        self.ask(image.tensor, |answer| Wish::Explanation(image.framing, answer)).await
     }
 
     async fn ask<T>(&self, image: Tensor, wish: impl FnOnce(Answer<T>) -> Wish) -> Result<T, InferenceError> {
@@ -123,7 +123,7 @@ fn answer(model: &Model, batch: Vec<Job>) {
     for Job { image, wish } in batch {
         match wish {
             Wish::Score(answer) => scored.push((image, answer)),
-            Wish::Explanation(answer) => explained.push((image, answer)),
+            Wish::Explanation(framing, answer) => explained.push((Framed { tensor: image, framing }, answer)),
         }
     }
     score(model, scored);
@@ -194,8 +194,9 @@ mod tests {
         let ramp = model.input().ramp().unwrap();
         let odd = Tensor::zeros((1, 7, 7), candle_core::DType::F32, &candle_core::Device::Cpu).unwrap();
         let inference = Inference::start(model, 8).unwrap();
-        let (score, explanation, bad) =
-            tokio::join!(inference.classify(ramp.clone()), inference.explain(ramp), inference.explain(odd));
+        let framed = |tensor| Framed { tensor, framing: Framing::whole((224, 224), (224, 224)) };
+        let explain = |tensor| inference.explain(framed(tensor));
+        let (score, explanation, bad) = tokio::join!(inference.classify(ramp.clone()), explain(ramp), explain(odd));
         let difference = score.unwrap().fraction() - explanation.unwrap().score.fraction();
         assert!(difference.abs() < 1e-5, "{difference}");
         assert!(matches!(bad, Err(InferenceError::Failed(_))));

@@ -35,7 +35,7 @@ impl Analysed {
             sop_instance: instance.sop_instance,
         };
         let radiograph = Decoder::in_process(Bounds { max_pixels: 100_000_000 }).decode(path).unwrap();
-        let explanation = model.explain(&model.input().tensor(&radiograph).unwrap()).unwrap();
+        let explanation = model.explain(&model.input().framed(&radiograph).unwrap()).unwrap();
         let outcome = Outcome::Analysed(explanation.score);
         Self {
             source: Source { reference: reference.clone(), header: Header::open(path).unwrap(), focus: None },

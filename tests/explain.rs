@@ -93,3 +93,28 @@ fn faults_are_one_line_with_an_exit_status() {
         assert!(message.contains(expected) && message.lines().count() == 1, "{message}");
     }
 }
+
+#[test]
+fn a_mirrored_image_is_turned_for_the_model_and_told_of() {
+    let directory = tempfile::tempdir().unwrap();
+    let turned = directory.path().join("turned.dcm");
+    let mut octets = std::fs::read(image("normal-dx")).unwrap();
+    let place = octets.windows(3).position(|window| window == br"L\F").unwrap();
+    octets[place] = b'R';
+    std::fs::write(&turned, octets).unwrap();
+    let facts = |file: &str| {
+        let output = run(AUSCULT, &["explain", "--json", file]);
+        assert!(output.status.success(), "{}", stderr(&output));
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()
+    };
+    let (stored, mirrored) = (facts(&image("normal-dx")), facts(turned.to_str().unwrap()));
+    assert_eq!(stored["preprocessing"]["turn"], "as stored");
+    assert_eq!(mirrored["preprocessing"]["turn"], "mirrored left to right");
+    assert_eq!(stored["luminance"], mirrored["luminance"]);
+    assert_eq!(mirrored["preprocessing"]["inset"]["rows"], serde_json::json!([0, 224]));
+    let text = stdout(&run(AUSCULT, &["explain", turned.to_str().unwrap()]));
+    assert!(
+        text.contains("input        the whole image mirrored left to right, stretched to 224 rows x 224 columns"),
+        "{text}"
+    );
+}

@@ -10,7 +10,8 @@ use candle_core::{DType, Result, Tensor, Var};
 
 use super::architecture::Architecture;
 use super::engine::Engine;
-use super::manifest::{Manifest, Resize};
+use super::framing::Framing;
+use super::input::Framed;
 use crate::finding::Probability;
 use crate::heat::{Axis, HeatMap};
 
@@ -23,20 +24,20 @@ pub struct Explanation {
     pub heat: HeatMap,
 }
 
-/// The logits of one image, and its map. Input `[3, h, w] f32`, logits `[1, outputs] f64`.
-pub(super) fn logits_and_map(engine: &Engine, manifest: &Manifest, image: &Tensor) -> Result<(Tensor, HeatMap)> {
-    let features = engine.features(&beside_reference(image)?)?;
+/// The logits `[1, outputs] f64` of one image, and the map over the stored image of the output `positive`.
+pub(super) fn logits_and_map(engine: &Engine, positive: usize, framed: &Framed) -> Result<(Tensor, HeatMap)> {
+    let features = engine.features(&beside_reference(framed)?)?;
     let (image, reference) = (Var::from_tensor(&features.narrow(0, 0, 1)?)?, features.narrow(0, 1, 1)?);
     let logits = engine.judge(&image)?;
     let found = logits.detach().to_dtype(DType::F64)?;
-    let weights = towards(manifest.output.positive_index(), &found.flatten_all()?.to_vec1()?);
+    let weights = towards(positive, &found.flatten_all()?.to_vec1()?);
     let weights = Tensor::from_vec(weights, logits.shape(), logits.device())?;
     let gradients = (logits * weights)?.sum_all()?.backward()?;
     let slope = gradients.get(&image).ok_or_else(|| candle_core::Error::msg("the features have no gradient"))?;
     let excess = (image.as_tensor() - reference)?.relu()?;
     let evidence = (excess * slope.relu()?)?.sum(1)?.squeeze(0)?.detach();
-    let map =
-        map(manifest, &smoothed(&evidence)?)?.ok_or_else(|| candle_core::Error::msg("the feature map is empty"))?;
+    let map = map(&framed.framing, &smoothed(&evidence)?)?
+        .ok_or_else(|| candle_core::Error::msg("the feature map is empty"))?;
     Ok((found, map))
 }
 
@@ -51,15 +52,24 @@ fn smoothed(evidence: &Tensor) -> Result<Tensor> {
     })
 }
 
-/// One image `[3, h, w] f32` and the uniform image that it is held against, `[2, 3, h, w] f32`.
-fn beside_reference(image: &Tensor) -> Result<Tensor> {
-    let median = |mut channel: Vec<f32>| {
-        let middle = channel.len() / 2;
-        if channel.is_empty() { f32::NAN } else { *channel.select_nth_unstable_by(middle, f32::total_cmp).1 }
+/// One image and what it is held against, `[2, 3, h, w] f32`: the median of its picture, and the same bars beside it.
+fn beside_reference(Framed { tensor, framing }: &Framed) -> Result<Tensor> {
+    let (channels, rows, columns) = tensor.dims3()?;
+    let inside = |at: usize| {
+        let (row, column) = (at.checked_div(columns), at.checked_rem(columns));
+        row.is_some_and(|row| framing.inset.rows.contains(&row))
+            && column.is_some_and(|column| framing.inset.columns.contains(&column))
     };
-    let medians: Vec<f32> = image.flatten_from(1)?.to_vec2::<f32>()?.into_iter().map(median).collect();
-    let uniform = Tensor::from_vec(medians, (image.dim(0)?, 1, 1), image.device())?.broadcast_as(image.shape())?;
-    Tensor::stack(&[image, &uniform], 0)
+    let uniform = |channel: Vec<f32>| {
+        let places = channel.iter().enumerate();
+        let mut picture: Vec<f32> = places.filter(|(at, _)| inside(*at)).map(|(_, value)| *value).collect();
+        let middle = picture.len() / 2;
+        let median =
+            if picture.is_empty() { f32::NAN } else { *picture.select_nth_unstable_by(middle, f32::total_cmp).1 };
+        channel.into_iter().enumerate().map(move |(at, value)| if inside(at) { median } else { value })
+    };
+    let reference: Vec<f32> = tensor.flatten_from(1)?.to_vec2::<f32>()?.into_iter().flat_map(uniform).collect();
+    Tensor::stack(&[tensor, &Tensor::from_vec(reference, (channels, rows, columns), tensor.device())?], 0)
 }
 
 /// How the logit of the score changes with the logits, given those of one image; as many values.
@@ -71,16 +81,16 @@ fn towards(positive: usize, logits: &[f64]) -> Vec<f32> {
     logits.iter().enumerate().map(|place| weight(place) as f32).collect()
 }
 
-/// Evidence `[h, w] f32` as a map over the picture that the input was made from.
-fn map(manifest: &Manifest, evidence: &Tensor) -> Result<Option<HeatMap>> {
-    // The input is the whole picture, so fractions of its sides are fractions of the picture's.
-    let Resize::Stretch = manifest.input.resize;
+/// Evidence `[h, w] f32` of an input as a map over the stored image.
+fn map(framing: &Framing, evidence: &Tensor) -> Result<Option<HeatMap>> {
     let (rows, columns) = evidence.dims2()?;
-    let axis = |cells, side: u32| {
+    let axis = |cells, side: usize| {
         let side = side as f32;
-        Axis { cells, first: 0.5 / side, step: f32::from(Architecture::STRIDE) / side }
+        Axis::new(cells, 0.5 / side, f32::from(Architecture::STRIDE) / side)
     };
-    let (down, across) = (axis(rows, manifest.input.height), axis(columns, manifest.input.width));
+    let (height, width) = framing.input;
+    let [down, across] = framing.on_image([axis(rows, height), axis(columns, width)]);
+    let evidence = if framing.turn.transposed { evidence.t()? } else { evidence.clone() };
     Ok(HeatMap::new(down, across, &evidence.flatten_all()?.to_vec1::<f32>()?))
 }
 
@@ -92,8 +102,8 @@ mod tests {
 
     use super::*;
     use crate::heat::Extent;
-    use crate::model::Model;
-    use crate::pixels::Radiograph;
+    use crate::model::{Crop, Model, Resize};
+    use crate::pixels::{Radiograph, Turn};
 
     /// Where blobs lie, as fractions of the image.
     const PLACES: [(f32, f32); 5] = [(0.22, 0.22), (0.78, 0.22), (0.5, 0.5), (0.22, 0.78), (0.78, 0.78)];
@@ -121,13 +131,47 @@ mod tests {
         ] {
             for (x, y) in PLACES {
                 let radius = 0.116;
-                let tensor = model.input().tensor(&phantom(extent, ground, (x, y), radius)).unwrap();
-                let hottest = model.explain(&tensor).unwrap().heat.hottest(extent).unwrap();
-                let across = hottest.column / extent.columns as f32 - x;
-                let down = hottest.row / extent.rows as f32 - y;
-                assert!(across.hypot(down) <= radius, "blob at {x}, {y} of {extent:?}: {hottest:?}");
+                let off = off(&model, &phantom(extent, ground, (x, y), radius), (x, y));
+                assert!(off <= radius, "blob at {x}, {y} of {extent:?}: off by {off}");
             }
         }
+    }
+
+    #[test]
+    fn the_blob_is_where_it_is_stored_however_the_patient_lies() {
+        let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/cxr-pneumonia-reference");
+        let model = Model::load(&package).unwrap();
+        let (blob, radius) = ((0.22, 0.78), 0.116);
+        for flags in 0..8 {
+            let [transposed, mirrored, flipped] = [1, 2, 4].map(|bit| flags & bit != 0);
+            let mut image = phantom(Extent { rows: 400, columns: 500 }, 0.3, blob, radius);
+            image.geometry.turn = Turn { transposed, mirrored, flipped };
+            let off = off(&model, &image, blob);
+            assert!(off <= radius, "{}: off by {off}", image.geometry.turn);
+        }
+    }
+
+    #[test]
+    fn the_blob_is_where_it_is_stored_between_black_bars_too() {
+        let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/cxr-pneumonia-reference");
+        let mut model = Model::load(&package).unwrap();
+        model.with_input(Crop::None, Resize::Fit);
+        // A place of the map is 16 pixels of the input, which is an eighth of the narrower side of the picture.
+        let place = 16.0 / 134.0;
+        for extent in [Extent { rows: 300, columns: 500 }, Extent { rows: 500, columns: 300 }] {
+            for blob in [(0.3, 0.3), (0.7, 0.7)] {
+                let off = off(&model, &phantom(extent, 0.3, blob, 0.116), blob);
+                assert!(off <= 1.5 * place, "blob at {blob:?} of {extent:?}: off by {off}");
+            }
+        }
+    }
+
+    /// How far the hottest place is from a place, in fractions of the image's sides.
+    fn off(model: &Model, image: &Radiograph, (x, y): (f32, f32)) -> f32 {
+        let extent = Extent::of(image.rows, image.columns);
+        let heat = model.explain(&model.input().framed(image).unwrap()).unwrap().heat;
+        let hottest = heat.hottest(extent).unwrap();
+        (hottest.column / extent.columns as f32 - x).hypot(hottest.row / extent.rows as f32 - y)
     }
 
     #[test]
@@ -135,11 +179,12 @@ mod tests {
         let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/cxr-pneumonia-reference");
         let model = Model::load(&package).unwrap();
         let ramp = model.input().ramp().unwrap();
-        let explained = model.explain(&ramp).unwrap();
+        let framing = Framing::whole((224, 224), (224, 224));
+        let explained = model.explain(&Framed { tensor: ramp.clone(), framing: framing.clone() }).unwrap();
         let scored = model.scores(&ramp.unsqueeze(0).unwrap()).unwrap()[0];
         assert!((explained.score.fraction() - scored.fraction()).abs() < 1e-5);
         let odd = Tensor::zeros((1, 7, 7), candle_core::DType::F32, &Device::Cpu).unwrap();
-        assert!(model.explain(&odd).is_err());
+        assert!(model.explain(&Framed { tensor: odd, framing }).is_err());
     }
 
     #[test]
@@ -147,8 +192,8 @@ mod tests {
         let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/cxr-pneumonia-reference");
         let model = Model::load(&package).unwrap();
         let even = Radiograph::of_bytes(224, vec![102; 224 * 224]);
-        let tensor = model.input().tensor(&even).unwrap();
-        assert!(model.explain(&tensor).unwrap().heat.is_cold());
+        let framed = model.input().framed(&even).unwrap();
+        assert!(model.explain(&framed).unwrap().heat.is_cold());
     }
 
     #[test]

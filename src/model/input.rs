@@ -3,8 +3,9 @@
 use candle_core::{Device, Tensor};
 
 use super::TensorFault;
-use super::manifest::{Filter, InputSpec, Resize};
-use crate::pixels::{PixelError, Radiograph};
+use super::framing::Framing;
+use super::manifest::{Crop, Filter, InputSpec, Resize};
+use crate::pixels::{Geometry, PixelError, Radiograph};
 
 /// A radiograph that could not be made into an input.
 #[derive(Debug, thiserror::Error)]
@@ -15,6 +16,15 @@ pub enum InputError {
     /// The tensor could not be made.
     #[error("the input tensor could not be made: {0}")]
     Tensor(#[from] TensorFault),
+}
+
+/// A radiograph as the network's input.
+#[derive(Debug, Clone)]
+pub struct Framed {
+    /// `[3, height, width] f32`, normalised.
+    pub tensor: Tensor,
+    /// How the radiograph lies in it.
+    pub framing: Framing,
 }
 
 /// The preprocessing of one model package.
@@ -34,13 +44,45 @@ impl Input {
         &self.spec
     }
 
+    /// How a radiograph lies in the input: in display orientation (Patient Orientation), cropped and resized as the
+    /// manifest says.
+    ///
+    /// # Errors
+    /// [`PixelError::Io`] where the image's file cannot be read any more.
+    pub fn framing(&self, radiograph: &Radiograph) -> Result<Framing, PixelError> {
+        let Geometry { turn, shape, open } = &radiograph.geometry;
+        let mut framing = Framing::whole((radiograph.rows, radiograph.columns), self.sides());
+        framing.turn = *turn;
+        if self.spec.crop == Crop::Collimation {
+            framing.part = radiograph.within_borders(open.as_ref().unwrap_or(&framing.part))?;
+        }
+        Ok(match self.spec.resize {
+            Resize::Stretch => framing,
+            Resize::Fit => framing.fitted(*shape),
+        })
+    }
+
     /// Resamples and normalises a radiograph: `[3, height, width] f32`, three equal channels before
     /// `(v - mean) / std`.
+    ///
+    /// # Errors
+    /// [`InputError::Pixels`] where the image's file cannot be read any more.
     pub fn tensor(&self, radiograph: &Radiograph) -> Result<Tensor, InputError> {
-        let Resize::Stretch = self.spec.resize;
+        Ok(self.framed(radiograph)?.tensor)
+    }
+
+    /// The same, with how the radiograph lies in it.
+    ///
+    /// # Errors
+    /// As [`Input::tensor`].
+    pub fn framed(&self, radiograph: &Radiograph) -> Result<Framed, InputError> {
         let Filter::Bilinear = self.spec.filter;
-        let resampled = radiograph.resampled(self.spec.height as usize, self.spec.width as usize)?;
-        Ok(self.normalised(&resampled).map_err(TensorFault::from)?)
+        let framing = self.framing(radiograph)?;
+        let (rows, columns) = framing.turn.sides((framing.inset.rows.len(), framing.inset.columns.len()));
+        // Turning the small picture is the same as turning the large one: the filter knows no direction.
+        let resampled = radiograph.resampled_part(&framing.part, rows, columns)?;
+        let luminance = framing.on_black(framing.turn.displayed(&resampled, columns));
+        Ok(Framed { tensor: self.normalised(&luminance).map_err(TensorFault::from)?, framing })
     }
 
     /// The self-test's image: luminance `(x + y) / (width + height - 2)`, normalised, `[3, height, width] f32`.
@@ -49,6 +91,11 @@ impl Input {
         let last = (width + height - 2) as f32;
         let luminance: Vec<f32> = (0..height).flat_map(|y| (0..width).map(move |x| (x + y) as f32 / last)).collect();
         self.normalised(&luminance)
+    }
+
+    /// Rows and columns.
+    fn sides(&self) -> (usize, usize) {
+        (self.spec.height as usize, self.spec.width as usize)
     }
 
     fn normalised(&self, luminance: &[f32]) -> candle_core::Result<Tensor> {

@@ -67,6 +67,9 @@ pub struct InputSpec {
     pub height: u32,
     /// Equal channels, 3.
     pub channels: u32,
+    /// Which part of the image is the picture.
+    #[serde(default)]
+    pub crop: Crop,
     /// How the picture is fitted.
     pub resize: Resize,
     /// The resampling filter.
@@ -77,12 +80,27 @@ pub struct InputSpec {
     pub std: [f32; 3],
 }
 
+/// `input.crop`
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Crop {
+    /// The whole image.
+    #[default]
+    None,
+    /// The rectangle around what the header's shutters and collimator leave open (PS3.3 C.7.6.11, C.8.7.3), without dark and
+    /// white borders.
+    Collimation,
+}
+
 /// `input.resize`
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Resize {
-    /// The whole picture fills the input; its aspect ratio is lost.
+    /// The picture fills the input; its aspect ratio is lost, and the shape of its pixels makes no difference.
     Stretch,
+    /// The picture touches two sides of the input and keeps its proportions, those of the body: pixels that are no square
+    /// (Pixel Aspect Ratio, unequal spacing) become square. The bars beside it are black, luminance 0.
+    Fit,
 }
 
 /// `input.filter`
@@ -187,6 +205,7 @@ mod tests {
     #[test]
     fn the_reference_manifest_reads() {
         let manifest = Manifest::parse(REFERENCE).unwrap();
+        assert_eq!((manifest.input.crop, manifest.input.resize), (Crop::None, Resize::Stretch));
         assert_eq!(manifest.output.positive_index(), 1);
         assert_eq!(manifest.output.threshold.percent(), 50.0);
     }

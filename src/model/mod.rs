@@ -2,6 +2,7 @@
 
 mod architecture;
 mod engine;
+mod framing;
 mod graph;
 mod heat;
 mod input;
@@ -15,10 +16,11 @@ use std::path::Path;
 use candle_core::{DType, Device, Tensor};
 
 pub use engine::Compute;
+pub use framing::Framing;
 pub use heat::Explanation;
-pub use input::{Input, InputError};
+pub use input::{Framed, Input, InputError};
 pub use kernels::Isa;
-pub use manifest::{Filter, InputSpec, Manifest, Output, Qualification, Resize, SelfTest, SelfTestInput};
+pub use manifest::{Crop, Filter, InputSpec, Manifest, Output, Qualification, Resize, SelfTest, SelfTestInput};
 pub use package::{Package, PackageError};
 pub use weights::WeightError;
 
@@ -118,6 +120,12 @@ impl Model {
         }
     }
 
+    /// The same model behind another preprocessing.
+    #[cfg(test)]
+    fn with_input(&mut self, crop: Crop, resize: Resize) {
+        self.input = Input::new(&InputSpec { crop, resize, ..self.manifest.input.clone() });
+    }
+
     /// Most images that it is worth giving it together: a processor is no faster with several, and each takes memory.
     pub fn largest_batch(&self) -> usize {
         if self.device.is_cpu() { 1 } else { 16 }
@@ -164,15 +172,16 @@ impl Model {
         Probability::try_from(value).map_err(|error| ModelError::NotAProbability(error.0))
     }
 
-    /// The score of one image and where it comes from; input `[3, height, width] f32` as [`Input::tensor`] makes it.
-    /// Costs about five classifications.
-    pub fn explain(&self, image: &Tensor) -> Result<Explanation, ModelError> {
+    /// The score of one image, as [`Input::framed`] makes it, and where in the stored image it comes from. Costs about
+    /// five classifications.
+    pub fn explain(&self, image: &Framed) -> Result<Explanation, ModelError> {
         let (probabilities, heat) = self.probabilities_and_map(image).map_err(|fault| self.failed(fault))?;
         Ok(Explanation { score: self.score(&probabilities)?, heat })
     }
 
-    fn probabilities_and_map(&self, image: &Tensor) -> candle_core::Result<(Vec<f64>, HeatMap)> {
-        let (logits, map) = heat::logits_and_map(&self.engine, &self.manifest, &image.to_device(&self.device)?)?;
+    fn probabilities_and_map(&self, image: &Framed) -> candle_core::Result<(Vec<f64>, HeatMap)> {
+        let image = Framed { tensor: image.tensor.to_device(&self.device)?, framing: image.framing.clone() };
+        let (logits, map) = heat::logits_and_map(&self.engine, self.manifest.output.positive_index(), &image)?;
         Ok((candle_nn::ops::softmax(&logits, 1)?.squeeze(0)?.to_vec1::<f64>()?, map))
     }
 

@@ -191,11 +191,11 @@ impl Pipeline {
         let input = inference.input().clone();
         let prepare = move || {
             let radiograph = decoder.decode(&location).map_err(|error| error.to_string())?;
-            let tensor = input.tensor(&radiograph).map_err(|error| error.to_string())?;
-            Ok::<_, String>((radiograph, tensor))
+            let framed = input.framed(&radiograph).map_err(|error| error.to_string())?;
+            Ok::<_, String>((radiograph, framed))
         };
-        let (radiograph, tensor) = background::run(prepare).await.map_err(|_| PANIC)??;
-        let heat = inference.explain(tensor).await.map_err(|error| error.to_string())?.heat;
+        let (radiograph, framed) = background::run(prepare).await.map_err(|_| PANIC)??;
+        let heat = inference.explain(framed).await.map_err(|error| error.to_string())?.heat;
         Ok(Seen { radiograph, heat })
     }
 }

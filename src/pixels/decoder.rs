@@ -8,6 +8,7 @@ use dicom::dictionary_std::tags;
 use dicom::object::InMemDicomObject;
 
 use super::codec::{self, Broken, Codec};
+use super::geometry::Geometry;
 use super::grey::Grey;
 use super::header::Header;
 use super::samples::{Cells, Samples, Stored};
@@ -79,7 +80,8 @@ impl Decoder {
         }
         let header = Header::of(&object.data_set, &self.bounds)?;
         let grey = Grey::of(&object.data_set, header.signed)?;
-        grey.radiograph(self.samples(&location, &mut object, &header)?)
+        let geometry = Geometry::of(&object.data_set, (header.rows, header.columns));
+        Ok(grey.radiograph(self.samples(&location, &mut object, &header)?)?.lying(geometry))
     }
 
     /// The samples of the image; what needs no decoding stays in the file.

@@ -1,8 +1,8 @@
 //! One image as a radiologist sees it: stored values, and the luminance of each.
 
-use super::PixelError;
 use super::rendering::{ModalityStep, Polarity, Rendering, VoiStep};
 use super::samples::{Cells, Samples};
+use super::{Geometry, PixelError};
 
 /// A table over every value of 16 bits.
 type Table = Box<[f32; 1 << 16]>;
@@ -16,6 +16,8 @@ pub struct Radiograph {
     pub columns: usize,
     /// What was done to its values; a picture that is no DICOM has its levels from 0 to white.
     pub rendering: Rendering,
+    /// How its pixels lie, which are as stored; a picture that is no DICOM lies as it is shown, and has square pixels.
+    pub geometry: Geometry,
     samples: Samples,
     /// Luminance of each code, 0..=1.
     table: Table,
@@ -27,7 +29,13 @@ impl Radiograph {
         let columns = samples.columns();
         let mut table: Table = Box::new([0.0; 1 << 16]);
         table.iter_mut().zip(luminance).for_each(|(entry, luminance)| *entry = luminance);
-        Self { rows: samples.len() / columns, columns, samples, table, rendering }
+        let geometry = Geometry::default();
+        Self { rows: samples.len() / columns, columns, rendering, geometry, samples, table }
+    }
+
+    /// The same, with pixels that lie in another way.
+    pub fn lying(self, geometry: Geometry) -> Self {
+        Self { geometry, ..self }
     }
 
     /// A picture of 8-bit grey levels, row by row from the upper left; 255 is white. What does not fill a row is left out.

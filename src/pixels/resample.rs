@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-use super::{PixelError, Radiograph};
+use super::{Area, PixelError, Radiograph};
 
 /// What lies under one triangle: where it begins, and how much each place counts; the weights' sum is 1.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,13 +55,26 @@ impl Radiograph {
     /// # Errors
     /// [`PixelError::Io`] where the pixels are in a file that cannot be read any more.
     pub fn resampled(&self, rows: usize, columns: usize) -> Result<Vec<f32>, PixelError> {
-        let across = Window::all(self.columns, columns);
-        let mut down = Window::all(self.rows, rows).into_iter().peekable();
+        self.resampled_part(&Area::whole(self.rows, self.columns), rows, columns)
+    }
+
+    /// The luminance of a part of it at another size, as if there were nothing around it; else as
+    /// [`Radiograph::resampled`].
+    ///
+    /// # Errors
+    /// The same. What of the part lies outside of the image is left out.
+    pub fn resampled_part(&self, part: &Area, rows: usize, columns: usize) -> Result<Vec<f32>, PixelError> {
+        let part = part.within(self.rows, self.columns);
+        let across = Window::all(part.columns.len(), columns);
+        let mut down = Window::all(part.rows.len(), rows).into_iter().peekable();
         let mut unfinished: VecDeque<Unfinished> = VecDeque::new();
         let mut spare: Vec<Vec<f32>> = Vec::new();
         let mut resampled = Vec::with_capacity(rows * columns);
+        let mut rows_to_come = 0..self.rows;
         let mut at = 0;
         self.for_each_row(|row| {
+            let inside = rows_to_come.next().is_some_and(|row| part.rows.contains(&row));
+            let Some(row) = row.get(part.columns.clone()).filter(|_| inside) else { return };
             while let Some(window) = down.next_if(|window| window.begin <= at) {
                 let mut sums = spare.pop().unwrap_or_default();
                 sums.clear();
@@ -97,6 +110,15 @@ mod tests {
     fn the_same_size_is_the_same_picture() {
         let picture = Radiograph::of_bytes(3, (0..12).map(|level| level * 20).collect());
         assert_close(&picture.resampled(4, 3).unwrap(), &picture.luminance().unwrap());
+    }
+
+    #[test]
+    fn a_part_is_resampled_as_if_it_were_alone() {
+        let levels: Vec<u8> = (0..80).map(|at| (at * 37 % 251) as u8).collect();
+        let cut: Vec<u8> = levels.chunks(10).skip(2).take(5).flat_map(|row| &row[3..9]).copied().collect();
+        let part = Area { rows: 2..7, columns: 3..9 };
+        let found = Radiograph::of_bytes(10, levels).resampled_part(&part, 3, 4).unwrap();
+        assert_eq!(found, Radiograph::of_bytes(6, cut).resampled(3, 4).unwrap());
     }
 
     #[test]

@@ -19,12 +19,13 @@ pub(super) fn decline(header: &Header, intended: AgeRange) -> Option<Verdict> {
     Some(declined(Reason::AgeOutsideIntendedRange, "patient age", values))
 }
 
-/// VR AS (PS3.5 table 6.2-1) in completed years.
+/// VR AS (PS3.5 table 6.2-1) in completed years; also with fewer figures than three, as some devices write it.
 fn age(header: &Header) -> Option<u32> {
     const DAYS_OF_FOUR_YEARS: u32 = 1461;
     let text = header.text(tags::PATIENT_AGE)?;
-    let (figures, unit) = text.split_at_checked(3)?;
-    let count: u32 = figures.bytes().all(|figure| figure.is_ascii_digit()).then(|| figures.parse().ok())??;
+    let (figures, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let plain = (1..=3).contains(&figures.len()) && figures.bytes().all(|figure| figure.is_ascii_digit());
+    let count: u32 = plain.then(|| figures.parse().ok())??;
     match unit {
         "D" => Some(count * 4 / DAYS_OF_FOUR_YEARS),
         "W" => Some(count * 7 * 4 / DAYS_OF_FOUR_YEARS),

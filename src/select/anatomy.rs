@@ -1,5 +1,6 @@
 //! Is it a chest? Coded body parts first, free descriptions as the last resort.
 
+use dicom::core::Tag;
 use dicom::dictionary_std::tags;
 
 use super::vocabulary::{self, CHEST_TEXTS, CHEST_WORDS, OTHER_BODY_PARTS};
@@ -14,6 +15,12 @@ const CHEST_BODY_PARTS: [&str; 6] = ["CHEST", "THORAX", "LUNG", "LUNGS", "RIB", 
 const CHEST_REGIONS: [&str; 9] =
     ["816094009", "51185008", "T-D3000", "43799004", "39607008", "T-28000", "113197003", "T-11300", "261179002"];
 
+/// Sequences that code the anatomy (PS3.3 10.5), the one that counts first.
+const REGIONS: [(Tag, &str); 2] = [
+    (tags::ANATOMIC_REGION_SEQUENCE, "Anatomic Region"),
+    (tags::PRIMARY_ANATOMIC_STRUCTURE_SEQUENCE, "Primary Anatomic Structure"),
+];
+
 /// Declines what the header says is another body part.
 pub(super) fn decline(header: &Header) -> Option<Verdict> {
     let not_chest = |values| Some(declined(Reason::NotAChestImage, "body part", values));
@@ -21,10 +28,12 @@ pub(super) fn decline(header: &Header) -> Option<Verdict> {
         let shown = shown("Body Part Examined", tags::BODY_PART_EXAMINED, vocabulary::known(&part, &OTHER_BODY_PARTS));
         return if is_chest_text(&part) { None } else { not_chest(shown) };
     }
-    let regions = codes(header, tags::ANATOMIC_REGION_SEQUENCE);
-    if let Some((code, _)) = regions.first() {
-        let shown = shown_code("Anatomic Region", tags::ANATOMIC_REGION_SEQUENCE, code);
-        return if regions.iter().any(is_chest_region) { None } else { not_chest(shown) };
+    for (tag, name) in REGIONS {
+        let regions = codes(header, tag);
+        if let Some((code, _)) = regions.first() {
+            let shown = shown_code(name, tag, code);
+            return if regions.iter().any(is_chest_region) { None } else { not_chest(shown) };
+        }
     }
     let other = vocabulary::first_match(header, &CHEST_TEXTS, &OTHER_BODY_PARTS)?;
     let chest = vocabulary::first_match(header, &CHEST_TEXTS, &CHEST_WORDS);
@@ -37,9 +46,12 @@ pub(super) fn evidence_of_chest(header: &Header) -> Option<String> {
         let word = vocabulary::contains_word(&part, &CHEST_WORDS).unwrap_or("RIBS");
         return Some(shown("Body Part Examined", tags::BODY_PART_EXAMINED, word));
     }
-    let region = codes(header, tags::ANATOMIC_REGION_SEQUENCE).into_iter().find(is_chest_region);
-    if let Some((code, _)) = region {
-        return Some(shown_code("Anatomic Region", tags::ANATOMIC_REGION_SEQUENCE, &code));
+    let region = |(tag, name): (Tag, &str)| {
+        let (code, _) = codes(header, tag).into_iter().find(is_chest_region)?;
+        Some(shown_code(name, tag, &code))
+    };
+    if let Some(region) = REGIONS.into_iter().find_map(region) {
+        return Some(region);
     }
     vocabulary::first_match(header, &CHEST_TEXTS, &CHEST_WORDS)
 }

@@ -125,9 +125,14 @@ fn shown(name: &str, tag: Tag, value: &str) -> String {
 
 /// A code value as SNOMED writes it, else words that say so; see [`vocabulary::known`].
 fn shown_code(name: &str, tag: Tag, code: &str) -> String {
+    shown(name, tag, if is_snomed(code) { code } else { "a value of the sender's own" })
+}
+
+/// Whether a code value has the form of SNOMED CT or of SNOMED RT.
+fn is_snomed(code: &str) -> bool {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_hexdigit());
-    let snomed = digits(code) || code.split_once('-').is_some_and(|(axis, rest)| axis.len() == 1 && digits(rest));
-    shown(name, tag, if snomed && code.len() <= 16 { code } else { "a value of the sender's own" })
+    let axis = code.split_once('-').is_some_and(|(axis, rest)| axis.len() == 1 && digits(rest));
+    code.len() <= 16 && (digits(code) || axis)
 }
 
 /// The code values and meanings of a code sequence's items, and of nothing else.

@@ -3,8 +3,8 @@
 
 use dicom::dictionary_std::tags;
 
-use super::vocabulary::{self, FRONTAL_WORDS, LATERAL_WORDS, VIEW_TEXTS, VIEWS};
-use super::{Verdict, codes, declined, shown, shown_code};
+use super::vocabulary::{self, FRONTAL_WORDS, LATERAL_WORDS, OTHER_VIEW_WORDS, VIEW_TEXTS, VIEWS};
+use super::{Verdict, codes, declined, is_snomed, shown, shown_code};
 use crate::finding::Reason;
 use crate::instance::Header;
 
@@ -40,6 +40,7 @@ fn view_position(header: &Header) -> Option<(View, String)> {
     let view = match position.as_str() {
         "PA" | "AP" | "AP/PA" | "PA/AP" | "FRONTAL" => View::Frontal,
         "LL" | "RL" | "LAT" | "LATERAL" | "LLAT" | "RLAT" => View::Lateral,
+        _ if vocabulary::contains_word(&position, &OTHER_VIEW_WORDS).is_some() => View::Other,
         _ if vocabulary::contains_word(&position, &LATERAL_WORDS).is_some() => View::Lateral,
         _ if vocabulary::contains_word(&position, &FRONTAL_WORDS).is_some() => View::Frontal,
         _ => View::Other,
@@ -47,14 +48,20 @@ fn view_position(header: &Header) -> Option<(View, String)> {
     Some((view, shown("View Position", tags::VIEW_POSITION, vocabulary::known(&position, &VIEWS))))
 }
 
-/// View Code Sequence (0054,0220): CID 4010 in SCT and SRT.
+/// View Code Sequence (0054,0220): CID 4010 in SCT and SRT; a code of another scheme by the words of its meaning, and not
+/// at all where those say nothing of a view.
 fn view_code(header: &Header) -> Option<(View, String)> {
-    let (code, _) = codes(header, tags::VIEW_CODE_SEQUENCE).into_iter().next()?;
+    let (code, meaning) = codes(header, tags::VIEW_CODE_SEQUENCE).into_iter().next()?;
+    let says = |words: &[&'static str]| vocabulary::contains_word(&meaning, words).is_some();
     let view = match code.as_str() {
         "399033003" | "399348003" | "272479007" | "R-10202" | "R-10206" | "R-10214" => View::Frontal,
         "399173006" | "399198007" | "399067008" | "399260004" | "399352003" => View::Lateral,
         "R-10236" | "R-10232" | "R-102CD" | "R-10224" | "R-10228" => View::Lateral,
-        _ => View::Other,
+        _ if says(&OTHER_VIEW_WORDS) => View::Other,
+        _ if says(&LATERAL_WORDS) => View::Lateral,
+        _ if says(&FRONTAL_WORDS) => View::Frontal,
+        snomed if is_snomed(snomed) => View::Other,
+        _ => return None,
     };
     Some((view, shown_code("View Code", tags::VIEW_CODE_SEQUENCE, &code)))
 }
@@ -76,5 +83,7 @@ fn patient_orientation(header: &Header) -> Option<(View, String)> {
 
 /// Descriptions of the series and the acquisition; the study's describe other images as well.
 fn description(header: &Header) -> Option<(View, String)> {
-    vocabulary::first_match(header, &VIEW_TEXTS, &LATERAL_WORDS).map(|values| (View::Lateral, values))
+    let says = |words: &[&'static str]| vocabulary::first_match(header, &VIEW_TEXTS, words);
+    let lateral = says(&LATERAL_WORDS).map(|values| (View::Lateral, values));
+    lateral.or_else(|| says(&OTHER_VIEW_WORDS).map(|values| (View::Other, values)))
 }

@@ -1,5 +1,6 @@
 //! Headers as devices write them, and what selection must say of each.
 
+use dicom::core::value::DataSetSequence;
 use dicom::core::{DataElement, PrimitiveValue, VR};
 use dicom::dictionary_std::{tags, uids};
 use dicom::object::{FileMetaTableBuilder, InMemDicomObject};
@@ -10,7 +11,20 @@ type Attribute<'a> = (Tag, VR, &'a str);
 
 /// A frontal chest radiograph by its header, changed by `changes`; an empty value removes the attribute.
 fn header(changes: &[Attribute]) -> Header {
+    coded(changes, None)
+}
+
+/// The same with one code: the sequence that it is in, its value and its meaning.
+fn coded(changes: &[Attribute], code: Option<(Tag, &str, &str)>) -> Header {
     let mut object = InMemDicomObject::new_empty();
+    object.put(DataElement::new(tags::SPECIFIC_CHARACTER_SET, VR::CS, "ISO_IR 192"));
+    if let Some((sequence, value, meaning)) = code {
+        let item = InMemDicomObject::from_element_iter([
+            DataElement::new(tags::CODE_VALUE, VR::SH, PrimitiveValue::from(value)),
+            DataElement::new(tags::CODE_MEANING, VR::LO, PrimitiveValue::from(meaning)),
+        ]);
+        object.put(DataElement::new(sequence, VR::SQ, DataSetSequence::from(vec![item])));
+    }
     let mut put = |(tag, vr, value): Attribute| {
         object.remove_element(tag);
         if !value.is_empty() {
@@ -140,6 +154,7 @@ fn the_age_must_be_one_that_the_model_is_made_for_or_unknown() {
         &born("18580101", "20260301"),
         &born("20270101", "20260301"),
         &[(tags::PATIENT_AGE, VR::AS, "030Y"), (tags::PATIENT_BIRTH_DATE, VR::DA, "20260101")],
+        &[(tags::PATIENT_AGE, VR::AS, "30Y"), (tags::PATIENT_BIRTH_DATE, VR::DA, "20260101")],
     ] {
         assert!(matches!(verdict(accepted), Verdict::Accepted(_)), "{accepted:?}");
     }
@@ -185,4 +200,74 @@ fn a_hearing_names_every_rule_asked_and_ends_with_the_verdict() {
     assert!(matches!(lateral[6].verdict, Some(Verdict::Declined(Reason::LateralView, _))));
     let secret = asked(&[(tags::IMAGE_TYPE, VR::CS, "DOE^JANE")]);
     assert!(!secret.iter().any(|asked| asked.grounds.to_string().contains("DOE")));
+}
+
+#[test]
+fn descriptions_are_understood_in_many_languages() {
+    let by = |tag, text| {
+        let nothing_else = [(tags::BODY_PART_EXAMINED, VR::CS, ""), (tags::VIEW_POSITION, VR::CS, "")];
+        reason(&[&nothing_else[..], &[(tag, VR::LO, text)]].concat())
+    };
+    for chest in [
+        "T\u{f3}rax",
+        "Poitrine face",
+        "Klatka piersiowa",
+        "RTG p\u{142}uc",
+        "G\u{f6}\u{11f}\u{fc}s",
+        "\u{80f8}\u{90e8}\u{6b63}\u{9762}",
+        "Radiografia do t\u{f3}rax",
+        "\u{413}\u{440}\u{443}\u{434}\u{43d}\u{430}\u{44f} \u{43a}\u{43b}\u{435}\u{442}\u{43a}\u{430}",
+    ] {
+        assert_eq!(by(tags::SERIES_DESCRIPTION, chest), None, "{chest}");
+    }
+    for lateral in [
+        "Thorax de profil",
+        "Torace profilo",
+        "T\u{f3}rax perfil",
+        "Thorax dwars",
+        "\u{80f8}\u{90e8}\u{5074}\u{9762}",
+        "Klatka piersiowa boczne",
+        "Hrudn\u{ed}k bo\u{10d}n\u{ed}",
+    ] {
+        assert_eq!(by(tags::SERIES_DESCRIPTION, lateral), Some(Reason::LateralView), "{lateral}");
+    }
+    for other in ["Thorax schr\u{e4}g", "Chest lordotic", "Chest LAO oblique"] {
+        assert_eq!(by(tags::SERIES_DESCRIPTION, other), Some(Reason::ViewNotSupported), "{other}");
+    }
+    for elsewhere in ["Genou gauche", "H\u{fc}fte", "\u{8179}\u{90e8}"] {
+        assert_eq!(by(tags::STUDY_DESCRIPTION, elsewhere), Some(Reason::NotAChestImage), "{elsewhere}");
+    }
+}
+
+#[test]
+fn codes_are_read_by_value_and_those_of_others_by_their_meaning() {
+    let said = |sequence, value, meaning, changes: &[Attribute]| match judge(
+        &coded(changes, Some((sequence, value, meaning))),
+        &Select::default(),
+        None,
+    ) {
+        Verdict::Accepted(_) => None,
+        Verdict::Declined(reason, _) => Some(reason),
+    };
+    let no_view = [(tags::VIEW_POSITION, VR::CS, "")];
+    for (value, meaning, expected) in [
+        ("399067008", "lateral", Some(Reason::LateralView)),
+        ("272479007", "postero-anterior", None),
+        ("399182000", "oblique", Some(Reason::ViewNotSupported)),
+        ("THX2", "Thorax seitlich", Some(Reason::LateralView)),
+        ("THX1", "Thorax PA", None),
+        ("THX3", "Standard", None),
+    ] {
+        assert_eq!(said(tags::VIEW_CODE_SEQUENCE, value, meaning, &no_view), expected, "{value} {meaning}");
+    }
+    let no_part = [(tags::BODY_PART_EXAMINED, VR::CS, "")];
+    for sequence in [tags::ANATOMIC_REGION_SEQUENCE, tags::PRIMARY_ANATOMIC_STRUCTURE_SEQUENCE] {
+        assert_eq!(said(sequence, "51185008", "Chest", &no_part), None);
+        assert_eq!(said(sequence, "85562004", "Hand", &no_part), Some(Reason::NotAChestImage));
+    }
+}
+
+#[test]
+fn a_view_position_in_words_may_be_oblique() {
+    assert_eq!(reason(&[(tags::VIEW_POSITION, VR::CS, "AP OBLIQUE")]), Some(Reason::ViewNotSupported));
 }

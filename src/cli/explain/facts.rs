@@ -2,7 +2,9 @@
 
 use serde::Serialize;
 
+use super::preprocessing::Preprocessing;
 use crate::finding::Reason;
+use crate::model::Input;
 use crate::pixels::{PixelError, Radiograph};
 use crate::select::{Grounds, Verdict};
 
@@ -20,8 +22,10 @@ pub(super) struct Facts {
     values: String,
     /// Why the image is declined.
     reason: Option<String>,
-    /// The picture, where it could be decoded.
+    /// The picture as stored, where it could be decoded.
     luminance: Option<Luminance>,
+    /// How the model would be shown it.
+    preprocessing: Option<Preprocessing>,
 }
 
 /// A picture in figures, 0 (black) to 255.
@@ -39,9 +43,15 @@ struct Luminance {
 }
 
 impl Facts {
-    /// What is said of an image whose header has this verdict, and whose pixels came to this.
-    pub(super) fn new(verdict: &Verdict, decoded: &Result<Radiograph, PixelError>) -> Result<Self, PixelError> {
+    /// What is said of an image whose header has this verdict, and whose pixels came to this, before a model's `input`.
+    pub(super) fn new(
+        verdict: &Verdict,
+        decoded: &Result<Radiograph, PixelError>,
+        input: &Input,
+    ) -> Result<Self, PixelError> {
         let luminance = decoded.as_ref().ok().map(Luminance::of).transpose()?;
+        let framing = decoded.as_ref().ok().map(|image| input.framing(image)).transpose()?;
+        let preprocessing = framing.as_ref().map(Preprocessing::from);
         let (name, rule, values, reason) = match (verdict, decoded) {
             (Verdict::Accepted(Grounds { rule, values }), Ok(_)) => ("accept", *rule, values.clone(), None),
             (Verdict::Accepted(_), Err(error)) => {
@@ -51,7 +61,8 @@ impl Facts {
                 ("decline", *rule, values.clone(), Some(*reason))
             }
         };
-        Ok(Self { verdict: name, rule, values, reason: reason.map(|reason| reason.to_string()), luminance })
+        let reason = reason.map(|reason| reason.to_string());
+        Ok(Self { verdict: name, rule, values, reason, luminance, preprocessing })
     }
 }
 

@@ -13,16 +13,18 @@ use crate::finding::Outcome;
 use crate::heat::{Extent, HeatMap};
 use crate::inference::Inference;
 use crate::instance::{Header, Instance, Study};
-use crate::model::{Explanation, Input, Package, Resize};
+use crate::model::{Explanation, Framing, Input, Package};
 use crate::pipeline::{Examination, Examiner, Foreknowledge, Foreseen, decoder};
 use crate::pixels::Radiograph;
 use crate::resource;
 use crate::select::{self, Asked, Verdict};
-use crate::sr::companion::{Caption, PixelShape, plate};
+use crate::sr::companion::{Caption, plate};
 use crate::sr::{self, Device, Installation, Summary};
 use facts::Facts;
+use preprocessing::Words;
 
 mod facts;
+mod preprocessing;
 
 /// Explain the result of one DICOM file.
 ///
@@ -54,6 +56,7 @@ pub(super) struct Explain {
 /// An image after the model.
 struct Seen {
     radiograph: Radiograph,
+    framing: Framing,
     explanation: Explanation,
 }
 
@@ -84,7 +87,8 @@ impl Explain {
         if let Ok(radiograph) = &decoded {
             self.picture(radiograph)?;
         }
-        writeln!(io::stdout(), "{}", serde_json::to_string(&Facts::new(&verdict, &decoded)?)?)?;
+        let facts = Facts::new(&verdict, &decoded, &Input::new(&manifest.input))?;
+        writeln!(io::stdout(), "{}", serde_json::to_string(&facts)?)?;
         match (verdict, decoded) {
             (Verdict::Accepted(_), Err(error)) => Err(Failed(error.to_string()).into()),
             _ => Ok(()),
@@ -121,7 +125,7 @@ impl Explain {
         };
         if let Some(seen) = &seen {
             result(seen, &inference)?;
-            self.heat(seen, &header, &examination)?;
+            self.heat(seen, &examination)?;
         } else if self.png.is_some() {
             show("heat map", "none, because the image was not analysed")?;
         }
@@ -145,17 +149,19 @@ impl Explain {
                 return Ok(None);
             }
         };
-        let explanation = inference.explain(inference.input().tensor(&radiograph)?).await?;
-        Ok(Some(Seen { radiograph, explanation }))
+        let framed = inference.input().framed(&radiograph)?;
+        let framing = framed.framing.clone();
+        let explanation = inference.explain(framed).await?;
+        Ok(Some(Seen { radiograph, framing, explanation }))
     }
 
-    fn heat(&self, seen: &Seen, header: &Header, examination: &Examination) -> Result<()> {
+    fn heat(&self, seen: &Seen, examination: &Examination) -> Result<()> {
         let heat = &seen.explanation.heat;
         show("heat map", heat_in_words(heat, &seen.radiograph))?;
         let Some(path) = &self.png else { return Ok(()) };
         let result = sr::conclusion(&examination.finding);
         let caption = Caption { result, caution: "AI, research use. Not for diagnosis.".into() };
-        let plate = plate(&seen.radiograph, PixelShape::of(header), heat, &caption)?;
+        let plate = plate(&seen.radiograph, heat, &caption)?;
         let (columns, rows) = (u32::from(plate.columns), u32::from(plate.rows));
         save(path, &plate.rgb, (columns, rows), image::ColorType::Rgb8)?;
         show("", path.display())
@@ -187,17 +193,7 @@ fn selection(asked: &[Asked]) -> Result<()> {
 fn preprocessing(seen: &Seen, input: &Input) -> Result<()> {
     let Radiograph { rows, columns, rendering, .. } = &seen.radiograph;
     show("pixels", format_args!("{rows} rows x {columns} columns; {rendering}"))?;
-    let spec = input.spec();
-    let Resize::Stretch = spec.resize;
-    let (down, across) = (f64::from(spec.height) / *rows as f64, f64::from(spec.width) / *columns as f64);
-    show(
-        "input",
-        format_args!(
-            "the whole image stretched to {} rows x {} columns (by {down:.3} and {across:.3}), bilinear; mean {:?}, \
-             standard deviation {:?}",
-            spec.height, spec.width, spec.mean, spec.std
-        ),
-    )
+    show("input", Words(&seen.framing, input.spec()))
 }
 
 fn result(seen: &Seen, inference: &Inference) -> Result<()> {

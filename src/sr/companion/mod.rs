@@ -8,7 +8,6 @@ mod key_objects;
 mod plate;
 mod presentation_state;
 mod secondary_capture;
-mod shape;
 #[cfg(test)]
 mod tests;
 
@@ -22,7 +21,6 @@ pub use key_objects::key_objects;
 pub use plate::{Caption, Plate, plate};
 pub use presentation_state::presentation_state;
 pub use secondary_capture::secondary_capture;
-pub use shape::PixelShape;
 
 use super::attribute::{element, legal, plain};
 use super::dates::{dates, moment};

@@ -3,7 +3,6 @@
 //! The picture of the patient carries the heat map and nothing else; what is written stands above and below it.
 
 use super::glyphs::{ADVANCE, HEIGHT, dots, wrapped};
-use super::shape::PixelShape;
 use crate::heat::{Extent, HeatMap, Point};
 use crate::pixels::Radiograph;
 use crate::sr::SrError;
@@ -38,8 +37,8 @@ pub struct Caption {
 }
 
 /// A radiograph with square pixels, the heat map over it, its legend and a caption.
-pub fn plate(image: &Radiograph, shape: PixelShape, heat: &HeatMap, caption: &Caption) -> Result<Plate, SrError> {
-    let extent = size(image, shape);
+pub fn plate(image: &Radiograph, heat: &HeatMap, caption: &Caption) -> Result<Plate, SrError> {
+    let extent = size(image);
     let luminance = image.resampled(extent.rows as usize, extent.columns as usize);
     let luminance = luminance.map_err(|error| SrError::Encoding(error.to_string()))?;
     let scale = (extent.columns as usize / 300).clamp(1, 3);
@@ -65,8 +64,8 @@ pub fn plate(image: &Radiograph, shape: PixelShape, heat: &HeatMap, caption: &Ca
 }
 
 /// The radiograph's size on the plate.
-fn size(image: &Radiograph, shape: PixelShape) -> Extent {
-    let (width, height) = (image.columns as f64, image.rows as f64 * shape.tallness());
+fn size(image: &Radiograph) -> Extent {
+    let (width, height) = (image.columns as f64, image.rows as f64 * image.geometry.shape.tallness());
     let longer = width.max(height);
     let scale = longer.clamp(LONGER_SIDE.0, LONGER_SIDE.1) / longer;
     // A strip must still hold words.
@@ -140,8 +139,7 @@ impl Canvas {
 mod tests {
     use super::*;
     use crate::heat::Axis;
-
-    const SQUARE: PixelShape = PixelShape::Ratio { vertical: 1, horizontal: 1 };
+    use crate::pixels::{Geometry, PixelShape};
 
     fn caption() -> Caption {
         Caption { result: "Possible pneumonia. Score 93.1 % (threshold 50.0 %).".into(), caution: "AI".into() }
@@ -149,12 +147,17 @@ mod tests {
 
     /// Hot in the lower left quarter.
     fn heat() -> HeatMap {
-        let axis = Axis { cells: 2, first: 0.25, step: 0.5 };
-        HeatMap::new(axis, axis, &[0.0, 0.0, 1.0, 0.0]).unwrap()
+        let axis = Axis::new(2, 0.25, 0.5);
+        HeatMap::new(axis.clone(), axis, &[0.0, 0.0, 1.0, 0.0]).unwrap()
     }
 
     fn even(rows: usize, columns: usize) -> Radiograph {
         Radiograph::of_bytes(columns, vec![128; rows * columns])
+    }
+
+    fn tall(image: Radiograph) -> Radiograph {
+        let shape = PixelShape::Ratio { vertical: 2, horizontal: 1 };
+        image.lying(Geometry { shape, ..Geometry::default() })
     }
 
     /// Where red exceeds blue most, within the radiograph, as fractions of its sides.
@@ -171,11 +174,10 @@ mod tests {
 
     #[test]
     fn the_heat_lies_where_the_map_has_it_and_pixels_become_square() {
-        let tall = PixelShape::Ratio { vertical: 2, horizontal: 1 };
-        for (image, shape, columns, rows) in
-            [(even(1600, 800), SQUARE, 512, 1024), (even(400, 800), tall, 800, 800), (even(100, 200), SQUARE, 512, 256)]
+        for (image, columns, rows) in
+            [(even(1600, 800), 512, 1024), (tall(even(400, 800)), 800, 800), (even(100, 200), 512, 256)]
         {
-            let plate = plate(&image, shape, &heat(), &caption()).unwrap();
+            let plate = plate(&image, &heat(), &caption()).unwrap();
             assert_eq!(usize::from(plate.columns), columns);
             let below = if columns / 300 == 1 { 15 } else { 30 };
             let above = usize::from(plate.rows) - rows - below;
@@ -186,16 +188,16 @@ mod tests {
 
     #[test]
     fn a_cold_map_leaves_the_radiograph_as_it_is() {
-        let axis = Axis { cells: 1, first: 0.5, step: 1.0 };
-        let cold = HeatMap::new(axis, axis, &[0.0]).unwrap();
-        let plate = plate(&even(600, 600), SQUARE, &cold, &caption()).unwrap();
+        let axis = Axis::new(1, 0.5, 1.0);
+        let cold = HeatMap::new(axis.clone(), axis, &[0.0]).unwrap();
+        let plate = plate(&even(600, 600), &cold, &caption()).unwrap();
         assert!(plate.rgb.chunks(3).all(|pixel| pixel[0] == pixel[1] && pixel[1] == pixel[2]));
         assert_eq!(plate.rgb.chunks(3).filter(|pixel| pixel[0] == 128).count(), 600 * 600);
     }
 
     #[test]
     fn a_strip_of_an_image_still_has_a_plate() {
-        assert!(plate(&even(1, 3000), SQUARE, &heat(), &caption()).is_ok());
-        assert!(plate(&even(3000, 1), SQUARE, &heat(), &caption()).is_ok());
+        assert!(plate(&even(1, 3000), &heat(), &caption()).is_ok());
+        assert!(plate(&even(3000, 1), &heat(), &caption()).is_ok());
     }
 }

@@ -6,9 +6,9 @@ use dicom::dictionary_std::{tags, uids};
 use dicom::object::InMemDicomObject;
 use dicom::object::mem::InMemElement;
 
-use super::{Explained, Kind, Occasion, PixelShape, anatomy, decimal, short};
+use super::{Explained, Kind, Occasion, anatomy, decimal, short};
 use crate::heat::{Extent, Region};
-use crate::pixels::{ModalityStep, Polarity, VoiFunction, VoiStep};
+use crate::pixels::{ModalityStep, PixelShape, Polarity, VoiFunction, VoiStep};
 use crate::sr::attribute::element;
 use crate::sr::content::{sequence, sop_reference};
 use crate::sr::dates::moment;
@@ -37,7 +37,7 @@ pub fn presentation_state(occasion: &Occasion, image: &Explained) -> Result<Repo
     let mut own = identification(occasion, image);
     own.extend(anatomy(image.source.header.octets()));
     own.extend(grey_scale(image));
-    own.push(displayed_area(extent, PixelShape::of(&image.source.header)));
+    own.push(displayed_area(extent, image.radiograph.geometry.shape));
     own.extend(graphics(occasion, image, focus.as_ref()));
     occasion.companion(&KIND, image.source, number, own)
 }

@@ -6,7 +6,7 @@ use dicom::object::InMemDicomObject;
 use dicom::object::mem::InMemElement;
 
 use super::plate::{Plate, plate};
-use super::{Explained, Kind, Occasion, PixelShape, anatomy, short};
+use super::{Explained, Kind, Occasion, anatomy, short};
 use crate::sr::attribute::{element, plain, values};
 use crate::sr::codes::Concept;
 use crate::sr::content::{code_sequence, sequence, sop_reference};
@@ -28,8 +28,7 @@ const KIND: Kind = Kind {
 /// [`SrError::Sources`] when the image is none of the finding's; [`SrError::Encoding`].
 pub fn secondary_capture(occasion: &Occasion, image: &Explained) -> Result<Report, SrError> {
     let number = occasion.number(image.source)?;
-    let shape = PixelShape::of(&image.source.header);
-    let plate = plate(image.radiograph, shape, image.heat, &occasion.caption())?;
+    let plate = plate(image.radiograph, image.heat, &occasion.caption())?;
     let mut own = of_the_source(image.source);
     let algorithm = &occasion.finding.algorithm;
     let model = line(&format!("{} {}", algorithm.name, algorithm.version_with_digest()), 128);

@@ -7,7 +7,7 @@ use dicom::object::InMemDicomObject;
 use super::*;
 use crate::finding::Outcome;
 use crate::heat::Axis;
-use crate::pixels::{Polarity, VoiFunction, VoiStep};
+use crate::pixels::{PixelShape, Polarity, VoiFunction, VoiStep};
 use crate::sr::document;
 use crate::sr::testimony::{device, finding, read_back, scored, source, text};
 
@@ -28,14 +28,14 @@ impl Case {
         let mut radiograph = Radiograph::of_bytes(80, vec![128; 3200]);
         radiograph.rendering.voi = VoiStep::Window { function: VoiFunction::Sigmoid, centre: 2048.0, width: 4096.0 };
         radiograph.rendering.polarity = Polarity::HighIsBlack;
-        let axis = Axis { cells: 2, first: 0.25, step: 0.5 };
+        let axis = Axis::new(2, 0.25, 0.5);
         Self {
             finding,
             source,
             report,
             device,
             radiograph,
-            heat: HeatMap::new(axis, axis, &[0.0, 0.0, 1.0, 0.0]).unwrap(),
+            heat: HeatMap::new(axis.clone(), axis, &[0.0, 0.0, 1.0, 0.0]).unwrap(),
         }
     }
 
@@ -124,7 +124,8 @@ fn the_picture_says_what_it_is_and_where_it_comes_from() {
 
 #[test]
 fn the_overlay_lies_around_the_hot_place_and_shows_the_image_as_the_model_saw_it() {
-    let case = Case::new(scored(0.9), vec![element(tags::PIXEL_ASPECT_RATIO, VR::IS, "4\\3")]);
+    let mut case = Case::new(scored(0.9), Vec::new());
+    case.radiograph.geometry.shape = PixelShape::Ratio { vertical: 4, horizontal: 3 };
     let object = read_back(&presentation_state(&case.occasion(), &case.explained()).unwrap());
     let annotation = item(&object, tags::GRAPHIC_ANNOTATION_SEQUENCE);
     let graphic = item(annotation, tags::GRAPHIC_OBJECT_SEQUENCE);
@@ -150,8 +151,8 @@ fn the_overlay_lies_around_the_hot_place_and_shows_the_image_as_the_model_saw_it
 #[test]
 fn a_cold_map_has_an_overlay_without_a_region() {
     let mut case = Case::new(scored(0.1), Vec::new());
-    let axis = Axis { cells: 1, first: 0.5, step: 1.0 };
-    case.heat = HeatMap::new(axis, axis, &[0.0]).unwrap();
+    let axis = Axis::new(1, 0.5, 1.0);
+    case.heat = HeatMap::new(axis.clone(), axis, &[0.0]).unwrap();
     let object = read_back(&presentation_state(&case.occasion(), &case.explained()).unwrap());
     let annotation = item(&object, tags::GRAPHIC_ANNOTATION_SEQUENCE);
     assert!(annotation.get(tags::GRAPHIC_OBJECT_SEQUENCE).is_none());

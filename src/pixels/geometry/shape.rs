@@ -1,8 +1,12 @@
 //! The shape of an image's pixels, which is rarely but sometimes no square.
 
-use dicom::dictionary_std::tags;
+use std::str::FromStr;
 
-use crate::instance::Header;
+use dicom::core::Tag;
+use dicom::dictionary_std::tags;
+use dicom::object::InMemDicomObject;
+
+use crate::part10::attribute::texts;
 
 /// Height and width of a pixel.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -23,21 +27,28 @@ pub enum PixelShape {
     },
 }
 
+/// Square.
+impl Default for PixelShape {
+    fn default() -> Self {
+        Self::Ratio { vertical: 1, horizontal: 1 }
+    }
+}
+
 impl PixelShape {
     /// What a header says; square where it says nothing that makes sense.
-    pub fn of(header: &Header) -> Self {
+    pub(super) fn of(dataset: &InMemDicomObject) -> Self {
         let spacing = [tags::IMAGER_PIXEL_SPACING, tags::PIXEL_SPACING].into_iter().find_map(|tag| {
-            let [vertical, horizontal] = pair::<f64>(header, tag)?;
+            let [vertical, horizontal] = pair::<f64>(dataset, tag)?;
             let makes_sense = |side: f64| side.is_finite() && side > 0.0;
             let shape = Self::Spacing { vertical, horizontal };
             (makes_sense(vertical) && makes_sense(horizontal) && shape.is_plausible()).then_some(shape)
         });
         let ratio = || {
-            let [vertical, horizontal] = pair::<u32>(header, tags::PIXEL_ASPECT_RATIO)?;
+            let [vertical, horizontal] = pair::<u32>(dataset, tags::PIXEL_ASPECT_RATIO)?;
             let shape = Self::Ratio { vertical, horizontal };
             (vertical > 0 && horizontal > 0 && shape.is_plausible()).then_some(shape)
         };
-        spacing.or_else(ratio).unwrap_or(Self::Ratio { vertical: 1, horizontal: 1 })
+        spacing.or_else(ratio).unwrap_or_default()
     }
 
     /// Height of a pixel by its width.
@@ -54,28 +65,30 @@ impl PixelShape {
     }
 }
 
-fn pair<T: std::str::FromStr>(header: &Header, tag: dicom::core::Tag) -> Option<[T; 2]> {
-    let values = header.texts(tag);
+fn pair<T: FromStr>(dataset: &InMemDicomObject, tag: Tag) -> Option<[T; 2]> {
+    let values = texts(dataset, tag);
     let [first, second] = values.as_slice() else { return None };
     Some([first.parse().ok()?, second.parse().ok()?])
 }
 
 #[cfg(test)]
 mod tests {
-    use dicom::core::VR;
+    use dicom::core::{DataElement, PrimitiveValue, VR};
 
     use super::*;
-    use crate::sr::attribute::element;
-    use crate::sr::testimony::source;
+
+    fn tallness(texts: &[(Tag, &str)]) -> f64 {
+        let element = |(tag, text): &(Tag, &str)| DataElement::new(*tag, VR::DS, PrimitiveValue::from(*text));
+        PixelShape::of(&InMemDicomObject::from_element_iter(texts.iter().map(element))).tallness()
+    }
 
     #[test]
     fn spacing_goes_before_ratio_and_nonsense_is_square() {
-        let tallness = |elements| PixelShape::of(&source(elements).header).tallness();
-        let ratio = || element(tags::PIXEL_ASPECT_RATIO, VR::IS, "4\\3");
-        assert_eq!(tallness(vec![ratio()]), 4.0 / 3.0);
-        assert_eq!(tallness(vec![element(tags::IMAGER_PIXEL_SPACING, VR::DS, "0.2\\0.1"), ratio()]), 2.0);
+        let ratio = (tags::PIXEL_ASPECT_RATIO, "4\\3");
+        assert_eq!(tallness(&[ratio]), 4.0 / 3.0);
+        assert_eq!(tallness(&[(tags::IMAGER_PIXEL_SPACING, "0.2\\0.1"), ratio]), 2.0);
         for nonsense in ["0\\1", "1", "-1\\1", "1\\x", "1\\100"] {
-            assert_eq!(tallness(vec![element(tags::PIXEL_SPACING, VR::DS, nonsense)]), 1.0, "{nonsense}");
+            assert_eq!(tallness(&[(tags::PIXEL_SPACING, nonsense)]), 1.0, "{nonsense}");
         }
     }
 }
