@@ -7,6 +7,7 @@
 pub mod background;
 pub mod ids;
 pub mod part10;
+pub mod replace;
 pub mod stop;
 
 // Floor 1: values

@@ -7,6 +7,7 @@
 
 mod codec;
 mod error;
+mod format;
 mod grey;
 mod header;
 mod jpeg_outline;
@@ -19,10 +20,13 @@ mod samples;
 
 pub use codec::DECODABLE;
 pub use error::PixelError;
+pub use format::Format;
 pub use jpeg_outline::{JpegOutline, jpeg_outline};
 pub use picture::picture;
 pub use radiograph::Radiograph;
 pub use rendering::{ModalityStep, Polarity, Rendering, VoiFunction, VoiStep};
+
+use std::path::Path;
 
 use dicom::dictionary_std::tags;
 
@@ -78,4 +82,17 @@ pub fn decode(location: impl Into<Location>, bounds: &Bounds) -> Result<Radiogra
     let header = header::Header::of(&object.data_set, bounds)?;
     let grey = grey::Grey::of(&object.data_set, header.signed)?;
     grey.radiograph(codec::samples(&location, &mut object, &header)?)
+}
+
+/// Reads a DICOM file, a JPEG or a PNG picture, whatever its name: as [`decode`] or [`picture`] does.
+///
+/// # Errors
+/// Every variant of [`PixelError`].
+pub fn read(path: &Path, bounds: &Bounds) -> Result<Radiograph, PixelError> {
+    match Format::of(path) {
+        Ok(Format::Dicom) => decode(path, bounds),
+        Ok(Format::Picture) => picture(path, bounds),
+        Ok(Format::Other) => Err(PixelError::NotDecodable("neither DICOM nor a JPEG or PNG picture".into())),
+        Err(source) => Err(PixelError::Io { location: path.into(), source }),
+    }
 }
