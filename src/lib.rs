@@ -18,7 +18,9 @@ pub mod finding;
 pub mod heat;
 pub mod instance;
 pub mod pixels;
+pub mod plot;
 pub mod resource;
+pub mod statistics;
 
 // Floor 2: memory
 pub mod ledger;
@@ -37,6 +39,7 @@ pub mod sr;
 pub mod delivery;
 pub mod health;
 pub mod inference;
+pub mod performance;
 pub mod scp;
 
 // Floor 5: line
