@@ -27,6 +27,7 @@ pub mod ledger;
 
 // Floor 3: crafts
 pub mod assemble;
+pub mod dataset;
 pub mod hl7;
 pub mod import;
 pub mod model;
