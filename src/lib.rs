@@ -48,6 +48,8 @@ pub mod pipeline;
 
 // Floor 6: programs
 pub mod daemon;
+pub mod evaluate;
+pub mod train;
 
 // Floor 7: door
 pub mod cli;
