@@ -7,6 +7,7 @@
 pub mod background;
 pub mod ids;
 pub mod part10;
+pub mod replace;
 pub mod stop;
 
 // Floor 1: values
@@ -17,13 +18,16 @@ pub mod finding;
 pub mod heat;
 pub mod instance;
 pub mod pixels;
+pub mod plot;
 pub mod resource;
+pub mod statistics;
 
 // Floor 2: memory
 pub mod ledger;
 
 // Floor 3: crafts
 pub mod assemble;
+pub mod dataset;
 pub mod hl7;
 pub mod import;
 pub mod model;
@@ -36,6 +40,7 @@ pub mod sr;
 pub mod delivery;
 pub mod health;
 pub mod inference;
+pub mod performance;
 pub mod scp;
 
 // Floor 5: line
@@ -43,6 +48,8 @@ pub mod pipeline;
 
 // Floor 6: programs
 pub mod daemon;
+pub mod evaluate;
+pub mod train;
 
 // Floor 7: door
 pub mod cli;

@@ -1,8 +1,10 @@
 //! The files that a command's FILE and DIR arguments mean, and what each seems to be.
 
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
+
+use crate::pixels::Format;
 
 /// What a command's arguments lead to.
 #[derive(Debug, Default)]
@@ -19,26 +21,6 @@ impl Collection {
     /// Nothing to do, and nothing that says why.
     pub(super) fn is_empty(&self) -> bool {
         self.dicom.is_empty() && self.pictures.is_empty() && self.faults.is_empty()
-    }
-}
-
-/// What the first bytes of a file say it is.
-enum Format {
-    Dicom,
-    Picture,
-    Other,
-}
-
-impl Format {
-    fn of(path: &Path) -> io::Result<Self> {
-        let mut head = Vec::new();
-        File::open(path)?.take(132).read_to_end(&mut head)?;
-        let picture = head.starts_with(&[0xFF, 0xD8, 0xFF]) || head.starts_with(b"\x89PNG\r\n\x1a\n");
-        Ok(match head.get(128..132) {
-            Some(b"DICM") => Self::Dicom,
-            _ if picture => Self::Picture,
-            _ => Self::Other,
-        })
     }
 }
 

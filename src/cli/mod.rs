@@ -5,15 +5,18 @@ mod classify;
 mod decode_worker;
 mod demo;
 mod echo;
+mod evaluate;
 mod explain;
 mod files;
 mod health;
 mod import;
 mod log;
 mod node;
+mod progress;
 mod queue;
 mod send;
 mod serve;
+mod train;
 
 use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
@@ -22,6 +25,7 @@ use clap::{Parser, Subcommand};
 
 use crate::config::ConfigError;
 use crate::daemon::StartError;
+use crate::model::ModelError;
 use crate::pixels;
 
 /// Something failed; standard error says what.
@@ -54,6 +58,10 @@ enum Command {
     Classify(classify::Classify),
     /// Explain the result of one DICOM file: rules, preprocessing, score, heat map, words
     Explain(explain::Explain),
+    /// Train a model on labelled images
+    Train(Box<train::Train>),
+    /// Measure a model on labelled images
+    Evaluate(evaluate::Evaluate),
     /// Ask a DICOM node whether it is there (C-ECHO)
     Echo(echo::Echo),
     /// Send DICOM files to a node (C-STORE)
@@ -80,6 +88,8 @@ pub fn main() -> ExitCode {
         Command::Health(health) => health.run(),
         Command::Classify(classify) => classify.run(),
         Command::Explain(explain) => explain.run(),
+        Command::Train(train) => train.run(),
+        Command::Evaluate(evaluate) => evaluate.run(),
         Command::Echo(echo) => echo.run(),
         Command::Send(send) => send.run(),
         Command::Import(import) => import.run(),
@@ -108,8 +118,9 @@ fn one_line(error: &anyhow::Error) -> String {
 }
 
 fn exit_code(error: &anyhow::Error) -> u8 {
-    let configuration =
-        error.is::<ConfigError>() || error.downcast_ref::<StartError>().is_some_and(StartError::is_configuration_fault);
+    let configuration = error.is::<ConfigError>()
+        || error.downcast_ref::<StartError>().is_some_and(StartError::is_configuration_fault)
+        || error.downcast_ref::<ModelError>().is_some_and(ModelError::is_package_fault);
     if configuration { CONFIGURATION } else { FAILURE }
 }
 

@@ -2,7 +2,7 @@
 //! of logits: which layers there are and how they follow each other, whatever computes them.
 
 /// Width of the Dense layer between trunk and logits.
-const HIDDEN: usize = 128;
+pub(super) const HIDDEN: usize = 128;
 
 /// Blocks, width of the inner convolutions and stride of each stage.
 const STAGES: [(usize, usize, usize); 4] = [(3, 64, 1), (4, 128, 2), (6, 256, 2), (3, 512, 2)];
@@ -54,6 +54,9 @@ pub(super) struct Architecture {
 impl Architecture {
     /// Pixels of the input between two places of the last stage but one.
     pub(super) const STRIDE: u16 = 16;
+
+    /// Channels of the last stage.
+    pub(super) const FEATURES: usize = 512 * EXPANSION;
 
     /// With so many logits; `fc.0` and `fc.2` are the Dense layers.
     pub(super) fn resnet50(outputs: usize) -> Self {

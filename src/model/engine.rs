@@ -59,6 +59,21 @@ impl Engine {
         }
     }
 
+    /// The mean of each channel of the last stage, `[n, 2048] f32`, to logits `[n, outputs] f32`: the same bits as
+    /// [`Engine::forward`] gives of the images, which were of `side` rows and columns.
+    pub(super) fn judge_pooled(&self, pooled: &Tensor, side: (usize, usize)) -> Result<Tensor> {
+        match self {
+            Self::Graph(graph) => graph.judge_pooled(pooled),
+            Self::Kernels(network) => {
+                let logits = network.judge(&pooled.flatten_all()?.to_vec1()?, side);
+                let logits = logits.ok_or_else(|| Error::msg("the layers do not fit together"))?;
+                let count = pooled.dim(0)?;
+                let outputs = logits.len() / count.max(1);
+                Tensor::from_vec(logits, (count, outputs), &Device::Cpu)
+            }
+        }
+    }
+
     /// What the last stage but one says of each place: `[n, 3, h, w] f32` to `[n, 1024, h / 16, w / 16] f32`, rounded
     /// up, at least 0. Place `i` sees around pixel `16 i`: all strides are 2 and all padding is symmetrical.
     pub(super) fn features(&self, images: &Tensor) -> Result<Tensor> {
@@ -93,7 +108,7 @@ fn unpacked(network: &Network, index: usize) -> Result<Convolution> {
 }
 
 /// Shows a tensor `[n, 3, h, w] f32` to the kernels.
-fn with_images<T>(images: &Tensor, look: impl FnOnce(Images<'_>) -> Option<T>) -> Result<T> {
+pub(super) fn with_images<T>(images: &Tensor, look: impl FnOnce(Images<'_>) -> Option<T>) -> Result<T> {
     let images = images.contiguous()?;
     let (n, channels, rows, columns) = images.dims4()?;
     let (storage, layout) = images.storage_and_layout();

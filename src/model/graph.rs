@@ -68,13 +68,23 @@ impl Graph {
     pub(super) fn judge(&self, features: &Tensor) -> Result<Tensor> {
         judge(&self.architecture, &|index| self.layer(index), features)
     }
+
+    /// The mean of each channel of the last stage, `[n, 2048] f32`, to logits `[n, outputs] f32`.
+    pub(super) fn judge_pooled(&self, pooled: &Tensor) -> Result<Tensor> {
+        let pooled = pooled.unsqueeze(D::Minus1)?.unsqueeze(D::Minus1)?;
+        judge_pooled(&self.architecture, &|index| self.layer(index), &pooled)
+    }
 }
 
 /// Features `[n, 1024, h, w] f32` to logits `[n, outputs] f32`, with gradients.
 pub(super) fn judge(architecture: &Architecture, layers: Layers<'_>, features: &Tensor) -> Result<Tensor> {
     let last = through(&architecture.last, layers, features.clone())?;
-    let pooled = last.mean_keepdim(D::Minus1)?.mean_keepdim(D::Minus2)?;
-    let hidden = layers(architecture.hidden)?.forward(&pooled)?.relu()?;
+    judge_pooled(architecture, layers, &last.mean_keepdim(D::Minus1)?.mean_keepdim(D::Minus2)?)
+}
+
+/// The mean of each channel of the last stage, `[n, 2048, 1, 1] f32`, to logits `[n, outputs] f32`, with gradients.
+fn judge_pooled(architecture: &Architecture, layers: Layers<'_>, pooled: &Tensor) -> Result<Tensor> {
+    let hidden = layers(architecture.hidden)?.forward(pooled)?.relu()?;
     layers(architecture.logits)?.forward(&hidden)?.flatten_from(1)
 }
 

@@ -1,27 +1,35 @@
 //! The model: a package on disk, what it wants as input, the network, and the answer.
 
 mod architecture;
+mod draft;
 mod engine;
 mod framing;
+mod gallery;
 mod graph;
+mod head;
 mod heat;
 mod input;
 mod kernels;
 mod manifest;
 mod package;
+mod trunk;
 mod weights;
 
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 
+pub use draft::{Draft, DraftError, Naming};
 pub use engine::Compute;
 pub use framing::Framing;
+pub use gallery::{GalleryError, look_through};
+pub use head::{Dense, Head};
 pub use heat::Explanation;
 pub use input::{Framed, Input, InputError};
 pub use kernels::Isa;
 pub use manifest::{Crop, Filter, InputSpec, Manifest, Output, Qualification, Resize, SelfTest, SelfTestInput};
 pub use package::{Package, PackageError};
+pub use trunk::Trunk;
 pub use weights::WeightError;
 
 use crate::finding::{AgeRange, Algorithm, OperatingPoint, Probability};
@@ -71,6 +79,13 @@ pub enum ModelError {
         /// Largest allowed difference.
         tolerance: f64,
     },
+}
+
+impl ModelError {
+    /// Whether the package has to be mended first.
+    pub fn is_package_fault(&self) -> bool {
+        matches!(self, Self::Package(_) | Self::SelfTest { .. })
+    }
 }
 
 /// A loaded model that has passed its self-test.
@@ -186,19 +201,28 @@ impl Model {
     }
 
     fn forward(&self, images: &Tensor) -> candle_core::Result<Vec<Vec<f64>>> {
-        let logits = self.engine.forward(&images.to_device(&self.device)?)?;
-        let logits = logits.to_dtype(DType::F64)?;
-        candle_nn::ops::softmax(&logits, 1)?.to_vec2::<f64>()
+        softmax(&self.engine.forward(&images.to_device(&self.device)?)?)
+    }
+
+    /// The same as [`Model::forward`] of images whose features are known, `[n, 2048] f32`.
+    fn forward_pooled(&self, features: &Tensor) -> candle_core::Result<Vec<Vec<f64>>> {
+        let side = (self.manifest.input.height as usize, self.manifest.input.width as usize);
+        softmax(&self.engine.judge_pooled(&features.to_device(&self.device)?, side)?)
     }
 
     fn failed(&self, fault: candle_core::Error) -> ModelError {
         ModelError::Inference { device: self.device(), source: fault.into() }
     }
 
+    /// What it answers to the image of the self-test.
+    fn ramp_probabilities(&self) -> Result<Vec<f64>, ModelError> {
+        let image = self.input.ramp().and_then(|ramp| ramp.unsqueeze(0)).map_err(|fault| self.failed(fault))?;
+        Ok(self.probabilities(&image)?.pop().unwrap_or_default())
+    }
+
     fn self_test(&self) -> Result<(), ModelError> {
         let test = &self.manifest.self_test;
-        let image = self.input.ramp().and_then(|ramp| ramp.unsqueeze(0)).map_err(|fault| self.failed(fault))?;
-        let found = self.probabilities(&image)?.pop().unwrap_or_default();
+        let found = self.ramp_probabilities()?;
         let near = |(a, b): (&f64, &f64)| (a - b).abs() <= test.tolerance;
         if found.len() == test.probabilities.len() && found.iter().zip(&test.probabilities).all(near) {
             return Ok(());
@@ -210,6 +234,10 @@ impl Model {
             tolerance: test.tolerance,
         })
     }
+}
+
+fn softmax(logits: &Tensor) -> candle_core::Result<Vec<Vec<f64>>> {
+    candle_nn::ops::softmax(&logits.to_dtype(DType::F64)?, 1)?.to_vec2()
 }
 
 #[cfg(test)]

@@ -68,6 +68,15 @@ pub struct Package {
 }
 
 impl Package {
+    /// The file of the manifest.
+    pub const MANIFEST: &str = "model.toml";
+
+    /// The file of the weights.
+    pub const WEIGHTS: &str = "model.safetensors";
+
+    /// The file of the model card.
+    pub const CARD: &str = "README.md";
+
     /// Reads a package and checks the weights' digest.
     pub fn open(directory: &Path) -> Result<Self, PackageError> {
         let package = Self::read(directory)?;
@@ -77,7 +86,7 @@ impl Package {
 
     /// What a package says of itself, for those who do not need its weights.
     pub fn manifest_in(directory: &Path) -> Result<Manifest, PackageError> {
-        let path = directory.join("model.toml");
+        let path = directory.join(Self::MANIFEST);
         let malformed = |cause| PackageError::Manifest { path: path.clone(), cause };
         let octets = std::fs::read(&path);
         let octets = octets.map_err(|source| PackageError::Unreadable { path: path.clone(), source })?;
@@ -88,7 +97,7 @@ impl Package {
     /// Reads a package whose weights nobody may answer with before [`Package::verify`] has passed.
     pub(super) fn read(directory: &Path) -> Result<Self, PackageError> {
         let manifest = Self::manifest_in(directory)?;
-        let weights_path = directory.join("model.safetensors");
+        let weights_path = directory.join(Self::WEIGHTS);
         let weights = read_shared_out(&weights_path)
             .map_err(|source| PackageError::Unreadable { path: weights_path.clone(), source })?;
         Ok(Self { manifest, weights_path, weights })
@@ -96,7 +105,7 @@ impl Package {
 
     /// Checks the weights' digest.
     pub(super) fn verify(&self) -> Result<(), PackageError> {
-        let found: String = Sha256::digest(&self.weights).iter().map(|byte| format!("{byte:02x}")).collect();
+        let found = sha256(&self.weights);
         if found.eq_ignore_ascii_case(&self.manifest.sha256) {
             return Ok(());
         }
@@ -108,9 +117,19 @@ impl Package {
         &self.manifest
     }
 
+    /// The manifest and the weights' bytes.
+    pub(super) fn into_parts(self) -> (Manifest, Vec<u8>) {
+        (self.manifest, self.weights)
+    }
+
     /// Gives up the weights' bytes and keeps the manifest.
     pub fn into_manifest(self) -> Manifest {
         self.manifest
+    }
+
+    /// A package that is not on disk yet.
+    pub(super) fn of(manifest: Manifest, weights: Vec<u8>) -> Self {
+        Self { manifest, weights_path: Self::WEIGHTS.into(), weights }
     }
 
     /// Builds the network on a device, in f32.
@@ -125,9 +144,14 @@ impl Package {
     }
 }
 
+/// SHA-256, hexadecimal.
+pub(super) fn sha256(octets: &[u8]) -> String {
+    Sha256::digest(octets).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// A large file's bytes, read by several threads: half of the time goes into memory that is touched for the first time.
 /// They are copied rather than mapped, so that what the digest was taken of cannot change afterwards.
-fn read_shared_out(path: &Path) -> std::io::Result<Vec<u8>> {
+pub(super) fn read_shared_out(path: &Path) -> std::io::Result<Vec<u8>> {
     let file = File::open(path)?;
     let length = usize::try_from(file.metadata()?.len()).map_err(std::io::Error::other)?;
     let mut bytes = vec![0; length];
@@ -181,7 +205,7 @@ mod tests {
         );
         let path = directory.path().join("model.safetensors");
         candle_core::safetensors::save(&tensors, &path).unwrap();
-        let digest: String = Sha256::digest(std::fs::read(&path).unwrap()).iter().map(|b| format!("{b:02x}")).collect();
+        let digest = sha256(&std::fs::read(&path).unwrap());
         let manifest = directory.path().join("model.toml");
         let text = std::fs::read_to_string(&manifest).unwrap();
         let reference = Manifest::parse(&text).unwrap().sha256;

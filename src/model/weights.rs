@@ -2,6 +2,7 @@
 
 use candle_core::safetensors::SliceSafetensors;
 use candle_core::{DType, Device};
+use safetensors::Dtype;
 
 use super::TensorFault;
 use super::architecture::Layer;
@@ -45,6 +46,13 @@ pub(super) struct Folded {
     pub(super) bias: Vec<f32>,
 }
 
+/// A tensor as it is stored.
+pub(super) struct Stored<'a> {
+    pub(super) name: String,
+    pub(super) kind: Dtype,
+    pub(super) octets: &'a [u8],
+}
+
 /// The tensors of a safetensors file by name, in whatever precision they are stored.
 pub(super) struct Weights<'a> {
     tensors: SliceSafetensors<'a>,
@@ -76,6 +84,17 @@ impl<'a> Weights<'a> {
             *bias -= mean * scale;
         }
         Ok(Folded { weights, bias })
+    }
+
+    /// The tensors of a layer with batch normalisation as they are stored.
+    pub(super) fn stored(&self, layer: &Layer) -> Result<Vec<Stored<'_>>, WeightError> {
+        let norm = layer.norm.as_deref().unwrap_or_default();
+        let statistics = ["weight", "bias", "running_mean", "running_var"].map(|name| format!("{norm}.{name}"));
+        let view = |name: String| match self.tensors.get(&name) {
+            Ok(view) => Ok(Stored { name, kind: view.dtype(), octets: view.data() }),
+            Err(_) => Err(WeightError::Missing(name)),
+        };
+        std::iter::once(format!("{}.weight", layer.name)).chain(statistics).map(view).collect()
     }
 
     /// One tensor in f32, of exactly the shape expected.

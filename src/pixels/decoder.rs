@@ -13,7 +13,7 @@ use super::grey::Grey;
 use super::header::Header;
 use super::samples::{Cells, Samples, Stored};
 use super::workers::{Request, WorkerError, Workers};
-use super::{Bounds, PixelError, Radiograph};
+use super::{Bounds, Format, PixelError, Radiograph, picture};
 use crate::ids::SopInstanceUid;
 use crate::part10::{self, Extent, Location, Object, Pixels, ReadError, Stretch, Values, attribute};
 
@@ -58,6 +58,19 @@ impl Decoder {
     /// What one image may cost.
     pub fn bounds(&self) -> &Bounds {
         &self.bounds
+    }
+
+    /// Reads a DICOM file, or a JPEG or PNG picture, by what its first octets are.
+    ///
+    /// # Errors
+    /// Every variant of [`PixelError`].
+    pub fn read(&self, path: &Path) -> Result<Radiograph, PixelError> {
+        match Format::of(path) {
+            Ok(Format::Dicom) => self.decode(path),
+            Ok(Format::Picture) => picture(path, &self.bounds),
+            Ok(Format::Other) => Err(PixelError::NotDecodable("neither DICOM nor a JPEG or PNG picture".into())),
+            Err(source) => Err(PixelError::Io { location: path.into(), source }),
+        }
     }
 
     /// Reads a DICOM Part 10 file (PS3.10) with one MONOCHROME1 or MONOCHROME2 frame.

@@ -1,5 +1,6 @@
 //! The threads that share out one run: every step is cut into tasks, and whoever is free takes the next one.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
@@ -44,10 +45,12 @@ impl Run {
         }
     }
 
-    /// One thread's part in the first `steps`.
-    fn work(&self, steps: usize, task: &(impl Fn(usize, usize) + Sync)) {
+    /// One thread's part in some of the steps.
+    fn work(&self, steps: &Range<usize>, task: &(impl Fn(usize, usize) + Sync)) {
         let guard = Guard(&self.failed);
-        for (step, (progress, tasks)) in self.progress.iter().zip(&self.tasks).enumerate().take(steps) {
+        for (step, (progress, tasks)) in
+            self.progress.iter().zip(&self.tasks).enumerate().take(steps.end).skip(steps.start)
+        {
             loop {
                 let number = progress.taken.fetch_add(1, Ordering::Relaxed);
                 if number >= *tasks {
@@ -105,12 +108,12 @@ impl Crew {
         self.pool.current_num_threads()
     }
 
-    /// Does every task of the first `steps`, one step after the other; `task` gets the step's number and the task's. A
+    /// Does every task of some of the steps, one step after the other; `task` gets the step's number and the task's. A
     /// panic in a task is passed on.
-    pub(super) fn run(&self, run: &mut Run, steps: usize, task: impl Fn(usize, usize) + Sync) {
+    pub(super) fn run(&self, run: &mut Run, steps: Range<usize>, task: impl Fn(usize, usize) + Sync) {
         run.reset();
         let run = &*run;
-        self.pool.broadcast(|_| run.work(steps, &task));
+        self.pool.broadcast(|_| run.work(&steps, &task));
     }
 
     /// Does something on the pool, which it may share out by rayon's means.
@@ -132,7 +135,7 @@ mod tests {
         let mut run = Run::new(tasks.clone());
         for _ in 0..200 {
             let done: Vec<AtomicUsize> = tasks.iter().map(|_| AtomicUsize::new(0)).collect();
-            crew.run(&mut run, usize::MAX, |step, _| {
+            crew.run(&mut run, 0..usize::MAX, |step, _| {
                 for (earlier, wanted) in done.iter().zip(&tasks).take(step) {
                     assert_eq!(earlier.load(Ordering::Acquire), *wanted);
                 }
@@ -146,8 +149,9 @@ mod tests {
     fn a_panic_ends_the_run_and_not_the_crew() {
         let crew = Crew::new(2).unwrap();
         let mut run = Run::new(vec![4, 4]);
-        let fault = catch_unwind(AssertUnwindSafe(|| crew.run(&mut run, 2, |_, task| assert!(task < 3, "on purpose"))));
+        let fault =
+            catch_unwind(AssertUnwindSafe(|| crew.run(&mut run, 0..2, |_, task| assert!(task < 3, "on purpose"))));
         assert!(fault.is_err());
-        crew.run(&mut run, 2, |_, _| {});
+        crew.run(&mut run, 0..2, |_, _| {});
     }
 }

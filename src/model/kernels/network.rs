@@ -1,6 +1,7 @@
 //! The network on the processor: packed weights, threads, and memory that is kept from one run to the next.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
@@ -8,11 +9,11 @@ use rayon::prelude::*;
 use super::buffer::Buffer;
 use super::crew::Crew;
 use super::filter::{Filter, Raw};
-use super::geometry::{Offsets, Walk, Window};
+use super::geometry::{Extent, Offsets, Walk, Window};
 use super::isa::Isa;
 use super::plan::{Ground, Plan};
 use super::pooling::COLOURS;
-use super::slots::Slots;
+use super::slots::{Slots, View};
 use super::tile::Micro;
 use super::winograd;
 use crate::model::architecture::{Architecture, Layer};
@@ -123,11 +124,30 @@ impl Network {
     /// `outputs` logits for each image, one image after the other. None where the filters are not the architecture's.
     pub(in crate::model) fn logits(&self, images: Images<'_>) -> Option<Vec<f32>> {
         let mut logits = Vec::new();
-        self.run(images, Reach::Logits, |plan, slots| {
-            let extent = plan.logits.extent;
-            let rows = slots.read(&plan.logits).chunks_exact(extent.pitch);
-            logits.extend(rows.flat_map(|row| row.iter().take(extent.channels)));
-        })?;
+        self.run(images, Reach::Logits, |plan, slots| logits.extend(places(slots, &plan.logits)))?;
+        Some(logits)
+    }
+
+    /// The mean of each channel of the last stage, for one image after the other. None where the filters are not the
+    /// architecture's.
+    pub(in crate::model) fn pooled(&self, images: Images<'_>) -> Option<Vec<f32>> {
+        let mut pooled = Vec::new();
+        self.run(images, Reach::Pooled, |plan, slots| pooled.extend(places(slots, &plan.pooled)))?;
+        Some(pooled)
+    }
+
+    /// What [`Network::pooled`] gave of images of `rows` by `columns`, to logits: the same bits as [`Network::logits`].
+    pub(in crate::model) fn judge(&self, pooled: &[f32], (rows, columns): (usize, usize)) -> Option<Vec<f32>> {
+        let width = self.filters.get(self.architecture.hidden)?.inputs.max(1);
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut logits = Vec::new();
+        for values in pooled.chunks(width * IMAGES_OF_A_RUN) {
+            let ground = self.ground();
+            let (slots, plan) = memory.prepare(ground, values.len() / width, (rows, columns))?;
+            slots.write(&plan.pooled, values);
+            self.take(plan, plan.trunk..plan.steps.len(), (ground, &[]), slots);
+            logits.extend(places(slots, &plan.logits));
+        }
         Some(logits)
     }
 
@@ -150,30 +170,49 @@ impl Network {
     /// Runs a few images at a time, and shows what came of them.
     fn run(&self, images: Images<'_>, reach: Reach, mut show: impl FnMut(&Plan, &Slots)) -> Option<()> {
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
-        let ground = Ground {
+        let ground = self.ground();
+        for values in images.values.chunks(images.one() * IMAGES_OF_A_RUN) {
+            let count = values.len() / images.one();
+            let (slots, plan) = memory.prepare(ground, count, (images.rows, images.columns))?;
+            let end = match reach {
+                Reach::Features => plan.early,
+                Reach::Pooled => plan.trunk,
+                Reach::Logits => plan.steps.len(),
+            };
+            self.take(plan, 0..end, (ground, values), slots);
+            show(plan, slots);
+        }
+        Some(())
+    }
+
+    fn ground(&self) -> Ground<'_> {
+        Ground {
             architecture: &self.architecture,
             filters: &self.filters,
             matrices: &self.matrices,
             zeros: self.zeros.values(),
             micro: self.micro,
             threads: self.crew.threads(),
-        };
-        for values in images.values.chunks(images.one() * IMAGES_OF_A_RUN) {
-            let Memory { slots, plans, .. } = memory.prepare(ground, values.len() / images.one(), images)?;
-            let plan = plans.get_mut(&(values.len() / images.one()))?;
-            let steps = if reach == Reach::Features { plan.early } else { plan.steps.len() };
-            let (shared, list) = (slots.share(), &plan.steps);
-            self.crew.run(&mut plan.run, steps, |step, task| {
-                if let Some(step) = list.get(step) {
-                    // SAFETY: the instructions are those of this processor, the plan was made for this ground and so
-                    // many images, and the crew does each task once and step after step.
-                    unsafe { step.run(task, ground, values, &shared) }
-                }
-            });
-            show(plan, slots);
         }
-        Some(())
     }
+
+    /// Takes some steps of a plan that was made for this ground and so many images.
+    fn take(&self, plan: &mut Plan, steps: Range<usize>, (ground, images): (Ground<'_>, &[f32]), slots: &mut Slots) {
+        let (shared, list) = (slots.share(), &plan.steps);
+        self.crew.run(&mut plan.run, steps, |step, task| {
+            if let Some(step) = list.get(step) {
+                // SAFETY: the instructions are those of this processor, the plan was made for this ground and so many
+                // images, and the crew does each task once and step after step.
+                unsafe { step.run(task, ground, images, &shared) }
+            }
+        });
+    }
+}
+
+/// The values of a view, without what fills up its places.
+fn places<'a>(slots: &'a Slots, view: &View) -> impl Iterator<Item = f32> + 'a {
+    let Extent { channels, pitch, .. } = view.extent;
+    slots.read(view).chunks_exact(pitch).flat_map(move |place| place.iter().copied().take(channels))
 }
 
 /// The filter of a layer, and those of Winograd's matrices where the layer is computed by them.
@@ -202,21 +241,21 @@ fn packed(architecture: &Architecture, (index, layer): (usize, &Layer), raw: &Ra
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Reach {
     Features,
+    Pooled,
     Logits,
 }
 
 impl Memory {
-    /// Sees to it that there are a plan and memory for so many images.
-    fn prepare(&mut self, ground: Ground<'_>, count: usize, images: Images<'_>) -> Option<&mut Self> {
-        if self.side != (images.rows, images.columns) {
-            *self = Self { slots: Slots::empty(), offsets: Offsets::default(), plans: HashMap::new(), side: self.side };
-            self.side = (images.rows, images.columns);
+    /// Memory and a plan for so many images of an extent.
+    fn prepare(&mut self, ground: Ground<'_>, count: usize, side: (usize, usize)) -> Option<(&mut Slots, &mut Plan)> {
+        if self.side != side {
+            *self = Self { slots: Slots::empty(), offsets: Offsets::default(), plans: HashMap::new(), side };
         }
         if !self.plans.contains_key(&count) {
-            let plan = Plan::new(ground, count, self.side, &mut self.offsets)?;
+            let plan = Plan::new(ground, count, side, &mut self.offsets)?;
             self.slots.grow(&plan.lengths);
             self.plans.insert(count, plan);
         }
-        Some(self)
+        Some((&mut self.slots, self.plans.get_mut(&count)?))
     }
 }

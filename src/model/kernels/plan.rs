@@ -65,6 +65,9 @@ pub(super) struct Plan {
     /// Steps up to the features.
     pub(super) early: usize,
     pub(super) features: View,
+    /// Steps up to the pooled features.
+    pub(super) trunk: usize,
+    pub(super) pooled: View,
     pub(super) logits: View,
     /// Values that each block of memory needs.
     pub(super) lengths: [usize; SLOTS],
@@ -83,10 +86,11 @@ impl Plan {
         let x = builder.through(&architecture.last, features)?;
         let pooled = builder.view(slot::REDUCED, Mean::output_of(x.extent));
         builder.steps.push(Step::Mean(Mean { input: x, output: pooled }));
+        let trunk = builder.steps.len();
         let hidden = builder.convolve(architecture.hidden, pooled, slot::SPATIAL, After::Rectify)?;
         let logits = builder.convolve(architecture.logits, hidden, slot::REDUCED, After::Keep)?;
         let run = Run::new(builder.steps.iter().map(Step::tasks).collect());
-        Some(Self { steps: builder.steps, run, early, features, logits, lengths: builder.lengths })
+        Some(Self { steps: builder.steps, run, early, features, trunk, pooled, logits, lengths: builder.lengths })
     }
 }
 

@@ -56,6 +56,15 @@ impl Slots {
         self.0.get(view.slot).and_then(|slot| slot.values().get(view.start..view.end())).unwrap_or_default()
     }
 
+    /// Lays values into a view, place by place; nothing where the block is smaller.
+    pub(super) fn write(&mut self, view: &View, values: &[f32]) {
+        let block = self.0.get_mut(view.slot).map(Buffer::values_mut).unwrap_or_default();
+        let places = block.get_mut(view.start..view.end()).unwrap_or_default().chunks_exact_mut(view.extent.pitch);
+        for (to, from) in places.zip(values.chunks(view.extent.channels)) {
+            to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+        }
+    }
+
     /// For the threads of one run.
     pub(super) fn share(&mut self) -> Shared<'_> {
         let mut blocks = [(std::ptr::null_mut(), 0); SLOTS];

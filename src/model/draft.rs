@@ -1,0 +1,116 @@
+//! A package under way: trunk and head together, the answer to its self-test, and its files.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use candle_core::{Device, Tensor};
+
+use super::engine::Compute;
+use super::manifest::{Manifest, Output};
+use super::package::{Package, sha256};
+use super::{Head, Input, Model, ModelError, PackageError, Trunk};
+use crate::replace;
+
+/// What a package is called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Naming {
+    /// 1 to 32 ASCII characters.
+    pub name: String,
+    /// 1 to 32 ASCII characters.
+    pub version: String,
+}
+
+/// A package that could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum DraftError {
+    /// Trunk and head do not fit together, or the device failed.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// What the manifest would say is not allowed.
+    #[error("the package would be wrong: {0}")]
+    Manifest(String),
+    /// The weights cannot be stored.
+    #[error("the weights cannot be stored: {0}")]
+    Weights(#[from] safetensors::SafeTensorError),
+    /// The disk did not take a file.
+    #[error("cannot write {path}: {source}", path = path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+}
+
+impl From<PackageError> for DraftError {
+    fn from(error: PackageError) -> Self {
+        Self::Model(error.into())
+    }
+}
+
+/// A package under way.
+pub struct Draft {
+    model: Model,
+    weights: Vec<u8>,
+}
+
+impl Draft {
+    /// Puts trunk and head together and computes the answer to the self-test.
+    pub fn new(trunk: &Trunk, head: &Head, naming: Naming, output: Output) -> Result<Self, DraftError> {
+        let weights = trunk.with_head(head)?;
+        let Naming { name, version } = naming;
+        let manifest = Manifest::new(name, version, sha256(&weights), trunk.input_spec().clone(), output);
+        manifest.check().map_err(DraftError::Manifest)?;
+        let device = Device::Cpu;
+        let package = Package::of(manifest, weights);
+        let engine = package.engine(&device, Compute::Kernels { threads: 0 })?;
+        let (manifest, weights) = package.into_parts();
+        let input = Input::new(&manifest.input);
+        let mut model = Model { manifest, input, engine, device };
+        model.manifest.self_test.probabilities = model.ramp_probabilities()?;
+        Ok(Self { model, weights })
+    }
+
+    /// What its manifest says.
+    pub fn manifest(&self) -> &Manifest {
+        &self.model.manifest
+    }
+
+    /// The probabilities that the finished package gives of images with these features, [`Head::INPUTS`] each: to the
+    /// bit.
+    pub fn probabilities_of(&self, features: &[f32]) -> Result<Vec<Vec<f64>>, ModelError> {
+        let images = features.len() / Head::INPUTS;
+        let features = Tensor::from_slice(features, (images, Head::INPUTS), &Device::Cpu);
+        features.and_then(|features| self.model.forward_pooled(&features)).map_err(|fault| self.model.failed(fault))
+    }
+
+    /// Writes the package; the manifest comes last, so that without it there is no package.
+    pub fn write(
+        self,
+        directory: &Path,
+        performance: toml::Table,
+        training: toml::Table,
+        card: &str,
+    ) -> Result<(), DraftError> {
+        let manifest = Manifest { performance, training, ..self.model.manifest };
+        write(&directory.join(Package::WEIGHTS), &self.weights)?;
+        write(&directory.join(Package::CARD), card.as_bytes())?;
+        manifest.write(directory)
+    }
+}
+
+impl Manifest {
+    /// Replaces the manifest of a package.
+    ///
+    /// # Errors
+    /// What it says is not allowed, or the disk did not take it.
+    pub fn write(&self, directory: &Path) -> Result<(), DraftError> {
+        self.check().map_err(DraftError::Manifest)?;
+        let text = toml::to_string(self).map_err(|error| DraftError::Manifest(error.to_string()))?;
+        write(&directory.join(Package::MANIFEST), text.as_bytes())
+    }
+}
+
+fn write(path: &Path, octets: &[u8]) -> Result<(), DraftError> {
+    replace::file(path, octets).map_err(|source| DraftError::Io { path: path.to_owned(), source })
+}

@@ -1,0 +1,183 @@
+//! A trunk: the network up to the mean of each channel of its last stage, from a package or a file of weights, to train
+//! a head on.
+
+use std::path::Path;
+
+use candle_core::Tensor;
+
+use super::architecture::Architecture;
+use super::kernels::{Isa, Network, Raw};
+use super::manifest::{InputSpec, Output};
+use super::package::{Package, PackageError, read_shared_out, sha256};
+use super::weights::{Folded, Stored, WeightError, Weights};
+use super::{Head, Input, ModelError};
+
+/// A trunk on the processor.
+pub struct Trunk {
+    origin: String,
+    input: InputSpec,
+    output: Option<Output>,
+    weights: Vec<u8>,
+    digest: blake3::Hash,
+    network: Network,
+}
+
+impl Trunk {
+    /// Loads the trunk of a model package, or of a safetensors file with torchvision's names for ResNet-50, whose input
+    /// is that of ImageNet's models. 0 threads are one a processor.
+    ///
+    /// # Errors
+    /// A package that cannot be used, or a file that holds no ResNet-50.
+    pub fn open(path: &Path, threads: usize) -> Result<Self, PackageError> {
+        if path.is_dir() {
+            let package = Package::open(path)?;
+            let manifest = package.manifest();
+            let digest = manifest.sha256.get(..16).unwrap_or_default();
+            let origin = format!("{} {} (SHA-256 {digest})", manifest.name, manifest.version);
+            let (manifest, weights) = package.into_parts();
+            let file = path.join(Package::WEIGHTS);
+            return Self::new(&file, origin, (manifest.input, Some(manifest.output)), weights, threads);
+        }
+        let weights = read_shared_out(path);
+        let weights = weights.map_err(|source| PackageError::Unreadable { path: path.to_owned(), source })?;
+        let digest = sha256(&weights);
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let origin = format!("{name} (SHA-256 {})", digest.get(..16).unwrap_or_default());
+        Self::new(path, origin, (InputSpec::imagenet(), None), weights, threads)
+    }
+
+    fn new(
+        path: &Path,
+        origin: String,
+        (input, output): (InputSpec, Option<Output>),
+        weights: Vec<u8>,
+        threads: usize,
+    ) -> Result<Self, PackageError> {
+        let built = build(&weights, threads);
+        let (network, digest) = built.map_err(|cause| PackageError::Weights {
+            path: path.to_owned(),
+            architecture: "resnet50".to_owned(),
+            cause,
+        })?;
+        // Other instructions and kernels sum up in another order, and another input is another question.
+        let kernels = (env!("CARGO_PKG_VERSION"), Isa::chosen().name());
+        let digest = blake3::hash(format!("{digest} {kernels:?} {input:?}").as_bytes());
+        Ok(Self { origin, input, output, weights, digest, network })
+    }
+
+    /// Name and digest of what it was loaded from.
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// How a radiograph becomes its input.
+    pub fn input(&self) -> Input {
+        Input::new(&self.input)
+    }
+
+    /// The labels of the package that it was loaded from, if it was one.
+    pub fn output(&self) -> Option<&Output> {
+        self.output.as_ref()
+    }
+
+    /// What its features depend on beside the image: weights, preprocessing and the processor's instructions.
+    pub fn digest(&self) -> blake3::Hash {
+        self.digest
+    }
+
+    /// Images `[n, 3, height, width] f32` as [`Input::tensor`] makes them to [`Head::INPUTS`] features each.
+    pub fn features(&self, images: &Tensor) -> Result<Vec<f32>, ModelError> {
+        super::engine::with_images(images, |images| self.network.pooled(images))
+            .map_err(|fault| ModelError::Inference { device: "CPU", source: fault.into() })
+    }
+
+    /// The trunk with a head, as a safetensors file; the trunk's tensors as they were.
+    pub(super) fn with_head(&self, head: &Head) -> Result<Vec<u8>, safetensors::SafeTensorError> {
+        let own = safetensors::SafeTensors::deserialize(&self.weights)?;
+        let mut tensors = own.tensors();
+        tensors.retain(|(name, _)| !name.starts_with("fc."));
+        tensors.extend(head.tensors()?);
+        safetensors::serialize(tensors, None)
+    }
+
+    /// What a package says of the input.
+    pub(super) fn input_spec(&self) -> &InputSpec {
+        &self.input
+    }
+}
+
+/// The network with a head of zeros, and the digest of the trunk's tensors.
+fn build(octets: &[u8], threads: usize) -> Result<(Network, blake3::Hash), WeightError> {
+    let weights = Weights::new(octets)?;
+    let architecture = Architecture::resnet50(1);
+    let mut hasher = blake3::Hasher::new();
+    for layer in architecture.layers.iter().filter(|layer| layer.norm.is_some()) {
+        for Stored { name, kind, octets } in weights.stored(layer)? {
+            hasher.update(format!("{name} {kind:?}\n").as_bytes()).update(octets);
+        }
+    }
+    let raw = |layer: &super::architecture::Layer| -> Result<Raw, WeightError> {
+        if layer.norm.is_none() {
+            return Ok(Raw { weights: vec![0.0; layer.inputs * layer.outputs], bias: vec![0.0; layer.outputs] });
+        }
+        let Folded { weights, bias } = weights.folded(layer)?;
+        Ok(Raw { weights, bias })
+    };
+    let network = Network::new(architecture, raw, threads, Isa::chosen())?;
+    Ok((network, hasher.finalize()))
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{DType, Device};
+
+    use super::*;
+    use crate::model::{Compute, Dense, Draft, Model, Naming};
+
+    const REFERENCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/models/cxr-pneumonia-reference");
+
+    /// The head that the reference package holds.
+    fn reference_head() -> Head {
+        let octets = std::fs::read(Path::new(REFERENCE).join(Package::WEIGHTS)).unwrap();
+        let tensors = candle_core::safetensors::load_buffer(&octets, &Device::Cpu).unwrap();
+        let values = |name: &str| {
+            let tensor = tensors[name].to_dtype(DType::F32).unwrap();
+            tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap()
+        };
+        let dense =
+            |name: &str| Dense { weights: values(&format!("{name}.weight")), bias: values(&format!("{name}.bias")) };
+        Head { hidden: dense("fc.0"), logits: dense("fc.2") }
+    }
+
+    #[test]
+    fn trunk_and_head_become_a_package_that_answers_the_same_bits() {
+        let trunk = Trunk::open(Path::new(REFERENCE), 2).unwrap();
+        let reference = Model::load_with(Path::new(REFERENCE), Compute::Kernels { threads: 1 }).unwrap();
+        let ramp = trunk.input().ramp().unwrap();
+        let images = Tensor::stack(&[ramp.clone(), (ramp * 0.5).unwrap()], 0).unwrap();
+        let features = trunk.features(&images).unwrap();
+        assert_eq!(features.len(), 2 * Head::INPUTS);
+
+        let naming = Naming { name: "again".into(), version: "1".into() };
+        let output = trunk.output().unwrap().clone();
+        let draft = Draft::new(&trunk, &reference_head(), naming, output).unwrap();
+        let expected = reference.probabilities(&images).unwrap();
+        assert_eq!(draft.probabilities_of(&features).unwrap(), expected);
+
+        let directory = tempfile::tempdir().unwrap();
+        draft.write(directory.path(), toml::Table::new(), toml::Table::new(), "# again\n").unwrap();
+        let model = Model::load(directory.path()).unwrap();
+        assert_eq!(model.probabilities(&images).unwrap(), expected);
+        assert_eq!(model.manifest().name, "again");
+    }
+
+    #[test]
+    fn a_file_that_holds_no_resnet_is_refused_by_tensor() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("other.safetensors");
+        let tensor = Tensor::zeros(3, DType::F32, &Device::Cpu).unwrap();
+        candle_core::safetensors::save(&[("x".to_owned(), tensor)].into(), &path).unwrap();
+        let message = Trunk::open(&path, 1).map(|_| ()).unwrap_err().to_string();
+        assert!(message.contains("conv1.weight is missing"), "{message}");
+    }
+}

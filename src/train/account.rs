@@ -1,0 +1,162 @@
+//! What a run leaves beside the model: `metrics.json`, `history.csv`, drawings and one page that shows it all.
+
+use std::path::PathBuf;
+
+use serde_json::{Map, Value, json};
+
+use super::history::{self, Epoch};
+use super::{Options, TrainError};
+use crate::dataset::{Dataset, Division, Part, Sharing};
+use crate::model::Output;
+use crate::performance::{Drawing, Figures, Page, Performance, Scored};
+use crate::replace;
+
+/// How often a browser reads the page again while training goes on.
+const REFRESH_SECONDS: u32 = 5;
+
+/// What there is to say of a run beside its figures.
+pub(super) struct Account<'a> {
+    pub(super) directory: PathBuf,
+    pub(super) name: String,
+    pub(super) options: &'a Options,
+    pub(super) dataset: &'a Dataset,
+    pub(super) division: &'a Division,
+    pub(super) sharing: Option<Sharing>,
+    pub(super) trunk: &'a str,
+    pub(super) output: &'a Output,
+}
+
+/// What a model says of the parts of the data.
+pub(super) type Parts = Vec<(Part, Vec<Scored>)>;
+
+/// Whether training goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    UnderWay,
+    Finished,
+}
+
+impl Account<'_> {
+    /// Writes everything anew; parts without images are left out.
+    pub(super) fn write(&self, state: State, history: &[Epoch], parts: &Parts) -> Result<(), TrainError> {
+        let parts: Vec<_> = parts.iter().filter(|(_, images)| !images.is_empty()).collect();
+        let sets: Vec<(Part, Figures)> =
+            parts.iter().map(|(part, images)| (*part, Performance::new(self.output, images).figures())).collect();
+        self.file("history.csv", history::csv(history).as_bytes())?;
+        let metrics = serde_json::to_string_pretty(&self.metrics(state, history, &sets)).unwrap_or_default();
+        self.file("metrics.json", format!("{metrics}\n").as_bytes())?;
+        let curves = history::drawings(history, self.options.epochs);
+        for Drawing { name, svg } in &curves {
+            self.file(&format!("plots/{name}.svg"), svg.as_bytes())?;
+        }
+        let mut drawings = Vec::new();
+        for (part, images) in parts.iter().filter(|(part, _)| *part != Part::Training) {
+            let of = Performance::new(self.output, images).drawings(part.name());
+            for Drawing { name, svg } in &of {
+                self.file(&format!("plots/{part}-{name}.svg"), svg.as_bytes())?;
+            }
+            drawings.push((*part, of));
+        }
+        self.file("report.html", self.page(state, history, &sets, &curves, &drawings).as_bytes())
+    }
+
+    fn file(&self, name: &str, octets: &[u8]) -> Result<(), TrainError> {
+        let path = self.directory.join(name);
+        replace::file(&path, octets).map_err(|source| TrainError::Io { path, source })
+    }
+
+    fn metrics(&self, state: State, history: &[Epoch], sets: &[(Part, Figures)]) -> Value {
+        let mut metrics: Map<String, Value> =
+            sets.iter().map(|(part, figures)| (part.name().to_owned(), figures.json())).collect();
+        let options = self.options.listed().into_iter().map(|(name, value)| (name.to_owned(), Value::String(value)));
+        let sharing = self.sharing.as_ref();
+        metrics.extend(
+            [
+                ("epochs", json!(history.len())),
+                ("finished", json!(state == State::Finished)),
+                ("options", Value::Object(options.collect())),
+                ("trunk", json!(self.trunk)),
+                (
+                    "data",
+                    json!({ "blake3": self.dataset.digest().to_string(), "images": self.dataset.examples().len() }),
+                ),
+                (
+                    "sharing",
+                    sharing.map_or(
+                        Value::Null,
+                        |Sharing { column, shared, of }| json!({ "column": column, "shared": shared, "of": of }),
+                    ),
+                ),
+                ("version", json!(env!("CARGO_PKG_VERSION"))),
+            ]
+            .map(|(key, value)| (key.to_owned(), value)),
+        );
+        Value::Object(metrics)
+    }
+
+    fn page(
+        &self,
+        state: State,
+        history: &[Epoch],
+        sets: &[(Part, Figures)],
+        curves: &[Drawing],
+        drawings: &[(Part, Vec<Drawing>)],
+    ) -> String {
+        let mut page = Page::new(&format!("Training of {}", self.name));
+        if state == State::UnderWay {
+            page = page.refreshed_after(REFRESH_SECONDS);
+            page.notice(&format!("Under way: epoch {} of {}.", history.len(), self.options.epochs));
+        }
+        page.paragraph("Research use. These figures tell how the model does on images like these, and of no others.");
+        if let Some((told, said)) = self.sharing.as_ref().map(|sharing| (sharing.shared > 0, sharing_text(sharing))) {
+            if told { page.notice(&said) } else { page.paragraph(&said) }
+        }
+        page.heading("Figures");
+        let named: Vec<_> = sets.iter().map(|(part, figures)| (part.name().to_owned(), figures.clone())).collect();
+        page.figures(&named);
+        page.heading("Epochs");
+        page.drawings(curves);
+        for (part, drawings) in drawings {
+            page.heading(&format!("Images of {part}"));
+            page.drawings(drawings);
+        }
+        page.heading("Data");
+        let digest = self.dataset.digest();
+        page.paragraph(&format!(
+            "{} images, BLAKE3 of images and classes {digest}; {} of them are copies of others, which stay in one part.",
+            self.dataset.examples().len(),
+            self.dataset.copies(),
+        ));
+        page.table(&["class", "train", "validation", "test"], &self.counts());
+        page.heading("How it was trained");
+        let mut rows = vec![vec!["Auscult".to_owned(), env!("CARGO_PKG_VERSION").to_owned()]];
+        rows.push(vec!["trunk from".to_owned(), self.trunk.to_owned()]);
+        rows.extend(self.options.listed().into_iter().map(|(name, value)| vec![name.to_owned(), value]));
+        page.table(&["option", "value"], &rows);
+        page.finish()
+    }
+
+    /// How many images of each class are in each part.
+    pub(super) fn counts(&self) -> Vec<Vec<String>> {
+        let of = |class: usize, part: Part| {
+            let both = self.dataset.examples().iter().zip(self.division.parts());
+            both.filter(|(example, own)| example.class == class && **own == part).count().to_string()
+        };
+        let row = |(class, name): (usize, &String)| {
+            std::iter::once(name.clone()).chain(Part::ALL.map(|part| of(class, part))).collect()
+        };
+        self.dataset.classes().iter().enumerate().map(row).collect()
+    }
+}
+
+/// Whether groups, such as patients, are in training and elsewhere.
+pub(super) fn sharing_text(Sharing { column, shared, of }: &Sharing) -> String {
+    if *shared == 0 {
+        return format!("No image of validation or test shares its {column} with training.");
+    }
+    let percent = 100.0 * *shared as f64 / (*of).max(1) as f64;
+    format!(
+        "{shared} of {of} images of validation and test ({percent:.1} %) share their {column} with an image of \
+         training: figures on them are better than on others. --group {column} keeps each in one part."
+    )
+}

@@ -1,0 +1,263 @@
+//! `auscult train` and `auscult evaluate` as a data scientist uses them, on small pictures made here.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test that cannot go on fails")]
+
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
+
+use image::{GrayImage, Luma};
+use serde_json::Value;
+use support::{AUSCULT, Service, checkout, files_below, run, stderr, stdout, wait_for};
+
+const IMAGES: usize = 24;
+
+/// Pictures with a table of them, and the features that earlier tests computed.
+struct Bench {
+    directory: tempfile::TempDir,
+}
+
+impl Bench {
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// A table of its own for a test.
+    fn table(&self, name: &str, text: &str) -> String {
+        let path = self.path(name);
+        fs::write(&path, text).unwrap();
+        path.display().to_string()
+    }
+
+    /// The arguments of a short training that ends in `out`.
+    fn training(&self, table: &str, out: &Path, further: &[&str]) -> Vec<String> {
+        let cache = self.path("cache");
+        let mut arguments: Vec<String> =
+            ["train", table, "--out", out.to_str().unwrap(), "--cache"].map(String::from).into();
+        arguments.extend([cache.display().to_string(), "--epochs".into(), "4".into()]);
+        arguments.extend(["--init".into(), checkout("models/cxr-pneumonia-reference").display().to_string()]);
+        arguments.extend(further.iter().map(|word| (*word).to_owned()));
+        arguments
+    }
+
+    fn train(&self, table: &str, out: &Path, further: &[&str]) -> Output {
+        let arguments = self.training(table, out, further);
+        run(AUSCULT, &arguments.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+}
+
+/// Dark pictures are class 0, bright ones class 1; two of each patient.
+fn rows() -> String {
+    (0..IMAGES).map(|image| format!("pictures/{image}.png,{},p{}\n", image % 2, image / 4)).collect()
+}
+
+fn bench() -> &'static Bench {
+    static BENCH: OnceLock<Bench> = OnceLock::new();
+    BENCH.get_or_init(|| {
+        let bench = Bench { directory: tempfile::tempdir().unwrap() };
+        fs::create_dir(bench.path("pictures")).unwrap();
+        for image in 0..IMAGES {
+            let level = |x: u32, y: u32| (image as u32 * 3 + (x * y) % 40 + 120 * (image as u32 % 2)) as u8;
+            let picture = GrayImage::from_fn(48, 48, |x, y| Luma([level(x, y)]));
+            picture.save(bench.path(&format!("pictures/{image}.png"))).unwrap();
+        }
+        let table = bench.table("data.csv", &format!("image_path,target,patient\n{}", rows()));
+        let out = bench.path("trained");
+        let output = bench.train(&table, &out, &["--group", "patient", "--stratify", "--name", "small"]);
+        assert!(output.status.success(), "{}", stderr(&output));
+        bench
+    })
+}
+
+fn data() -> String {
+    bench().path("data.csv").display().to_string()
+}
+
+fn json(path: &Path) -> Value {
+    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+}
+
+fn weights(model: &Path) -> Vec<u8> {
+    fs::read(model.join("model.safetensors")).unwrap()
+}
+
+#[test]
+fn a_table_becomes_a_package_with_its_account() {
+    let out = bench().path("trained");
+    let metrics = json(&out.join("metrics.json"));
+    assert_eq!((metrics["finished"].as_bool(), metrics["epochs"].as_u64()), (Some(true), Some(4)));
+    let images: u64 = ["train", "validation", "test"].iter().map(|part| metrics[part]["n"].as_u64().unwrap()).sum();
+    assert_eq!(images, IMAGES as u64);
+    assert!(metrics["train"]["accuracy"].is_number() && metrics["test"]["auc_low"].is_number(), "{metrics}");
+    assert_eq!(metrics["sharing"]["shared"].as_u64(), Some(0));
+    assert_eq!(fs::read_to_string(out.join("history.csv")).unwrap().lines().count(), 5);
+    assert!(!out.join("checkpoint.safetensors").exists());
+    for name in ["accuracy", "loss", "validation-roc", "validation-confusion", "test-reliability", "test-scores"] {
+        let svg = fs::read_to_string(out.join("plots").join(name).with_extension("svg")).unwrap();
+        assert!(svg.starts_with("<svg xmlns"), "{name}");
+    }
+    let page = fs::read_to_string(out.join("report.html")).unwrap();
+    for expected in ["Training of small 0.1.0", ">ROC, validation<", ">Accuracy by epoch<", "shares its patient"] {
+        assert!(page.contains(expected), "{expected}");
+    }
+    assert!(!page.contains("http-equiv"), "a page that is finished is not read again");
+    let card = fs::read_to_string(out.join("README.md")).unwrap();
+    for expected in ["# small 0.1.0: model card", "| Area under the ROC curve |", "| seed | 1 |", "Research use only"] {
+        assert!(card.contains(expected), "{expected}");
+    }
+    let everything = [&page, &card, &fs::read_to_string(out.join("split.csv")).unwrap()].map(String::as_str).concat();
+    assert!(!everything.contains("pictures/"), "no path of an image goes with the model");
+}
+
+#[test]
+fn the_service_gives_the_scores_that_evaluate_gives() {
+    let out = bench().path("trained");
+    let model = out.to_str().unwrap();
+    let account = bench().path("account");
+    let output = run(AUSCULT, &["evaluate", model, &data(), "--out", account.to_str().unwrap()]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let scores = fs::read_to_string(account.join("scores.csv")).unwrap();
+    let expected: Vec<&str> = scores.lines().skip(1).map(|line| line.rsplit(',').next().unwrap()).collect();
+    for (image, expected) in expected.iter().enumerate().take(4) {
+        let picture = bench().path(&format!("pictures/{image}.png"));
+        let said = run(AUSCULT, &["classify", "--json", "--model", model, picture.to_str().unwrap()]);
+        let said: Value = serde_json::from_slice(&said.stdout).unwrap();
+        assert_eq!(said["probability"].as_f64().unwrap(), expected.parse::<f64>().unwrap());
+    }
+    let metrics = json(&out.join("metrics.json"));
+    let test = run(AUSCULT, &["evaluate", model, &data(), "--json", "--part", "test"]);
+    let test: Value = serde_json::from_slice(&test.stdout).unwrap();
+    for key in ["n", "accuracy", "auc", "auc_high", "brier_score", "log_loss", "expected_calibration_error"] {
+        assert_eq!(test[key], metrics["test"][key], "{key}");
+    }
+}
+
+#[test]
+fn the_daemon_serves_a_trained_package_with_the_scores_that_evaluate_gives() {
+    let out = bench().path("trained");
+    let account = bench().path("account-of-dicom");
+    let image = files_below(&checkout("testdata/pneumonia-cr"), "dcm").remove(0);
+    let table = bench().table("dicom.csv", &format!("image_path,target\n{},pneumonia\n", image.display()));
+    let output = run(AUSCULT, &["evaluate", out.to_str().unwrap(), &table, "--out", account.to_str().unwrap()]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let scores = fs::read_to_string(account.join("scores.csv")).unwrap();
+    let expected: f64 = scores.trim().rsplit(',').next().unwrap().parse().unwrap();
+
+    let service = Service::start(&format!("[model]\npackage = {out:?}\n"));
+    let sent = run(AUSCULT, &["send", "--port", &service.port.to_string(), image.to_str().unwrap()]);
+    assert!(sent.status.success(), "{}", stderr(&sent));
+    let ledger = rusqlite::Connection::open(service.state().join("ledger.db")).unwrap();
+    let score = wait_for("a score", || {
+        ledger.query_row("SELECT score FROM instance", [], |row| row.get::<_, Option<f64>>(0)).ok().flatten()
+    });
+    assert_eq!(score, expected);
+}
+
+#[test]
+fn the_same_run_gives_the_same_weights_whatever_the_threads_and_the_kill() {
+    let directory = tempfile::tempdir().unwrap();
+    let long = ["--epochs", "300", "--seed", "7"];
+    let further = |threads: &'static str| [&long[..], &["--threads", threads]].concat();
+    let (whole, killed) = (directory.path().join("a/model"), directory.path().join("b/model"));
+    let output = bench().train(&data(), &whole, &further("1"));
+    assert!(output.status.success(), "{}", stderr(&output));
+
+    let arguments: Vec<String> = bench().training(&data(), &killed, &further("2"));
+    let mut child = Command::new(AUSCULT).args(&arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    wait_for("a checkpoint", || killed.join("checkpoint.safetensors").exists().then_some(()));
+    child.kill().unwrap();
+    assert!(!child.wait().unwrap().success(), "the run was over before it could be killed");
+    let other = bench().train(&data(), &killed, &["--epochs", "300", "--seed", "8"]);
+    assert!(stderr(&other).contains("is of another run"), "{}", stderr(&other));
+    let resumed = bench().train(&data(), &killed, &further("2"));
+    assert!(resumed.status.success() && stderr(&resumed).contains("going on after epoch"), "{}", stderr(&resumed));
+    assert!(weights(&whole) == weights(&killed), "the weights differ");
+    assert_eq!(json(&whole.join("metrics.json")), json(&killed.join("metrics.json")));
+
+    let again = bench().train(&data(), &whole, &further("1"));
+    assert_eq!(again.status.code(), Some(1));
+    assert!(stderr(&again).contains("holds a finished model"), "{}", stderr(&again));
+}
+
+#[test]
+fn wrong_tables_are_refused_in_one_line() {
+    let bench = bench();
+    fs::write(bench.path("pictures/cut.png"), &fs::read(bench.path("pictures/0.png")).unwrap()[..60]).unwrap();
+    fs::copy(bench.path("pictures/3.png"), bench.path("pictures/copy.png")).unwrap();
+    let head = "image_path,target,patient\n";
+    let split: String = (0..IMAGES)
+        .map(|image| format!("pictures/{image}.png,{},{}\n", image % 2, ["train", "val", "test"][image / 2 % 3]))
+        .collect();
+    let tables = [
+        ("", "line 1: no image"),
+        ("image_path,target\n", "line 2: no image"),
+        ("image_path,target\npictures/0.png,0\npictures/none.png,1\n", "line 3: "),
+        ("image_path,target\npictures/0.png,0\npictures/2.png,0\n", "line 3: all 2 images"),
+        (&format!("{head}{}pictures/cut.png,1,x\n", rows()), "line 26: "),
+        (&format!("{head}{}pictures/cut.png,1,x\n", rows()), "cut.png"),
+        (&format!("{head}{}pictures/copy.png,maybe,x\n", rows()), "line 26: unknown class \"maybe\""),
+        (&format!("{head}{}pictures/copy.png,2,x\n", rows()), "line 26: class \"2\" has 1 of the images only"),
+        (&format!("image_path,target,split\n{split}pictures/copy.png,1,test\n"), "line 26: "),
+        (&format!("image_path,target,split\n{split}pictures/copy.png,1,test\n"), "in another part of the data"),
+    ];
+    for (number, (text, expected)) in tables.iter().enumerate() {
+        let table = bench.table(&format!("wrong-{number}.csv"), text);
+        let out = bench.path(&format!("never-{number}"));
+        let by_split: &[&str] = if text.contains(",split\n") { &["--split", "split"] } else { &[] };
+        let output = bench.train(&table, &out, by_split);
+        let message = stderr(&output);
+        let fault = message.lines().last().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{expected}: {message}");
+        assert!(fault.starts_with("auscult: ") && fault.contains(expected), "{expected}: {message}");
+        assert!(message.lines().filter(|line| line.starts_with("auscult: ")).count() == 1, "{message}");
+        assert!(!out.join("model.toml").exists());
+    }
+}
+
+#[test]
+fn evaluate_tells_subgroups_compares_and_chooses_a_threshold() {
+    let (trained, copy) = (bench().path("trained"), tempfile::tempdir().unwrap());
+    for file in ["model.toml", "model.safetensors", "README.md", "split.csv"] {
+        fs::copy(trained.join(file), copy.path().join(file)).unwrap();
+    }
+    let model = copy.path().to_str().unwrap();
+    let reference = checkout("models/cxr-pneumonia-reference").display().to_string();
+    let arguments = ["evaluate", model, &data(), "--by", "patient", "--against", &reference];
+    let text = stdout(&run(AUSCULT, &arguments));
+    for expected in ["small 0.1.0 on 24 images", "the model was trained on", "by patient", "AUC differs by", "p = "] {
+        assert!(text.contains(expected), "{expected}: {text}");
+    }
+    let said = run(AUSCULT, &[&arguments[..], &["--json", "--threshold-for", "sensitivity=0.9"]].concat());
+    let said: Value = serde_json::from_slice(&said.stdout).unwrap();
+    assert_eq!(said["by"]["patient"].as_object().unwrap().len(), IMAGES / 4);
+    assert!(said["against"]["auc_difference"]["p"].is_number());
+    assert!(said["operating_point"]["sensitivity"].as_f64().unwrap() >= 0.9);
+    let manifest = fs::read_to_string(copy.path().join("model.toml")).unwrap();
+    let threshold = said["operating_point"]["threshold"].as_f64().unwrap();
+    assert!(manifest.contains(&format!("threshold = {threshold}")), "{threshold}: {manifest}");
+    assert!(fs::read_to_string(copy.path().join("README.md")).unwrap().contains("chosen for sensitivity=0.9"));
+    let after = run(AUSCULT, &["evaluate", model, &data(), "--json"]);
+    let after: Value = serde_json::from_slice(&after.stdout).unwrap();
+    assert_eq!(after["sensitivity"], said["operating_point"]["sensitivity"]);
+}
+
+#[test]
+fn a_missing_package_and_a_missing_column_are_named() {
+    let trained = bench().path("trained").display().to_string();
+    for (arguments, code, expected) in [
+        (["evaluate", "/nowhere", &data(), "--json"].to_vec(), 1, "/nowhere not found"),
+        (
+            ["evaluate", &trained, &data(), "--by", "ward"].to_vec(),
+            1,
+            "no column \"ward\"; the further columns are: patient",
+        ),
+        (["evaluate", &trained, "/nowhere.csv"].to_vec(), 1, "/nowhere.csv: No such file"),
+    ] {
+        let output = run(AUSCULT, &arguments);
+        assert_eq!(output.status.code(), Some(code), "{}", stderr(&output));
+        assert!(stderr(&output).lines().last().unwrap().contains(expected), "{}", stderr(&output));
+    }
+}
