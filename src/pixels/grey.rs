@@ -82,6 +82,9 @@ impl Grey {
             Polarity::HighIsBlack => 1.0 - voi.fraction(self.modality.value(stored)),
         };
         let table: Vec<f32> = (0..samples.codes()).map(|code| luminance(samples.value(code)) as f32).collect();
+        if table.iter().any(|luminance| luminance.is_nan()) {
+            return Err(PixelError::Contradictory("rescale and window are beyond all numbers".into()));
+        }
         let rendering = self.rendering(&voi);
         Ok(Radiograph::new(samples, table.into_iter(), rendering))
     }
@@ -322,5 +325,11 @@ mod tests {
         assert!(matches!(Grey::of(&dataset(&window), false), Err(PixelError::NotDecodable(_))));
         let flat = dataset(&[(tags::RESCALE_SLOPE, "0")]);
         assert!(matches!(Grey::of(&flat, false), Err(PixelError::Contradictory(_))));
+    }
+
+    #[test]
+    fn a_slope_beyond_all_numbers_is_refused() {
+        let steep = Grey::of(&dataset(&[(tags::RESCALE_SLOPE, "1e308")]), false).unwrap();
+        assert!(matches!(steep.radiograph(samples(&[0, 9], false)), Err(PixelError::Contradictory(_))));
     }
 }

@@ -51,21 +51,50 @@ impl fmt::Display for Words<'_> {
             write!(f, "rows {} to {}, columns {} to {} {turn}, ", rows.start, rows.end, columns.start, columns.end)?;
         }
         let (rows, columns) = turn.sides((part.rows.len(), part.columns.len()));
-        let by = |to: usize, from: usize| to as f64 / from as f64;
-        let (down, across) = (by(inset.rows.len(), rows), by(inset.columns.len(), columns));
+        let (height, width) = (inset.rows.len(), inset.columns.len());
+        let (down, across) = (height as f64 / rows as f64, width as f64 / columns as f64);
         match spec.resize {
-            Resize::Stretch => write!(f, "stretched")?,
+            Resize::Stretch => write!(f, "stretched to {height} rows x {width} columns")?,
             Resize::Fit => {
-                write!(
-                    f,
-                    "fitted with its proportions into {} rows x {} columns",
-                    inset.rows.len(),
-                    inset.columns.len()
-                )?;
-                write!(f, " and black bars")?;
+                write!(f, "fitted to {height} rows x {width} columns of {} x {}, black beside", input.0, input.1)?
             }
         }
-        write!(f, " to {} rows x {} columns (by {down:.3} and {across:.3})", input.0, input.1)?;
+        write!(f, " (by {down:.3} and {across:.3})")?;
         write!(f, ", bilinear; mean {:?}, standard deviation {:?}", spec.mean, spec.std)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Manifest;
+    use crate::pixels::Turn;
+
+    #[test]
+    fn turn_crop_and_fit_are_said() {
+        let reference = include_str!("../../../models/cxr-pneumonia-reference/model.toml");
+        let mut spec = Manifest::parse(reference).unwrap().input;
+        let mut framing = Framing::whole((400, 500), (224, 224));
+        let said = Words(&framing, &spec).to_string();
+        assert!(
+            said.starts_with(
+                "the whole image as stored, stretched to 224 rows x 224 columns (by 0.560 and 0.448), bilinear;"
+            ),
+            "{said}"
+        );
+        framing.part = Area { rows: 100..300, columns: 50..450 };
+        framing.turn = Turn { mirrored: true, ..Turn::default() };
+        framing.inset = Area { rows: 56..168, columns: 0..224 };
+        spec.resize = Resize::Fit;
+        let said = Words(&framing, &spec).to_string();
+        let expected = "rows 100 to 300, columns 50 to 450 mirrored left to right, fitted to 112 rows x 224 columns of 224 x 224, black \
+            beside (by 0.560 and 0.560)";
+        assert!(said.starts_with(expected), "{said}");
+        let facts = serde_json::to_value(Preprocessing::from(&framing)).unwrap();
+        assert_eq!(facts["part"], serde_json::json!({"rows": [100, 300], "columns": [50, 450]}));
+        assert_eq!(
+            (&facts["turn"], &facts["inset"]["rows"]),
+            (&"mirrored left to right".into(), &serde_json::json!([56, 168]))
+        );
     }
 }

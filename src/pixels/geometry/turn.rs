@@ -2,7 +2,7 @@
 //!
 //! A frontal radiograph, AP or PA, is shown as if the patient stood before the viewer: the patient's left on the
 //! viewer's right, the head up. Patient Orientation names the directions of the stored rows and columns, so it alone says
-//! what is left to do. Field of View Rotation (0018,7034 and 0018,7032) and Horizontal Flip tell what the device has done to
+//! what is left to do. Field of View Rotation (0018,7032) and Horizontal Flip (0018,7034) tell what the device has done to
 //! the pixels on their way from the detector (C.8.11.4.1.1); they ask for nothing, and are not read.
 
 use std::fmt;

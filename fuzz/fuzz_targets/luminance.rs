@@ -1,0 +1,32 @@
+//! Any file that passes the walk comes to the model's input, or to an error; the image is within its bound.
+#![no_main]
+
+use std::io::Write;
+
+use auscult::model::{Crop, Filter, Input, InputSpec, Resize};
+use auscult::part10::walk_octets;
+use auscult::pixels::{Bounds, Decoder};
+use libfuzzer_sys::fuzz_target;
+
+const BOUNDS: Bounds = Bounds { max_pixels: 1 << 18 };
+
+fuzz_target!(|bytes: &[u8]| {
+    let Ok(mut file) = tempfile::NamedTempFile::new() else { return };
+    if file.write_all(bytes).is_err() || !walk_octets(bytes, 1 << 24).is_ok_and(|walked| walked.soundness.is_ok()) {
+        return;
+    }
+    let Ok(image) = Decoder::in_process(BOUNDS).decode(file.path()) else { return };
+    assert!((image.rows * image.columns) as u64 <= BOUNDS.max_pixels);
+    let input = Input::new(&InputSpec {
+        width: 64,
+        height: 48,
+        channels: 3,
+        crop: Crop::Collimation,
+        resize: Resize::Fit,
+        filter: Filter::Bilinear,
+        mean: [0.5; 3],
+        std: [0.25; 3],
+    });
+    let tensor = input.tensor(&image).and_then(|tensor| Ok(tensor.flatten_all().and_then(|flat| flat.to_vec1::<f32>())));
+    assert!(tensor.is_ok_and(|values| values.is_ok_and(|values| values.iter().all(|value| (-2.01..=2.01).contains(value)))));
+});
