@@ -37,7 +37,10 @@ impl Bench {
         let cache = self.path("cache");
         let mut arguments: Vec<String> =
             ["train", table, "--out", out.to_str().unwrap(), "--cache"].map(String::from).into();
-        arguments.extend([cache.display().to_string(), "--epochs".into(), "4".into()]);
+        arguments.push(cache.display().to_string());
+        if !further.contains(&"--epochs") {
+            arguments.extend(["--epochs", "4"].map(String::from));
+        }
         arguments.extend(["--init".into(), checkout("models/cxr-pneumonia-reference").display().to_string()]);
         arguments.extend(further.iter().map(|word| (*word).to_owned()));
         arguments
@@ -187,6 +190,7 @@ fn wrong_tables_are_refused_in_one_line() {
     let bench = bench();
     fs::write(bench.path("pictures/cut.png"), &fs::read(bench.path("pictures/0.png")).unwrap()[..60]).unwrap();
     fs::copy(bench.path("pictures/3.png"), bench.path("pictures/copy.png")).unwrap();
+    GrayImage::from_pixel(48, 48, Luma([77])).save(bench.path("pictures/new.png")).unwrap();
     let head = "image_path,target,patient\n";
     let split: String = (0..IMAGES)
         .map(|image| format!("pictures/{image}.png,{},{}\n", image % 2, ["train", "val", "test"][image / 2 % 3]))
@@ -198,8 +202,8 @@ fn wrong_tables_are_refused_in_one_line() {
         ("image_path,target\npictures/0.png,0\npictures/2.png,0\n", "line 3: all 2 images"),
         (&format!("{head}{}pictures/cut.png,1,x\n", rows()), "line 26: "),
         (&format!("{head}{}pictures/cut.png,1,x\n", rows()), "cut.png"),
-        (&format!("{head}{}pictures/copy.png,maybe,x\n", rows()), "line 26: unknown class \"maybe\""),
-        (&format!("{head}{}pictures/copy.png,2,x\n", rows()), "line 26: class \"2\" has 1 of the images only"),
+        (&format!("{head}{}pictures/new.png,maybe,x\n", rows()), "line 26: unknown class \"maybe\""),
+        (&format!("{head}{}pictures/new.png,2,x\n", rows()), "line 26: class \"2\" has 1 of the images only"),
         (&format!("image_path,target,split\n{split}pictures/copy.png,1,test\n"), "line 26: "),
         (&format!("image_path,target,split\n{split}pictures/copy.png,1,test\n"), "in another part of the data"),
     ];

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 
-use super::log;
 use super::progress::{Progress, time};
+use super::{Failed, log};
 use crate::config::{Config, Log, LogLevel};
 use crate::dataset::{Part, Rule, Sharing};
 use crate::model::Naming;
@@ -143,13 +143,15 @@ impl Train {
         let init = resource::find(&self.init).context("name a model package or a safetensors file with --init")?;
         let out = std::path::absolute(&self.out)?;
         let directory = out.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let naming = Naming::new(self.name.as_deref().unwrap_or(&directory), &self.model_version);
+        let naming = naming.map_err(|fault| Failed(format!("{fault}; name the model with --name")))?;
         let options = self.fitting.options(self.division);
         Ok(Job {
             data: self.data,
             out,
             init,
             cache: self.cache.unwrap_or_else(train::default_cache),
-            naming: Naming { name: self.name.unwrap_or(directory), version: self.model_version },
+            naming,
             labels: self.labels,
             positive: self.positive,
             decoder: decoder(&Config::default().select)?,

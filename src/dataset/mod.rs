@@ -117,6 +117,12 @@ impl Dataset {
         Place::new(&self.source, example.line)
     }
 
+    /// That a file of its images cannot be decoded, with its line.
+    pub fn undecodable(&self, path: PathBuf, cause: &dyn std::fmt::Display) -> DatasetError {
+        let line = self.examples.iter().find(|example| example.path == path).and_then(|example| example.line);
+        DatasetError::Image { place: Place::new(&self.source, line), path, cause: cause.to_string(), others: 0 }
+    }
+
     /// The value of a column for each image.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::dataset::{Dataset, DatasetError, Example, Place};
+use crate::dataset::{Dataset, DatasetError, Example};
 use crate::finding::Probability;
 use crate::model::{GalleryError, Manifest, Model, ModelError, Output, look_through};
 use crate::performance::{Figures, Page, Performance, Scored};
@@ -69,12 +69,7 @@ impl<'a> Evaluation<'a> {
         });
         seen.map_err(|error| match error {
             GalleryError::Stopped(error) => EvaluateError::Model(error),
-            GalleryError::Image { index, cause } => {
-                let example = dataset.examples().get(index);
-                let place = example.map_or_else(|| Place::new(dataset.source(), None), |it| dataset.place(it));
-                let path = example.map(|example| example.path.clone()).unwrap_or_default();
-                DatasetError::Image { place, path, cause: cause.to_string(), others: 0 }.into()
-            }
+            GalleryError::Image { file, cause } => dataset.undecodable(file, &cause).into(),
         })?;
         Ok(Self { output: model.manifest().output.clone(), dataset, images })
     }

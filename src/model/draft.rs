@@ -1,23 +1,40 @@
 //! A package under way: trunk and head together, the answer to its self-test, and its files.
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
 
 use super::engine::Compute;
-use super::manifest::{Manifest, Output};
+use super::manifest::{Manifest, Output, plain};
 use super::package::{Package, sha256};
 use super::{Head, Input, Model, ModelError, PackageError, Trunk};
 use crate::replace;
 
-/// What a package is called.
+/// What a package is called: a name and a version that fit into a report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Naming {
-    /// 1 to 32 ASCII characters.
-    pub name: String,
-    /// 1 to 32 ASCII characters.
-    pub version: String,
+    name: String,
+    version: String,
+}
+
+impl Naming {
+    /// Each 1 to 32 ASCII characters.
+    ///
+    /// # Errors
+    /// Which one is not, in one line.
+    pub fn new(name: &str, version: &str) -> Result<Self, String> {
+        plain("name", name)?;
+        plain("version", version)?;
+        Ok(Self { name: name.to_owned(), version: version.to_owned() })
+    }
+}
+
+impl fmt::Display for Naming {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.name, self.version)
+    }
 }
 
 /// A package that could not be made.

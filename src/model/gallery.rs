@@ -1,7 +1,7 @@
 //! Many files on their way to the model: decoded and prepared on all processors while the model looks at those before.
 
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use candle_core::Tensor;
 use rayon::prelude::*;
@@ -18,8 +18,8 @@ pub enum GalleryError<E> {
     /// A file cannot be decoded.
     #[error("{cause}")]
     Image {
-        /// Its place in the list.
-        index: usize,
+        /// The file.
+        file: PathBuf,
         /// Why.
         cause: InputError,
     },
@@ -46,16 +46,18 @@ pub fn look_through<E: From<ModelError>>(
     let mut next = prepared(0);
     for batch in 0..files.len().div_ceil(BATCH) {
         let first = batch * BATCH;
-        let mut tensors = Vec::with_capacity(next.len());
-        for (offset, tensor) in next.into_iter().enumerate() {
-            tensors.push(tensor.map_err(|cause| GalleryError::Image { index: first + offset, cause })?);
-        }
+        let end = first + next.len();
+        let tensors = next
+            .into_iter()
+            .zip(files.iter().skip(first))
+            .map(|(tensor, file)| tensor.map_err(|cause| GalleryError::Image { file: file.to_path_buf(), cause }));
+        let tensors = tensors.collect::<Result<Vec<_>, _>>()?;
         let looked;
         (next, looked) = std::thread::scope(|scope| {
             let ahead = scope.spawn(|| prepared(batch + 1));
             let images = Tensor::stack(&tensors, 0)
                 .map_err(|fault| E::from(ModelError::Inference { device: "CPU", source: TensorFault::from(fault) }));
-            let looked = images.and_then(|images| look(first..first + tensors.len(), &images));
+            let looked = images.and_then(|images| look(first..end, &images));
             (ahead.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), looked)
         });
         looked.map_err(GalleryError::Stopped)?;
@@ -90,7 +92,7 @@ mod tests {
         look_through(&files, &input, &decoder, &mut look).unwrap();
         std::fs::write(path(17), "no picture").unwrap();
         let fault = look_through(&files, &input, &decoder, &mut look).unwrap_err();
-        assert!(matches!(fault, GalleryError::Image { index: 17, .. }), "{fault}");
+        assert!(matches!(&fault, GalleryError::Image { file, .. } if *file == path(17)), "{fault}");
         assert_eq!(seen, (0..20).chain(0..16).collect::<Vec<_>>());
     }
 }

@@ -207,16 +207,11 @@ impl Manifest {
 
     /// What is wrong with it, in one line.
     pub(super) fn check(&self) -> Result<(), String> {
-        let text = |key: &str, value: &str| {
-            let plain = value.bytes().all(|b| (0x20..0x7f).contains(&b) && b != b'\\');
-            let fits = plain && !value.is_empty() && value.len() <= 32;
-            if fits { Ok(()) } else { Err(format!("{key} = {value:?} must be 1 to 32 ASCII characters")) }
-        };
         let require = |holds: bool, message: &str| if holds { Ok(()) } else { Err(message.to_owned()) };
         require(self.format == FORMAT, "format is not 1; this version of Auscult reads no other")?;
         require(self.architecture == ARCHITECTURE, "architecture is not resnet50-dense128")?;
-        text("name", &self.name)?;
-        text("version", &self.version)?;
+        plain("name", &self.name)?;
+        plain("version", &self.version)?;
         let digest = self.sha256.len() == 64 && self.sha256.bytes().all(|b| b.is_ascii_hexdigit());
         require(digest, "sha256 must be 64 hexadecimal digits")?;
         let input = &self.input;
@@ -233,6 +228,13 @@ impl Manifest {
         )?;
         require(test.tolerance > 0.0 && test.tolerance <= 0.05, "self_test.tolerance must be above 0, at most 0.05")
     }
+}
+
+/// That a name fits into a report.
+pub(super) fn plain(key: &str, value: &str) -> Result<(), String> {
+    let plain = value.bytes().all(|b| (0x20..0x7f).contains(&b) && b != b'\\');
+    let fits = plain && !value.is_empty() && value.len() <= 32;
+    if fits { Ok(()) } else { Err(format!("{key} = {value:?} must be 1 to 32 ASCII characters")) }
 }
 
 #[cfg(test)]

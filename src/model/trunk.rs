@@ -158,7 +158,7 @@ mod tests {
         let features = trunk.features(&images).unwrap();
         assert_eq!(features.len(), 2 * Head::INPUTS);
 
-        let naming = Naming { name: "again".into(), version: "1".into() };
+        let naming = Naming::new("again", "1").unwrap();
         let output = trunk.output().unwrap().clone();
         let draft = Draft::new(&trunk, &reference_head(), naming, output).unwrap();
         let expected = reference.probabilities(&images).unwrap();

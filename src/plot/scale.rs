@@ -25,8 +25,9 @@ impl Axis {
     /// From 0 to a round value that is not below any of these; 1 where there is none.
     pub fn from_zero(label: &str, values: impl Iterator<Item = f64>) -> Self {
         let largest = values.filter(|value| value.is_finite()).fold(0.0, f64::max);
-        let step = step(if largest > 0.0 { largest } else { 1.0 });
-        let high = (largest / step).ceil().max(1.0) * step;
+        let largest = if largest > 0.0 { largest } else { 1.0 };
+        let step = step(largest);
+        let high = (largest / step).ceil() * step;
         Self { label: label.to_owned(), low: 0.0, high, form: Form::Plain }
     }
 

@@ -62,7 +62,7 @@ impl Account<'_> {
 
     fn file(&self, name: &str, octets: &[u8]) -> Result<(), TrainError> {
         let path = self.directory.join(name);
-        replace::file(&path, octets).map_err(|source| TrainError::Io { path, source })
+        replace::view(&path, octets).map_err(|source| TrainError::Io { path, source })
     }
 
     fn metrics(&self, state: State, history: &[Epoch], sets: &[(Part, Figures)]) -> Value {

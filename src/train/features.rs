@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use blake3::Hash;
 
 use super::TrainError;
-use crate::dataset::{Dataset, DatasetError, Example};
+use crate::dataset::{Dataset, Example};
 use crate::model::{GalleryError, Head, Trunk, look_through};
 use crate::pixels::Decoder;
 
@@ -125,16 +125,10 @@ pub(super) fn of(
     match looked {
         Ok(()) => {}
         Err(GalleryError::Stopped(error)) => return Err(error),
-        Err(GalleryError::Image { index, cause }) => return Err(unreadable(dataset, wanted.get(index), &cause)),
+        Err(GalleryError::Image { file, cause }) => return Err(dataset.undecodable(file, &cause).into()),
     }
     let own = |example: &Example| features.get(&example.digest).cloned().unwrap_or_default();
     Ok(dataset.examples().iter().map(own).collect())
-}
-
-fn unreadable(dataset: &Dataset, example: Option<&&Example>, cause: &dyn std::fmt::Display) -> TrainError {
-    let place = example.map_or_else(|| crate::dataset::Place::new(dataset.source(), None), |e| dataset.place(e));
-    let path = example.map(|example| example.path.clone()).unwrap_or_default();
-    DatasetError::Image { place, path, cause: cause.to_string(), others: 0 }.into()
 }
 
 #[cfg(test)]

@@ -125,7 +125,7 @@ pub fn run(job: &Job, tell: &mut dyn FnMut(Event<'_>)) -> Result<Outcome, TrainE
     let features = features::of(&dataset, &trunk, &store, &job.decoder, |looked| tell(Event::Looked(looked)))?;
     let account = Account {
         directory: job.out.clone(),
-        name: format!("{} {}", job.naming.name, job.naming.version),
+        name: job.naming.to_string(),
         options: &job.options,
         dataset: &dataset,
         division: &division,
