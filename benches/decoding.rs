@@ -1,8 +1,9 @@
 //! What does decoding in a worker cost beside decoding in process? `cargo bench --bench decoding [-- FILE ...]`
 //!
 //! Without files: the bundled JPEG, and what is in `../shared` of large images in each compression. Both ways take turns;
-//! an image is decoded and gone over once, as the model's input needs it. Prints medians in milliseconds, and the
-//! median of the ratios of the rounds.
+//! an image is decoded and gone over once, as the model's input needs it. Prints medians by the clock and of processor
+//! time, that of the worker included, and of the ratios within each round. The processor time is the cost; by the clock,
+//! other work on the machine counts, too.
 #![allow(
     missing_docs,
     clippy::unwrap_used,
@@ -11,15 +12,20 @@
     reason = "a benchmark that cannot go on fails, and prints its figures"
 )]
 
-use std::path::{Path, PathBuf};
-use std::time::Instant;
+#[path = "../tests/support/workers.rs"]
+#[allow(dead_code, reason = "the tests use more of it")]
+mod workers;
 
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use auscult::background;
 use auscult::pixels::{Bounds, Decoder};
 
 /// Rounds in which both ways have a turn, unless `BENCH_ROUNDS` says otherwise.
 const ROUNDS: usize = 31;
 const BOUNDS: Bounds = Bounds { max_pixels: 100_000_000 };
-const BUNDLED: [&str; 7] = [
+const USUAL: [&str; 7] = [
     "testdata/normal-cr-jpeg/cr-ap-jpeg.dcm",
     "../shared/data/dicom/chest_real/77bfc3c6_Monochrome1-Jpeg.dcm",
     "../shared/data/dicom/not_chest/6d63f282_RG3_RLE.dcm",
@@ -29,46 +35,79 @@ const BUNDLED: [&str; 7] = [
     "../shared/data/dicom/chest_real/0c92b98d_966_fixed.dcm",
 ];
 
+/// How long a turn lasts at least: small images are decoded several times in one. The kernel counts processor time in
+/// steps of milliseconds.
+const TURN: Duration = Duration::from_millis(200);
+
+/// Milliseconds for an image.
+#[derive(Clone, Copy, Default)]
+struct Taken {
+    clock: f64,
+    processor: f64,
+}
+
 fn main() {
     let rounds = std::env::var("BENCH_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(ROUNDS);
     let mut files: Vec<PathBuf> =
         std::env::args().skip(1).filter(|word| !word.starts_with("--")).map(PathBuf::from).collect();
     if files.is_empty() {
-        files = BUNDLED.iter().map(|file| Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).collect();
+        files = USUAL.iter().map(|file| Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).collect();
         files.retain(|file| file.exists());
     }
     let ways =
         [Decoder::in_process(BOUNDS), Decoder::in_workers(Path::new(env!("CARGO_BIN_EXE_auscult")), BOUNDS).unwrap()];
-    println!("{:>11} {:>11} {:>9}  file", "in process", "in worker", "ratio");
+    let processes = [std::process::id(), workers::worker(std::process::id(), BOUNDS.max_pixels).unwrap()];
+    // As the service decodes, and the worker does.
+    background::give_way();
+    println!("{:>21} {:>21} {:>13}", "in process", "in a worker", "ratio");
+    println!("{:>10} {:>10} {:>10} {:>10} {:>6} {:>6}  file", "clock", "cpu", "clock", "cpu", "clock", "cpu");
     for file in &files {
-        let mut times = [Vec::new(), Vec::new()];
-        let mut ratios = Vec::new();
-        for round in 0..=rounds {
-            let mut taken = [0.0; 2];
-            // Whoever goes first finds the file, and the caches, as the other one left them.
+        let once = ways.each_ref().map(|way| turn(way, file, 1, processes).clock);
+        let times = (TURN.as_secs_f64() * 1e3 / once[0]).ceil() as u32;
+        let mut turns: Vec<[Taken; 2]> = Vec::new();
+        for round in 0..rounds {
+            let mut taken = [Taken::default(); 2];
+            // Whoever goes first finds the caches as the other one left them.
             let order = if round % 2 == 0 { [0, 1] } else { [1, 0] };
             for way in order {
-                taken[way] = milliseconds(&ways[way], file);
+                taken[way] = turn(&ways[way], file, times, processes);
             }
-            if round > 0 {
-                ratios.push(taken[1] / taken[0]);
-                times.iter_mut().zip(taken).for_each(|(times, taken)| times.push(taken));
-            }
+            turns.push(taken);
         }
-        let [process, worker] = times.map(median);
-        let name = file.file_name().unwrap_or_default().display();
-        println!("{process:>8.2} ms {worker:>8.2} ms {:>9.3}  {name}", median(ratios));
+        let of = |figure: fn(&[Taken; 2]) -> f64| median(turns.iter().map(figure).collect());
+        println!(
+            "{:>7.2} ms {:>7.2} ms {:>7.2} ms {:>7.2} ms {:>6.3} {:>6.3}  {}",
+            of(|turn| turn[0].clock),
+            of(|turn| turn[0].processor),
+            of(|turn| turn[1].clock),
+            of(|turn| turn[1].processor),
+            of(|turn| turn[1].clock / turn[0].clock),
+            of(|turn| turn[1].processor / turn[0].processor),
+            file.file_name().unwrap_or_default().display()
+        );
     }
 }
 
-/// Decodes an image and goes over its luminance.
-fn milliseconds(decoder: &Decoder, file: &Path) -> f64 {
-    let began = Instant::now();
-    let radiograph = decoder.decode(file).unwrap();
+/// Decodes an image so many times and goes over its luminance.
+fn turn(decoder: &Decoder, file: &Path, times: u32, processes: [u32; 2]) -> Taken {
+    let (clock, processor) = (Instant::now(), processor_time(processes));
     let mut sum = 0.0;
-    radiograph.for_each_row(|row| sum += row.iter().sum::<f32>()).unwrap();
+    for _ in 0..times {
+        let radiograph = decoder.decode(file).unwrap();
+        radiograph.for_each_row(|row| sum += row.iter().sum::<f32>()).unwrap();
+    }
     std::hint::black_box(sum);
-    began.elapsed().as_secs_f64() * 1e3
+    let (clock, processor) = (clock.elapsed().as_secs_f64() * 1e3, processor_time(processes) - processor);
+    Taken { clock: clock / f64::from(times), processor: processor / f64::from(times) }
+}
+
+/// What the first threads of processes have had of the processor, in milliseconds.
+fn processor_time(processes: [u32; 2]) -> f64 {
+    let had = |process: u32| {
+        let text = std::fs::read_to_string(format!("/proc/{process}/schedstat")).unwrap();
+        text.split(' ').next().unwrap().parse::<f64>().unwrap() / 1e6
+    };
+    processes.map(had).iter().sum()
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

@@ -11,7 +11,7 @@ use super::codec::{self, Broken, Codec};
 use super::geometry::Geometry;
 use super::grey::Grey;
 use super::header::Header;
-use super::samples::{Cells, Samples, Stored};
+use super::samples::{Samples, Source, Stored};
 use super::workers::{Request, WorkerError, Workers};
 use super::{Bounds, Format, PixelError, Radiograph, picture};
 use crate::ids::SopInstanceUid;
@@ -108,12 +108,12 @@ impl Decoder {
             }
             Some(Pixels::Native(_)) if codec != Codec::Native => Err(Broken::NotEncapsulated),
             Some(Pixels::Native(stretch)) => {
-                Stored::in_file(location, stretch, header).map(Cells::Stored).ok_or(Broken::TooFewCells)
+                Stored::in_file(location, stretch, header).map(Source::from).ok_or(Broken::TooFewCells)
             }
             None => {
                 let value = object.data_set.take_element(tags::PIXEL_DATA).map_err(|_| PixelError::NoPixelData)?;
                 match value.into_value() {
-                    Value::Primitive(value) if codec == Codec::Native => codec::cells(value, header),
+                    Value::Primitive(value) if codec == Codec::Native => codec::cells(value, header).map(Source::from),
                     Value::Primitive(_) => Err(Broken::NotEncapsulated),
                     _ if codec == Codec::Native => Err(Broken::Encapsulated),
                     _ => Err(Broken::Unsound),
@@ -145,7 +145,7 @@ impl Decoder {
                     WorkerError::Broken(_) | WorkerError::Ended(_) => not_decodable(codec, error),
                 })?;
                 let cells = Stored::on_canvas(location, painted.canvas, painted.cell_bytes, header);
-                Ok(Samples::of_stream(Cells::Stored(cells), painted.precision, header))
+                Ok(Samples::of_stream(cells, painted.precision, header))
             }
         }
     }

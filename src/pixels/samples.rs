@@ -17,11 +17,28 @@ const STRIPE_BYTES: usize = 256 * 1024;
 pub(super) enum Cells {
     Bytes(Vec<u8>),
     Words(Vec<u16>),
-    /// Elsewhere, little end first.
-    Stored(Stored),
 }
 
-/// Cells that are read when they are looked at.
+/// Where an image's cells are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Source {
+    Memory(Cells),
+    Store(Stored),
+}
+
+impl From<Cells> for Source {
+    fn from(cells: Cells) -> Self {
+        Self::Memory(cells)
+    }
+}
+
+impl From<Stored> for Source {
+    fn from(cells: Stored) -> Self {
+        Self::Store(cells)
+    }
+}
+
+/// Cells that are read when they are looked at, little end first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Stored {
     /// The image's file.
@@ -88,7 +105,6 @@ impl Cells {
         match self {
             Self::Bytes(cells) => cells.len(),
             Self::Words(cells) => cells.len(),
-            Self::Stored(cells) => cells.pixels,
         }
     }
 
@@ -97,7 +113,6 @@ impl Cells {
         match self {
             Self::Bytes(cells) => cells.truncate(pixels),
             Self::Words(cells) => cells.truncate(pixels),
-            Self::Stored(cells) => cells.pixels = cells.pixels.min(pixels),
         }
     }
 }
@@ -107,7 +122,7 @@ impl Cells {
 /// A stored value's *code* is its bit pattern, 0..2^bits; the code indexes every table built over the values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Samples {
-    cells: Cells,
+    cells: Source,
     columns: usize,
     shift: u32,
     bits: u32,
@@ -116,29 +131,32 @@ pub(super) struct Samples {
 
 impl Samples {
     /// Cells laid out as the header says: the value lies below High Bit.
-    pub fn as_in_header(cells: Cells, header: &Header) -> Self {
+    pub fn as_in_header(cells: impl Into<Source>, header: &Header) -> Self {
         let shift = (header.high_bit + 1).saturating_sub(header.bits_stored);
-        Self { cells, columns: header.columns, shift, bits: header.bits_stored, signed: header.signed }
+        Self { cells: cells.into(), columns: header.columns, shift, bits: header.bits_stored, signed: header.signed }
     }
 
     /// Samples of a code stream: they are the values themselves, unless the stream is precise enough to hold
     /// the header's unused low bits too.
-    pub fn of_stream(cells: Cells, precision: u32, header: &Header) -> Self {
+    pub fn of_stream(cells: impl Into<Source>, precision: u32, header: &Header) -> Self {
         if precision > header.high_bit {
             return Self::as_in_header(cells, header);
         }
-        Self { cells, columns: header.columns, shift: 0, bits: header.bits_stored, signed: header.signed }
+        Self { cells: cells.into(), columns: header.columns, shift: 0, bits: header.bits_stored, signed: header.signed }
     }
 
     /// Samples that are their own codes: the levels of a picture of 8 or 16 bits.
     pub fn of_picture(cells: Cells, columns: usize) -> Self {
         let bits = if matches!(cells, Cells::Bytes(_)) { 8 } else { 16 };
-        Self { cells, columns, shift: 0, bits, signed: false }
+        Self { cells: cells.into(), columns, shift: 0, bits, signed: false }
     }
 
     /// How many samples.
     pub fn len(&self) -> usize {
-        self.cells.len()
+        match &self.cells {
+            Source::Memory(cells) => cells.len(),
+            Source::Store(cells) => cells.pixels,
+        }
     }
 
     /// Samples of a row, at least 1.
@@ -179,12 +197,12 @@ impl Samples {
         let columns = self.columns;
         let mut codes = vec![0; columns];
         match &self.cells {
-            Cells::Bytes(cells) => self.rows(cells, u16::from, &mut codes, &mut each),
-            Cells::Words(cells) => self.rows(cells, |word| word, &mut codes, &mut each),
-            Cells::Stored(cells) if cells.cell_bytes == 1 => {
+            Source::Memory(Cells::Bytes(cells)) => self.rows(cells, u16::from, &mut codes, &mut each),
+            Source::Memory(Cells::Words(cells)) => self.rows(cells, |word| word, &mut codes, &mut each),
+            Source::Store(cells) if cells.cell_bytes == 1 => {
                 cells.for_each_stripe(columns, |stripe| self.rows(stripe, u16::from, &mut codes, &mut each))?;
             }
-            Cells::Stored(cells) => cells.for_each_stripe(columns, |stripe| {
+            Source::Store(cells) => cells.for_each_stripe(columns, |stripe| {
                 self.rows(stripe.as_chunks::<2>().0, u16::from_le_bytes, &mut codes, &mut each);
             })?,
         }
@@ -261,14 +279,15 @@ mod tests {
                 high_bit: bits - 1,
                 signed: false,
             };
-            let in_file = Cells::Stored(Stored::in_file(&file.path().into(), stretch, &header).unwrap());
+            let in_file = Source::from(Stored::in_file(&file.path().into(), stretch, &header).unwrap());
             let in_memory = match bits {
                 8 => Cells::Bytes(octets[3..3 + pixels].to_vec()),
                 _ => {
                     Cells::Words(octets[3..].as_chunks::<2>().0.iter().map(|pair| u16::from_le_bytes(*pair)).collect())
                 }
             };
-            let [in_file, in_memory] = [in_file, in_memory].map(|cells| codes(&Samples::as_in_header(cells, &header)));
+            let [in_file, in_memory] =
+                [in_file, in_memory.into()].map(|cells| codes(&Samples::as_in_header(cells, &header)));
             assert!(in_file.len() == pixels && in_file == in_memory);
             let short = Stretch { length: stretch.length / 2 - 1, ..stretch };
             assert!(Stored::in_file(&file.path().into(), short, &header).is_none());

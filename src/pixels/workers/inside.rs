@@ -43,7 +43,6 @@ fn paint(request: &Request, items: &mut Content, canvas: &std::fs::File) -> Resu
             cells.iter_mut().for_each(|cell| *cell = cell.to_le());
             (2, canvas.write_all_at(bytemuck::cast_slice(&cells), 0))
         }
-        Cells::Stored(_) => return Err(Broken::GaveUp),
     };
     written.map_err(|_| Broken::GaveUp)?;
     Ok(Answer::Decoded { cell_bytes, precision: decoded.precision })

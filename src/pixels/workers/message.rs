@@ -6,6 +6,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::cmsg_space;
+use rustix::io::retry_on_intr;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, recv,
     recvmsg, send, sendmsg,
@@ -52,7 +53,7 @@ pub(super) fn ask(socket: BorrowedFd<'_>, request: &Request, file: BorrowedFd<'_
     let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     control.push(SendAncillaryMessage::ScmRights(&files));
-    sendmsg(socket, &[IoSlice::new(&octets)], &mut control, SendFlags::NOSIGNAL)?;
+    retry_on_intr(|| sendmsg(socket, &[IoSlice::new(&octets)], &mut control, SendFlags::NOSIGNAL))?;
     Ok(())
 }
 
@@ -61,7 +62,8 @@ pub(super) fn asked(socket: BorrowedFd<'_>) -> io::Result<Option<(Request, Owned
     let mut octets = [0; LONGEST];
     let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
-    let received = recvmsg(socket, &mut [IoSliceMut::new(&mut octets)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
+    let received =
+        retry_on_intr(|| recvmsg(socket, &mut [IoSliceMut::new(&mut octets)], &mut control, RecvFlags::CMSG_CLOEXEC))?;
     let file = control.drain().find_map(|message| match message {
         RecvAncillaryMessage::ScmRights(mut files) => files.next(),
         _ => None,
@@ -84,9 +86,10 @@ pub(super) fn answer(socket: impl AsFd, answer: &Answer) -> io::Result<()> {
 /// Waits for an answer; `None` once the worker has hung up. Descriptors that come with it are not taken.
 pub(super) fn answered(socket: BorrowedFd<'_>) -> io::Result<Option<Answer>> {
     let mut octets = [0; LONGEST];
-    match recv(socket, &mut octets, RecvFlags::empty())? {
-        (_, 0) => Ok(None),
-        (_, length) => parsed(&octets, length).map(Some),
+    // A signal to the service is no answer: with a time to wait for, the kernel does not go on by itself.
+    match retry_on_intr(|| recv(socket, &mut octets, RecvFlags::empty()).map(|(_, length)| length))? {
+        0 => Ok(None),
+        length => parsed(&octets, length).map(Some),
     }
 }
 

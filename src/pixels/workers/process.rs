@@ -32,6 +32,11 @@ const TIME_PER_MEGAPIXEL: Duration = Duration::from_secs(2);
 /// How much longer an image may take by the clock, where the processor has other work.
 const PATIENCE: u32 = 4;
 
+/// The whole environment of a worker: its allocator (glibc's) keeps what an image took for the next one, instead of
+/// having every page made anew, which for RLE takes twice as long as decoding.
+const ENVIRONMENT: [(&str, &str); 2] =
+    [("MALLOC_MMAP_THRESHOLD_", "33554432"), ("MALLOC_TRIM_THRESHOLD_", "268435456")];
+
 /// Signals that a process brings upon itself.
 const OWN_FAULTS: [Signal; 9] = [
     Signal::SEGV,
@@ -97,6 +102,7 @@ impl Process {
             .arg(COMMAND)
             .arg(bounds.max_pixels.to_string())
             .env_clear()
+            .envs(ENVIRONMENT)
             .current_dir("/")
             .stdin(theirs)
             .stdout(canvas.try_clone()?)
