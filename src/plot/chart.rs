@@ -152,7 +152,7 @@ impl Chart {
         if longest == 0 {
             return;
         }
-        let (width, height) = (46.0 + 6.6 * longest as f64, 8.0 + LINE * named.len() as f64);
+        let (width, height) = (46.0 + 6.9 * longest as f64, 8.0 + LINE * named.len() as f64);
         let x = match self.legend {
             Corner::UpperRight | Corner::LowerRight => WIDTH - RIGHT - width - 8.0,
             Corner::LowerLeft => LEFT + 8.0,
