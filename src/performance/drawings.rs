@@ -95,7 +95,7 @@ pub(super) fn reliability(what: &str, calibration: &Calibration) -> Drawing {
             Series { name: None, colour: Colour::Blue, mark: Mark::Line(Stroke::Fine, through) },
             series(error, Colour::Blue, Mark::Points(points)),
         ],
-        legend: Corner::LowerRight,
+        legend: Corner::UpperLeft,
     };
     Drawing { name: "reliability", svg: chart.svg() }
 }

@@ -52,6 +52,8 @@ pub struct Series {
 pub enum Corner {
     /// Above a falling curve.
     UpperRight,
+    /// Above a rising curve.
+    UpperLeft,
     /// Below a rising curve.
     LowerRight,
     /// Below a falling curve.
@@ -155,11 +157,11 @@ impl Chart {
         let (width, height) = (46.0 + 6.9 * longest as f64, 8.0 + LINE * named.len() as f64);
         let x = match self.legend {
             Corner::UpperRight | Corner::LowerRight => WIDTH - RIGHT - width - 8.0,
-            Corner::LowerLeft => LEFT + 8.0,
+            Corner::UpperLeft | Corner::LowerLeft => LEFT + 8.0,
             Corner::Top => (LEFT + WIDTH - RIGHT - width) / 2.0,
         };
         let y = match self.legend {
-            Corner::UpperRight | Corner::Top => TOP + 8.0,
+            Corner::UpperRight | Corner::UpperLeft | Corner::Top => TOP + 8.0,
             Corner::LowerRight | Corner::LowerLeft => HEIGHT - BOTTOM - height - 8.0,
         };
         let style = r##"fill="#ffffff" fill-opacity="0.85" stroke="#cccccc""##;
