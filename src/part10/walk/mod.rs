@@ -12,6 +12,7 @@ use dicom::dictionary_std::tags;
 use super::{DEEPEST, DEFLATED, Location, Pixels, ReadError, Stretch};
 
 mod bytes;
+mod container;
 mod encoding;
 mod fault;
 mod identity;
@@ -22,6 +23,7 @@ pub use identity::Outline;
 pub(super) use unknown::Defined;
 
 use bytes::{Bytes, Inflated};
+use container::{Closing, Container, Inside};
 use encoding::{Encoding, ITEM, ITEM_END, ITEMS, SEQUENCE_END};
 use identity::IDENTITY;
 use unknown::Unknown;
@@ -74,38 +76,6 @@ pub(super) fn over_received(data_set: &[u8], transfer_syntax: &str) -> Result<Ve
     walked.soundness.map(|()| walked.unknown)
 }
 
-/// What an open container has in it next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Inside {
-    /// The elements of an item.
-    Elements,
-    /// The items of a sequence.
-    Items,
-    /// The first item of encapsulated Pixel Data (PS3.5 A.4).
-    OffsetTable,
-    /// The further ones.
-    Fragments,
-}
-
-/// What closes a container.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Closing {
-    Length,
-    Delimiter,
-}
-
-#[derive(Debug)]
-struct Container {
-    inside: Inside,
-    closing: Closing,
-    /// Where it, or what encloses it, ends at the latest.
-    limit: u64,
-    /// Where its first item begins.
-    begin: u64,
-    /// The encoding of what encloses it.
-    outside: Encoding,
-}
-
 struct Walk<B> {
     bytes: B,
     encoding: Encoding,
@@ -146,7 +116,7 @@ impl<B: Bytes> Walk<B> {
                 }
                 Some(Inside::Items) => self.item()?,
                 Some(Inside::OffsetTable) => self.offset_table()?,
-                Some(Inside::Fragments) => self.fragment()?,
+                Some(Inside::Fragments) => self.item_header().and_then(|header| self.fragment(header))?,
             }
         }
     }
@@ -271,22 +241,18 @@ impl<B: Bytes> Walk<B> {
     }
 
     fn offset_table(&mut self) -> Result<(), WalkError> {
-        match self.item_header()? {
-            (ITEM, length) if length % 4 == 0 => {
-                if let Some(last) = self.open.last_mut() {
-                    last.inside = Inside::Fragments;
-                }
-                self.require(length)?;
-                self.skip(length)
-            }
-            (ITEM, _) => Err(self.fault(Fault::NotMultiple)),
-            (SEQUENCE_END, 0) => self.fragments_end(),
-            _ => Err(self.fault(Fault::Misplaced)),
+        let header = self.item_header()?;
+        if matches!(header, (ITEM, length) if length % 4 != 0) {
+            return Err(self.fault(Fault::NotMultiple));
         }
+        if let Some(last) = self.open.last_mut() {
+            last.inside = Inside::Fragments;
+        }
+        self.fragment(header)
     }
 
-    fn fragment(&mut self) -> Result<(), WalkError> {
-        match self.item_header()? {
+    fn fragment(&mut self, header: (Tag, u32)) -> Result<(), WalkError> {
+        match header {
             (ITEM, length) => {
                 self.require(length)?;
                 self.skip(length)
