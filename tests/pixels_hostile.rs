@@ -10,7 +10,7 @@ use std::cell::Cell;
 use std::io::Write;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use auscult::model::{Crop, Filter, Input, InputSpec, Resize};
+use auscult::model::{Crop, Input, InputSpec, Resize};
 use auscult::pixels::{Bounds, Decoder};
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -197,12 +197,11 @@ fn input() -> Input {
     Input::new(&InputSpec {
         width: 64,
         height: 48,
-        channels: 3,
         crop: Crop::Collimation,
         resize: Resize::Fit,
-        filter: Filter::Bilinear,
         mean: [0.5; 3],
         std: [0.25; 3],
+        ..InputSpec::imagenet()
     })
 }
 

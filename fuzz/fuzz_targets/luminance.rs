@@ -3,7 +3,7 @@
 
 use std::io::Write;
 
-use auscult::model::{Crop, Filter, Input, InputSpec, Resize};
+use auscult::model::{Crop, Input, InputSpec, Resize};
 use auscult::part10::walk_octets;
 use auscult::pixels::{Bounds, Decoder};
 use libfuzzer_sys::fuzz_target;
@@ -20,12 +20,11 @@ fuzz_target!(|bytes: &[u8]| {
     let input = Input::new(&InputSpec {
         width: 64,
         height: 48,
-        channels: 3,
         crop: Crop::Collimation,
         resize: Resize::Fit,
-        filter: Filter::Bilinear,
         mean: [0.5; 3],
         std: [0.25; 3],
+        ..InputSpec::imagenet()
     });
     let tensor = input.tensor(&image).and_then(|tensor| Ok(tensor.flatten_all().and_then(|flat| flat.to_vec1::<f32>())));
     assert!(tensor.is_ok_and(|values| values.is_ok_and(|values| values.iter().all(|value| (-2.01..=2.01).contains(value)))));

@@ -1,5 +1,7 @@
 //! The drawings of a performance.
 
+use std::iter;
+
 use super::AtThreshold;
 use crate::plot::{Axis, Chart, Colour, Corner, Mark, Series, Stroke};
 use crate::statistics::{Calibration, Counts, Cuts, Estimate};
@@ -38,6 +40,12 @@ fn at(threshold: &AtThreshold, place: Option<(f64, Estimate)>) -> Option<Series>
     Some(series(name, Colour::Orange, Mark::Points(vec![(x, value, low, high)])))
 }
 
+/// A curve and its band, beside what chance would give, and the threshold's place on it.
+fn beside(chance: Mark, name: String, points: &[(f64, Estimate)], threshold: Option<Series>) -> Vec<Series> {
+    let chance = series("by chance", Colour::Grey, chance);
+    iter::once(chance).chain(curve(name, points)).chain(threshold).collect()
+}
+
 fn spread(what: &str, Estimate { value, low, high }: Estimate) -> String {
     format!("{what} {value:.3} ({low:.3} to {high:.3})")
 }
@@ -46,14 +54,12 @@ fn spread(what: &str, Estimate { value, low, high }: Estimate) -> String {
 pub(super) fn roc(what: &str, cuts: &Cuts, auc: Estimate, threshold: &AtThreshold) -> Drawing {
     let place = |counts: &Counts| Some((1.0 - counts.specificity()?.value, counts.sensitivity()?));
     let points: Vec<_> = cuts.all().iter().filter_map(|cut| place(&cut.counts)).collect();
-    let mut all = vec![series("by chance", Colour::Grey, line((0.0, 0.0), (1.0, 1.0)))];
-    all.extend(curve(spread("AUC", auc), &points));
-    all.extend(at(threshold, place(&threshold.counts)));
+    let chance = line((0.0, 0.0), (1.0, 1.0));
     let chart = Chart {
         title: format!("ROC, {what}"),
         x: Axis::unit("1 \u{2212} specificity"),
         y: Axis::unit("Sensitivity"),
-        series: all,
+        series: beside(chance, spread("AUC", auc), &points, at(threshold, place(&threshold.counts))),
         legend: Corner::LowerRight,
     };
     Drawing { name: "roc", svg: chart.svg() }
@@ -64,14 +70,12 @@ pub(super) fn precision_recall(what: &str, cuts: &Cuts, threshold: &AtThreshold)
     let place = |counts: &Counts| Some((counts.sensitivity()?.value, counts.positive_predictive_value()?));
     let points: Vec<_> = cuts.all().iter().filter_map(|cut| place(&cut.counts)).collect();
     let share = points.last()?.1.value;
-    let mut all = vec![series("by chance", Colour::Grey, line((0.0, share), (1.0, share)))];
-    all.extend(curve(spread("average", cuts.average_precision()?), &points));
-    all.extend(at(threshold, place(&threshold.counts)));
+    let (chance, average) = (line((0.0, share), (1.0, share)), spread("average", cuts.average_precision()?));
     let chart = Chart {
         title: format!("Precision and recall, {what}"),
         x: Axis::unit("Recall (sensitivity)"),
         y: Axis::unit("Precision (positive predictive value)"),
-        series: all,
+        series: beside(chance, average, &points, at(threshold, place(&threshold.counts))),
         legend: Corner::LowerLeft,
     };
     Some(Drawing { name: "precision-recall", svg: chart.svg() })
