@@ -123,16 +123,16 @@ impl Explain {
         let Some(examination) = examiner.examine(&study, &known).await? else {
             return Err(Failed(format!("{}: the object holds no image; name an image", self.file.display())).into());
         };
+        let device = Device::new(&config.report, &config.scp.ae_title, &Installation::of_this_machine());
         if let Some(seen) = &seen {
             result(seen, &inference)?;
-            self.heat(seen, &examination)?;
+            self.heat(seen, &examination, &device)?;
         } else if self.png.is_some() {
             show("heat map", "none, because the image was not analysed")?;
         }
         if !accepted && self.luminance.is_some() {
             self.picture(&examiner.decoder().decode(&self.file)?)?;
         }
-        let device = Device::new(&config.report, &config.scp.ae_title, &Installation::of_this_machine());
         report(&examination, &device)?;
         if accepted && seen.is_none() {
             return Err(Failed(format!("{} could not be decoded", self.file.display())).into());
@@ -155,13 +155,11 @@ impl Explain {
         Ok(Some(Seen { radiograph, framing, explanation }))
     }
 
-    fn heat(&self, seen: &Seen, examination: &Examination) -> Result<()> {
+    fn heat(&self, seen: &Seen, examination: &Examination, device: &Device) -> Result<()> {
         let heat = &seen.explanation.heat;
         show("heat map", heat_in_words(heat, &seen.radiograph))?;
         let Some(path) = &self.png else { return Ok(()) };
-        let result = sr::conclusion(&examination.finding);
-        let caption = Caption { result, caution: "AI, research use. Not for diagnosis.".into() };
-        let plate = plate(&seen.radiograph, heat, &caption)?;
+        let plate = plate(&seen.radiograph, heat, &Caption::new(&examination.finding, device))?;
         let (columns, rows) = (u32::from(plate.columns), u32::from(plate.rows));
         save(path, &plate.rgb, (columns, rows), image::ColorType::Rgb8)?;
         show("", path.display())
