@@ -1,5 +1,6 @@
 //! The command line: one file per command. Results go to standard output, messages to standard error.
 
+mod bench;
 mod check;
 mod classify;
 mod decode_worker;
@@ -58,6 +59,8 @@ enum Command {
     Classify(classify::Classify),
     /// Explain the result of one DICOM file: rules, preprocessing, score, heat map, words
     Explain(explain::Explain),
+    /// Measure how fast the model is on this machine
+    Bench(bench::Bench),
     /// Train a model on labelled images
     Train(Box<train::Train>),
     /// Measure a model on labelled images
@@ -88,6 +91,7 @@ pub fn main() -> ExitCode {
         Command::Health(health) => health.run(),
         Command::Classify(classify) => classify.run(),
         Command::Explain(explain) => explain.run(),
+        Command::Bench(bench) => bench.run(),
         Command::Train(train) => train.run(),
         Command::Evaluate(evaluate) => evaluate.run(),
         Command::Echo(echo) => echo.run(),
