@@ -21,6 +21,7 @@ mod radiograph;
 mod rendering;
 mod resample;
 mod samples;
+mod stored;
 mod workers;
 
 pub use codec::DECODABLE;

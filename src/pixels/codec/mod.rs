@@ -2,13 +2,15 @@
 
 mod broken;
 mod fragments;
+mod huffman;
 mod jpeg;
 mod jpeg2000;
 mod jpeg_extended;
+mod jpeg_lossless;
 mod jpeg_ls;
 mod markers;
-mod native;
 mod rle;
+mod rows;
 #[cfg(test)]
 mod tests;
 
@@ -18,10 +20,12 @@ use serde::{Deserialize, Serialize};
 
 use super::header::Header;
 use super::samples::Cells;
+use rows::Exactly;
+
 use crate::part10::{Content, DEFLATED, EXPLICIT_BIG_ENDIAN, EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN};
 
 pub(super) use broken::Broken;
-pub(super) use native::cells;
+pub(super) use rows::{Kept, Rows};
 
 /// Transfer syntax UIDs that [`decode`](super::decode) reads, those that need no decoder first.
 pub const DECODABLE: &[&str] = &[
@@ -53,15 +57,6 @@ pub(super) enum Codec {
     Jpeg2000,
 }
 
-/// What a code stream held.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Decoded {
-    /// As many as the image has pixels.
-    pub cells: Cells,
-    /// Bits of a sample of the stream, from Bits Stored to Bits Allocated.
-    pub precision: u32,
-}
-
 impl Codec {
     /// The coding of a transfer syntax that is read here.
     pub fn of(transfer_syntax: &str) -> Option<Self> {
@@ -85,17 +80,24 @@ impl Codec {
         }
     }
 
-    /// Decodes the one frame that these items of encapsulated Pixel Data hold, of `longest` octets at most.
-    pub fn decode(self, items: &mut Content, longest: u64, header: &Header) -> Result<Decoded, Broken> {
+    /// Decodes the one frame that these items of encapsulated Pixel Data hold, of `longest` octets at most: gives `rows` as
+    /// many cells as the image has pixels, and says how many bits a sample of the stream has, from Bits Stored to Bits
+    /// Allocated.
+    pub fn decode(
+        self,
+        items: &mut Content,
+        longest: u64,
+        header: &Header,
+        rows: &mut dyn Rows,
+    ) -> Result<u32, Broken> {
         if self == Self::Native {
             return Err(Broken::Encapsulated);
         }
-        let decoded = self.stream(&fragments::joined(items, longest)?, header)?;
-        if decoded.cells.len() == header.pixels { Ok(decoded) } else { Err(Broken::PixelCount) }
+        self.stream(&fragments::joined(items, longest)?, header, rows)
     }
 
     /// Runs the decoder; a panic of a library is an error of the stream.
-    fn stream(self, stream: &[u8], header: &Header) -> Result<Decoded, Broken> {
+    fn stream(self, stream: &[u8], header: &Header, rows: &mut dyn Rows) -> Result<u32, Broken> {
         let decode = match self {
             Self::Native => return Err(Broken::Encapsulated),
             Self::Rle => rle::decode,
@@ -103,7 +105,10 @@ impl Codec {
             Self::JpegLs => jpeg_ls::decode,
             Self::Jpeg2000 => jpeg2000::decode,
         };
-        catch_unwind(AssertUnwindSafe(|| decode(stream, header))).unwrap_or(Err(Broken::GaveUp))
+        let mut rows = Exactly::new(rows, header.pixels);
+        let decoded = catch_unwind(AssertUnwindSafe(|| decode(stream, header, &mut rows)));
+        let precision = decoded.unwrap_or(Err(Broken::GaveUp))?;
+        rows.finish().map(|()| precision)
     }
 }
 

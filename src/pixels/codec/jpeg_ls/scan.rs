@@ -1,6 +1,6 @@
 //! Decodes the lines of a JPEG-LS scan: context, prediction, runs (T.87 annex A).
 
-use super::super::Broken;
+use super::super::{Broken, Header, Rows};
 use super::Coding;
 use super::bits::Bits;
 use super::context::{Interruption, Regular, RunEnd};
@@ -12,29 +12,31 @@ const CONTEXTS: usize = 365;
 const J: [u32; 32] =
     [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 8, 9, 10, 11, 12, 13, 14, 15];
 
-/// Decodes `rows * columns` samples from the data after a scan header; `restart` is the lines between markers.
+/// Decodes the samples of an image from the data after a scan header; `restart` is the lines between markers.
 pub(super) fn decode(
     data: &[u8],
     coding: &Coding,
-    rows: usize,
-    columns: usize,
+    header: &Header,
     restart: Option<usize>,
-) -> Result<Vec<u16>, Broken> {
-    let mut samples = Vec::with_capacity(rows * columns);
+    rows: &mut dyn Rows,
+) -> Result<(), Broken> {
     let mut bits = Bits::new(data);
-    for first in (0..rows).step_by(restart.unwrap_or(rows).max(1)) {
+    let mut row = Vec::with_capacity(header.columns);
+    let interval = restart.unwrap_or(header.rows).max(1);
+    for first in (0..header.rows).step_by(interval) {
         if first > 0 {
             bits = bits.restart()?;
         }
-        let mut scan = Scan::new(bits, coding, columns);
-        let lines = restart.unwrap_or(rows).min(rows - first);
-        for _ in 0..lines {
+        let mut scan = Scan::new(bits, coding, header.columns);
+        for _ in 0..interval.min(header.rows - first) {
             scan.line()?;
-            samples.extend(scan.decoded().iter().map(|sample| *sample as u16));
+            row.clear();
+            row.extend(scan.decoded().iter().map(|sample| *sample as u16));
+            rows.words(&row)?;
         }
         bits = scan.bits;
     }
-    Ok(samples)
+    Ok(())
 }
 
 /// The state between restart markers.

@@ -1,21 +1,56 @@
-//! Huffman tables (T.81 annex C), as one look-up of 16 bits.
+//! Huffman coding (T.81 annex C), as sequential and lossless JPEG have it: tables, each one look-up of 16 bits.
 
-use super::super::Broken;
-use super::bits::Bits;
+mod bits;
+
+use super::Broken;
+
+pub(super) use bits::{Bits, extended};
 
 /// A code: how long it is, and what it stands for; length 0 where there is none.
 #[derive(Debug, Clone, Copy, Default)]
-struct Code {
-    length: u8,
-    symbol: u8,
+pub(super) struct Code {
+    pub length: u8,
+    pub symbol: u8,
 }
 
 /// One table, indexed by the next 16 bits.
 pub(super) struct Table(Vec<Code>);
 
+/// The tables that the marker segments before a scan set up, by their destinations.
+#[derive(Default)]
+pub(super) struct Tables {
+    /// Class 0: for DC coefficients, and for lossless coding.
+    pub dc: [Option<Table>; 4],
+    /// Class 1: for AC coefficients.
+    pub ac: [Option<Table>; 4],
+}
+
+impl Tables {
+    /// Takes over a DHT segment (T.81 B.2.4.2).
+    pub fn set(&mut self, mut body: &[u8]) -> Result<(), Broken> {
+        while let [head, rest @ ..] = body {
+            let (table, rest) = Table::parse(rest)?;
+            let class = if head >> 4 == 0 { &mut self.dc } else { &mut self.ac };
+            *slot(class, head & 15)? = Some(table);
+            body = rest;
+        }
+        Ok(())
+    }
+}
+
+/// One of four table destinations.
+pub(super) fn slot<T>(tables: &mut [T; 4], destination: u8) -> Result<&mut T, Broken> {
+    tables.get_mut(usize::from(destination)).ok_or(Broken::TableDestination)
+}
+
+/// The table at a destination that a scan names.
+pub(super) fn find<T>(tables: &[Option<T>; 4], destination: u8) -> Result<&T, Broken> {
+    tables.get(usize::from(destination)).and_then(Option::as_ref).ok_or(Broken::NoTable)
+}
+
 impl Table {
     /// Parses BITS and HUFFVAL (B.2.4.2); also what follows them.
-    pub fn parse(body: &[u8]) -> Result<(Self, &[u8]), Broken> {
+    fn parse(body: &[u8]) -> Result<(Self, &[u8]), Broken> {
         let cut = Broken::HuffmanTableCut;
         let (lengths, rest) = body.split_first_chunk::<16>().ok_or(cut)?;
         let symbols = lengths.iter().map(|count| usize::from(*count)).sum();
@@ -33,9 +68,14 @@ impl Table {
         Ok((Self(table), rest))
     }
 
+    /// The code that the next 16 bits begin with.
+    pub fn code(&self, next: u16) -> Code {
+        self.0.get(usize::from(next)).copied().unwrap_or_default()
+    }
+
     /// Takes the next code: what it stands for.
     pub fn symbol(&self, bits: &mut Bits<'_>) -> Result<u8, Broken> {
-        let code = self.0.get(usize::from(bits.peek())).copied().unwrap_or_default();
+        let code = self.code(bits.peek());
         if code.length == 0 {
             return Err(Broken::NoSuchCode);
         }
