@@ -54,7 +54,7 @@ pub struct Radiograph {
     samples: Samples,
     /// Luminance of each code, 0..=1.
     table: Table,
-    /// The line that it was made from, if it is straight.
+    /// The line that the table lies on, if it is straight.
     line: Option<Line>,
 }
 

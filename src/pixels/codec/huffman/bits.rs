@@ -93,7 +93,7 @@ pub(in super::super) fn extended(bits: u16, size: u8) -> i32 {
 }
 
 /// Whether one of eight bytes is 0xFF.
-fn has_ff(bytes: u64) -> bool {
+pub(in super::super) fn has_ff(bytes: u64) -> bool {
     const LOW: u64 = 0x0101_0101_0101_0101;
     (!bytes).wrapping_sub(LOW) & bytes & (LOW << 7) != 0
 }

@@ -4,7 +4,7 @@ mod bits;
 
 use super::Broken;
 
-pub(super) use bits::{Bits, extended};
+pub(super) use bits::{Bits, extended, has_ff};
 
 /// A code: how long it is, and what it stands for; length 0 where there is none.
 #[derive(Debug, Clone, Copy, Default)]
