@@ -64,6 +64,8 @@ pub(in crate::pixels) enum Broken {
     TilesOfNoSize,
     #[error("more tiles than a code stream can number")]
     TooManyTiles,
+    #[error("several frames, or one that is turned")]
+    FrameForm,
     #[error("a scan before its frame header")]
     ScanBeforeFrame,
     #[error("a JPEG process that DICOM does not use")]

@@ -8,6 +8,7 @@ mod jpeg2000;
 mod jpeg_extended;
 mod jpeg_lossless;
 mod jpeg_ls;
+mod jpeg_xl;
 mod markers;
 mod rle;
 mod rows;
@@ -40,11 +41,14 @@ pub const DECODABLE: &[&str] = &[
     "1.2.840.10008.1.2.4.201", // HTJ2K lossless
     "1.2.840.10008.1.2.4.202", // HTJ2K lossless with RPCL options
     "1.2.840.10008.1.2.4.90",  // JPEG 2000 lossless
+    "1.2.840.10008.1.2.4.110", // JPEG XL lossless
     "1.2.840.10008.1.2.4.81",  // JPEG-LS near-lossless
     "1.2.840.10008.1.2.4.203", // HTJ2K
     "1.2.840.10008.1.2.4.91",  // JPEG 2000
     "1.2.840.10008.1.2.4.51",  // JPEG extended, processes 2 and 4
     "1.2.840.10008.1.2.4.50",  // JPEG baseline, process 1
+    "1.2.840.10008.1.2.4.111", // JPEG XL of JPEG baseline
+    "1.2.840.10008.1.2.4.112", // JPEG XL
 ];
 
 /// How a transfer syntax codes the pixel data.
@@ -55,6 +59,7 @@ pub(super) enum Codec {
     Jpeg,
     JpegLs,
     Jpeg2000,
+    JpegXl,
 }
 
 impl Codec {
@@ -66,6 +71,7 @@ impl Codec {
             ".4.50" | ".4.51" | ".4.57" | ".4.70" => Self::Jpeg,
             ".4.80" | ".4.81" => Self::JpegLs,
             ".4.90" | ".4.91" | ".4.201" | ".4.202" | ".4.203" => Self::Jpeg2000,
+            ".4.110" | ".4.111" | ".4.112" => Self::JpegXl,
             _ => return None,
         })
     }
@@ -77,6 +83,7 @@ impl Codec {
             Self::Jpeg => "JPEG",
             Self::JpegLs => "JPEG-LS",
             Self::Jpeg2000 => "JPEG 2000",
+            Self::JpegXl => "JPEG XL",
         }
     }
 
@@ -104,6 +111,7 @@ impl Codec {
             Self::Jpeg => jpeg::decode,
             Self::JpegLs => jpeg_ls::decode,
             Self::Jpeg2000 => jpeg2000::decode,
+            Self::JpegXl => jpeg_xl::decode,
         };
         let mut rows = Exactly::new(rows, header.pixels);
         let decoded = catch_unwind(AssertUnwindSafe(|| decode(stream, header, &mut rows)));

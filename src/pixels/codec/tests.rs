@@ -15,12 +15,13 @@ const HEADER: Header =
     Header { rows: 40, columns: 48, pixels: 1920, bits_allocated: 8, bits_stored: 8, high_bit: 7, signed: false };
 const RLE: &[u8] = include_bytes!("testdata/frame.rle");
 const BASELINE: &[u8] = include_bytes!("testdata/baseline.jpg");
-const STREAMS: [(Codec, &[u8]); 5] = [
+const STREAMS: [(Codec, &[u8]); 6] = [
     (Codec::Rle, RLE),
     (Codec::Jpeg, BASELINE),
     (Codec::Jpeg, include_bytes!("testdata/lossless.jpg")),
     (Codec::JpegLs, include_bytes!("testdata/lossless.jls")),
     (Codec::Jpeg2000, include_bytes!("testdata/lossless.j2k")),
+    (Codec::JpegXl, include_bytes!("testdata/lossless.jxl")),
 ];
 
 /// What a decoder gives of a stream: cells, and bits of a sample.
@@ -124,7 +125,7 @@ fn our_decoders_refuse_streams_that_end_early() {
         for length in (0..stream.len() * 9 / 10).step_by(7) {
             let cut = stream.get(..length).unwrap_or_default();
             match codec {
-                Codec::Jpeg2000 => drop(decoded(codec, cut, &HEADER)),
+                Codec::Jpeg2000 | Codec::JpegXl => drop(decoded(codec, cut, &HEADER)),
                 _ if stream == BASELINE => {
                     assert!(jpeg_extended::decode(cut, &mut Kept::new(1920)).is_err(), "{length}");
                 }
@@ -144,6 +145,7 @@ proptest! {
         let _ = jpeg_extended::decode(&jpeg, &mut rows);
         let _ = jpeg_lossless::decode(&jpeg, &mut rows);
         let _ = jpeg2000::decode(&bytes, &HEADER, &mut rows);
+        let _ = Codec::JpegXl.stream(&bytes, &HEADER, &mut rows);
     }
 
     #[test]
@@ -164,6 +166,6 @@ proptest! {
         }
         let ended = decoded(codec, &stream, &HEADER);
         // A library may give up by panicking; ours never do.
-        prop_assert!(ended != Err(Broken::GaveUp) || matches!(codec, Codec::Jpeg | Codec::Jpeg2000));
+        prop_assert!(ended != Err(Broken::GaveUp) || matches!(codec, Codec::Jpeg | Codec::Jpeg2000 | Codec::JpegXl));
     }
 }
