@@ -40,6 +40,31 @@ impl Line {
     }
 }
 
+/// Something that is made of rows of codes, compiled for each way in which luminance comes of a code.
+pub(super) trait OverRows {
+    /// What is made.
+    type Made;
+    /// Makes it; `luminance` is that of a code, 0..=1.
+    fn over(self, samples: &Samples, luminance: impl Fn(u16) -> f32 + Copy) -> Result<Self::Made, PixelError>;
+}
+
+/// Shows each row's luminance.
+struct EachRow<'a, F> {
+    luminance: Vec<f32>,
+    each: &'a mut F,
+}
+
+impl<F: FnMut(&[f32])> OverRows for EachRow<'_, F> {
+    type Made = ();
+
+    fn over(mut self, samples: &Samples, luminance: impl Fn(u16) -> f32 + Copy) -> Result<(), PixelError> {
+        samples.for_each_row(|codes| {
+            self.luminance.iter_mut().zip(codes).for_each(|(place, code)| *place = luminance(*code));
+            (self.each)(&self.luminance);
+        })
+    }
+}
+
 /// One image as a radiologist sees it. Its luminance is made row by row, whenever somebody asks.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Radiograph {
@@ -102,15 +127,15 @@ impl Radiograph {
     /// # Errors
     /// [`PixelError::Io`] where the pixels are in a file that cannot be read any more.
     pub fn for_each_row(&self, mut each: impl FnMut(&[f32])) -> Result<(), PixelError> {
-        let mut luminance = vec![0.0; self.columns];
-        self.samples.for_each_row(|codes| {
-            let places = luminance.iter_mut().zip(codes);
-            match self.line {
-                Some(line) => places.for_each(|(luminance, code)| *luminance = line.at(*code)),
-                None => places.for_each(|(luminance, code)| *luminance = self.of_code(*code)),
-            }
-            each(&luminance);
-        })
+        self.mapped(EachRow { luminance: vec![0.0; self.columns], each: &mut each })
+    }
+
+    /// Has something made of its rows, with the luminance of their codes computed or looked up.
+    pub(super) fn mapped<O: OverRows>(&self, work: O) -> Result<O::Made, PixelError> {
+        match self.line {
+            Some(line) => work.over(&self.samples, move |code| line.at(code)),
+            None => work.over(&self.samples, |code| self.of_code(code)),
+        }
     }
 
     /// All of it: `rows * columns` values, as [`Radiograph::for_each_row`] gives them.

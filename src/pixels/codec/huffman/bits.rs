@@ -36,6 +36,7 @@ impl<'a> Bits<'a> {
     }
 
     /// The next value of `size` bits, at most 16, with the sign convention of T.81 F.2.2.1 (EXTEND).
+    #[inline]
     pub fn signed(&mut self, size: u8) -> Result<i32, Broken> {
         if size == 0 {
             return Ok(0);

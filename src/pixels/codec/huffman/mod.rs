@@ -13,8 +13,16 @@ pub(super) struct Code {
     pub symbol: u8,
 }
 
-/// One table, indexed by the next 16 bits.
-pub(super) struct Table(Vec<Code>);
+/// Bits of the look-up that finds most codes, and stays in the processor's first cache.
+const SHORT: u32 = 10;
+
+/// One table.
+pub(super) struct Table {
+    /// Indexed by the next 16 bits.
+    all: Vec<Code>,
+    /// The codes that the next [`SHORT`] bits are enough for, indexed by these.
+    short: Box<[Code; 1 << SHORT]>,
+}
 
 /// The tables that the marker segments before a scan set up, by their destinations.
 #[derive(Default)]
@@ -65,15 +73,25 @@ impl Table {
             table.resize(end, Code { length, symbol: *symbol });
         }
         table.resize(1 << 16, Code::default());
-        Ok((Self(table), rest))
+        let mut short = Box::new([Code::default(); 1 << SHORT]);
+        for (slot, code) in short.iter_mut().zip(table.iter().step_by(1 << (16 - SHORT))) {
+            if u32::from(code.length) <= SHORT {
+                *slot = *code;
+            }
+        }
+        Ok((Self { all: table, short }, rest))
     }
 
     /// The code that the next 16 bits begin with.
     pub fn code(&self, next: u16) -> Code {
-        self.0.get(usize::from(next)).copied().unwrap_or_default()
+        match self.short.get(usize::from(next >> (16 - SHORT))) {
+            Some(code) if code.length > 0 => *code,
+            _ => self.all.get(usize::from(next)).copied().unwrap_or_default(),
+        }
     }
 
     /// Takes the next code: what it stands for.
+    #[inline]
     pub fn symbol(&self, bits: &mut Bits<'_>) -> Result<u8, Broken> {
         let code = self.code(bits.peek());
         if code.length == 0 {
