@@ -11,6 +11,7 @@ mod files;
 mod health;
 mod import;
 mod log;
+mod model;
 mod node;
 mod progress;
 mod queue;
@@ -62,6 +63,9 @@ enum Command {
     Train(Box<train::Train>),
     /// Measure a model on labelled images
     Evaluate(evaluate::Evaluate),
+    /// Look after model packages
+    #[command(subcommand)]
+    Model(model::Model),
     /// Ask a DICOM node whether it is there (C-ECHO)
     Echo(echo::Echo),
     /// Send DICOM files to a node (C-STORE)
@@ -90,6 +94,7 @@ pub fn main() -> ExitCode {
         Command::Explain(explain) => explain.run(),
         Command::Train(train) => train.run(),
         Command::Evaluate(evaluate) => evaluate.run(),
+        Command::Model(model) => model.run(),
         Command::Echo(echo) => echo.run(),
         Command::Send(send) => send.run(),
         Command::Import(import) => import.run(),
