@@ -78,7 +78,7 @@ fn solved(mut triangle: Vec<Vec<f64>>, mut values: Vec<f64>) -> Option<Vec<f64>>
         let known = dot(row.get(..at)?, row.get(..at)?);
         let pivot = row.get_mut(at)?;
         *pivot = (*pivot - known).sqrt();
-        if !(*pivot > 0.0) {
+        if pivot.is_nan() || *pivot <= 0.0 {
             return None;
         }
     }
