@@ -81,14 +81,14 @@ impl Bench {
         let images = Tensor::stack(&vec![ramp; self.batch.into()], 0)?;
         let mut first_answer = None;
         for _ in 0..WARM_UP {
-            model.scores(&images)?;
+            model.probabilities(&images)?;
             first_answer.get_or_insert_with(|| began.elapsed());
         }
         let (length, counted) = (Duration::from_secs(self.seconds), Instant::now());
         let mut runs = Vec::new();
         while runs.len() < LEAST_RUNS || counted.elapsed() < length {
             let run = Instant::now();
-            model.scores(&images)?;
+            model.probabilities(&images)?;
             runs.push(run.elapsed());
         }
         runs.sort_unstable();

@@ -12,6 +12,7 @@ mod files;
 mod health;
 mod import;
 mod log;
+mod model;
 mod node;
 mod progress;
 mod queue;
@@ -65,6 +66,9 @@ enum Command {
     Train(Box<train::Train>),
     /// Measure a model on labelled images
     Evaluate(evaluate::Evaluate),
+    /// Look after model packages
+    #[command(subcommand)]
+    Model(model::Model),
     /// Ask a DICOM node whether it is there (C-ECHO)
     Echo(echo::Echo),
     /// Send DICOM files to a node (C-STORE)
@@ -94,6 +98,7 @@ pub fn main() -> ExitCode {
         Command::Bench(bench) => bench.run(),
         Command::Train(train) => train.run(),
         Command::Evaluate(evaluate) => evaluate.run(),
+        Command::Model(model) => model.run(),
         Command::Echo(echo) => echo.run(),
         Command::Send(send) => send.run(),
         Command::Import(import) => import.run(),

@@ -8,6 +8,7 @@ mod checkpoint;
 mod fault;
 mod features;
 mod fit;
+mod gate;
 mod history;
 mod options;
 mod perceptron;
@@ -27,7 +28,7 @@ use perceptron::{Sample, Shape};
 
 use crate::dataset::{ClassNames, Dataset, Division, Part, Register, Rule, Sharing};
 use crate::finding::Probability;
-use crate::model::{Draft, Head, Naming, Output, Package, Trunk};
+use crate::model::{Draft, Head, Naming, Output, PLAUSIBILITY, Package, Trunk};
 use crate::performance::{Figures, Performance, Scored};
 use crate::pixels::Decoder;
 use crate::replace;
@@ -132,6 +133,7 @@ pub fn run(job: &Job, tell: &mut dyn FnMut(Event<'_>)) -> Result<Outcome, TrainE
         sharing,
         trunk: trunk.origin(),
         output: &output,
+        gate: None,
     };
     let shape = Shape { inputs: Head::INPUTS, hidden: Head::HIDDEN, outputs: output.labels.len() };
     let keeper = Keeper::new(&job.out, &fingerprint(job, &trunk, &dataset, &division, &output), shape);
@@ -142,7 +144,11 @@ pub fn run(job: &Job, tell: &mut dyn FnMut(Event<'_>)) -> Result<Outcome, TrainE
         classes: dataset.classes().len(),
     };
     let run = fitted(job, &account, &keeper, (&lessons, shape), tell)?;
-    finish(job, &trunk, &account, &run, &Part::ALL.map(|part| (part, samples(part))))
+    let gate = match trunk.gate() {
+        Some((gate, threshold)) => gate::Origin::Trunk(gate, threshold, &features),
+        None => gate::Origin::Images,
+    };
+    finish((job, gate), &trunk, account, &run, &Part::ALL.map(|part| (part, samples(part))))
         .and_then(|outcome| keeper.remove().map(|()| outcome))
 }
 
@@ -234,14 +240,17 @@ fn fitted(
 
 /// The package, and the figures that it gives: those of the service, to the bit.
 fn finish(
-    job: &Job,
+    (job, gate): (&Job, gate::Origin<'_>),
     trunk: &Trunk,
-    account: &Account<'_>,
+    mut account: Account<'_>,
     run: &Checkpoint,
     parts: &[(Part, Vec<Sample<'_>>)],
 ) -> Result<Outcome, TrainError> {
     let temperature = temperature(job, run, parts);
-    let draft = Draft::new(trunk, &run.network.head(temperature), job.naming.clone(), account.output.clone())?;
+    let ungated = Draft::new(trunk, &run.network.head(temperature), job.naming.clone(), account.output.clone())?;
+    let ground = gate::Ground { dataset: account.dataset, division: account.division, decoder: &job.decoder };
+    let draft;
+    (draft, account.gate) = gate::gated(ungated, gate, &ground)?;
     let scored = parts.iter().map(|(part, samples)| Ok((*part, said(&draft, samples)?)));
     let scored = scored.collect::<Result<Parts, TrainError>>()?;
     let figures = |images: &[Scored]| Performance::new(account.output, images).figures();
@@ -251,9 +260,11 @@ fn finish(
     let register = Register::new(account.dataset, account.division).csv();
     let path = job.out.join(Register::FILE);
     replace::file(&path, register.as_bytes()).map_err(|source| TrainError::Io { path, source })?;
-    let performance = sets.iter().map(|(part, figures)| (part.name().to_owned(), figures.toml().into())).collect();
-    let card = card::card(account, draft.manifest(), &sets);
-    draft.write(&job.out, performance, training(account, temperature), &card)?;
+    let figures = sets.iter().map(|(part, figures)| (part.name().to_owned(), toml::Value::Table(figures.toml())));
+    let gate = account.gate.iter().map(|gate| (PLAUSIBILITY.to_owned(), gate.toml().into()));
+    let performance = figures.chain(gate).collect();
+    let card = card::card(&account, draft.manifest(), &sets);
+    draft.write(&job.out, performance, training(&account, temperature), &card)?;
     Ok(Outcome { figures: sets })
 }
 

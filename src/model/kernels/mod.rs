@@ -24,4 +24,4 @@ mod winograd;
 
 pub(super) use filter::Raw;
 pub use isa::Isa;
-pub(super) use network::{Images, Network};
+pub(super) use network::{Images, Network, Seen};

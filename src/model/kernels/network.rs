@@ -53,6 +53,14 @@ pub(in crate::model) struct Features {
     pub(in crate::model) shape: [usize; 4],
 }
 
+/// What a run of the whole network says of its images, one after the other.
+pub(in crate::model) struct Seen {
+    /// The mean of each channel of the last stage.
+    pub(in crate::model) pooled: Vec<f32>,
+    /// `outputs` for each image.
+    pub(in crate::model) logits: Vec<f32>,
+}
+
 /// The network. One run at a time; others wait for it.
 pub(in crate::model) struct Network {
     architecture: Architecture,
@@ -121,11 +129,14 @@ impl Network {
         Some(Raw { weights: filter.unpack(), bias: filter.bias().to_vec() })
     }
 
-    /// `outputs` logits for each image, one image after the other. None where the filters are not the architecture's.
-    pub(in crate::model) fn logits(&self, images: Images<'_>) -> Option<Vec<f32>> {
-        let mut logits = Vec::new();
-        self.run(images, Reach::Logits, |plan, slots| logits.extend(places(slots, &plan.logits)))?;
-        Some(logits)
+    /// Pooled features and logits of each image, from one run. None where the filters are not the architecture's.
+    pub(in crate::model) fn look(&self, images: Images<'_>) -> Option<Seen> {
+        let mut seen = Seen { pooled: Vec::new(), logits: Vec::new() };
+        self.run(images, Reach::Logits, |plan, slots| {
+            seen.pooled.extend(places(slots, &plan.pooled));
+            seen.logits.extend(places(slots, &plan.logits));
+        })?;
+        Some(seen)
     }
 
     /// The mean of each channel of the last stage, for one image after the other. None where the filters are not the
@@ -136,7 +147,7 @@ impl Network {
         Some(pooled)
     }
 
-    /// What [`Network::pooled`] gave of images of `rows` by `columns`, to logits: the same bits as [`Network::logits`].
+    /// What [`Network::pooled`] gave of images of `rows` by `columns`, to logits: the same bits as [`Network::look`].
     pub(in crate::model) fn judge(&self, pooled: &[f32], (rows, columns): (usize, usize)) -> Option<Vec<f32>> {
         let width = self.filters.get(self.architecture.hidden)?.inputs.max(1);
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
