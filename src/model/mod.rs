@@ -26,7 +26,7 @@ pub use gallery::{GalleryError, look_through};
 pub use head::{Dense, Head};
 pub use heat::Explanation;
 pub use input::{Framed, Input, InputError};
-pub use kernels::Isa;
+pub use kernels::{Columns, Isa, Sum, multiply};
 pub use manifest::{Crop, Filter, InputSpec, Manifest, Output, Qualification, Resize, SelfTest, SelfTestInput};
 pub use package::{Package, PackageError};
 pub use trunk::Trunk;
