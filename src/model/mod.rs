@@ -13,6 +13,7 @@ mod kernels;
 mod manifest;
 mod package;
 mod trunk;
+mod unfolded;
 mod weights;
 
 use std::path::Path;
@@ -30,6 +31,7 @@ pub use kernels::{Columns, Isa, Sum, multiply};
 pub use manifest::{Crop, Filter, InputSpec, Manifest, Output, Qualification, Resize, SelfTest, SelfTestInput};
 pub use package::{Package, PackageError};
 pub use trunk::Trunk;
+pub use unfolded::{Depth, TrunkBlock, TrunkLayer, Unfolded};
 pub use weights::WeightError;
 
 use crate::finding::{AgeRange, Algorithm, OperatingPoint, Probability};
@@ -204,10 +206,10 @@ impl Model {
         softmax(&self.engine.forward(&images.to_device(&self.device)?)?)
     }
 
-    /// The same as [`Model::forward`] of images whose features are known, `[n, 2048] f32`.
-    fn forward_pooled(&self, features: &Tensor) -> candle_core::Result<Vec<Vec<f64>>> {
+    /// The same as [`Model::forward`] of so many images that have come to some depth.
+    fn forward_at(&self, depth: Depth, values: &[f32], images: usize) -> candle_core::Result<Vec<Vec<f64>>> {
         let side = (self.manifest.input.height as usize, self.manifest.input.width as usize);
-        softmax(&self.engine.judge_pooled(&features.to_device(&self.device)?, side)?)
+        softmax(&self.engine.judge_at(depth, values, images, side)?)
     }
 
     fn failed(&self, fault: candle_core::Error) -> ModelError {

@@ -108,10 +108,11 @@ impl BatchNorm<'_> {
     /// its input.
     pub(in crate::train) fn backward(&self, input: &Volume, moments: &Moments, slopes: &mut Volume) -> Slopes {
         let places = input.extent.places().max(1) as f64;
-        let [biases, products] = sums(input.extent.channels, &slopes.values, &input.values, |bias, product, slope, x| {
-            *bias += f64::from(slope);
-            *product += f64::from(slope) * f64::from(x);
-        });
+        let [biases, products] =
+            sums(input.extent.channels, &slopes.values, &input.values, |bias, product, slope, x| {
+                *bias += f64::from(slope);
+                *product += f64::from(slope) * f64::from(x);
+            });
         let per_channel = self.gain.iter().zip(moments.mean.iter().zip(&moments.variance));
         let mut gains = Vec::with_capacity(biases.len());
         // The slope of an input is a * slope + b * x + c.
@@ -141,7 +142,12 @@ impl BatchNorm<'_> {
     }
 
     /// Backwards through [`BatchNorm::forward_rectified`].
-    pub(in crate::train) fn backward_rectified(&self, input: &Volume, moments: &Moments, slopes: &mut Volume) -> Slopes {
+    pub(in crate::train) fn backward_rectified(
+        &self,
+        input: &Volume,
+        moments: &Moments,
+        slopes: &mut Volume,
+    ) -> Slopes {
         let Line { scale, shift } = self.line(moments);
         let channels = input.extent.channels.max(1);
         let tasks = slopes.values.par_chunks_mut(PLACES * channels).zip(input.values.par_chunks(PLACES * channels));
@@ -232,7 +238,8 @@ mod tests {
 
     #[test]
     fn running_moments_follow_as_in_pytorch() {
-        let x = Volume { extent: Extent { images: 1, rows: 1, columns: 4, channels: 1 }, values: vec![1.0, 2.0, 3.0, 6.0] };
+        let x =
+            Volume { extent: Extent { images: 1, rows: 1, columns: 4, channels: 1 }, values: vec![1.0, 2.0, 3.0, 6.0] };
         let (mut mean, mut variance) = ([10.0], [1.0]);
         Moments::follow([&mut mean, &mut variance], &Moments::of(&x), 4);
         // torch.nn.BatchNorm1d(1): 0.9 * 10 + 0.1 * 3, 0.9 * 1 + 0.1 * 14 / 3

@@ -20,18 +20,14 @@ pub(in crate::train) struct Convolution {
 }
 
 impl Convolution {
-    /// Weights there are.
-    pub(in crate::train) fn weights(&self) -> usize {
-        self.taps() * self.inputs * self.outputs
-    }
-
     fn taps(&self) -> usize {
         self.size * self.size
     }
 
     /// The extent that it makes of an input.
     pub(in crate::train) fn output_of(&self, input: Extent) -> Extent {
-        let steps = |side: usize| (side + 2 * (self.size / 2)).checked_sub(self.size).map_or(0, |room| room / self.stride + 1);
+        let steps =
+            |side: usize| (side + 2 * (self.size / 2)).checked_sub(self.size).map_or(0, |room| room / self.stride + 1);
         Extent { rows: steps(input.rows), columns: steps(input.columns), channels: self.outputs, ..input }
     }
 
@@ -40,7 +36,12 @@ impl Convolution {
         let mut output = Volume::zeros(self.output_of(input.extent));
         let walk = Walk::new(*self, input.extent, output.extent);
         let right = Columns::packed((self.taps() * self.inputs, self.outputs), row_by_row(weights, self.outputs));
-        multiply(|places, sums, to| walk.gather(&input.values, places, sums, to), &right, Sum::Anew, &mut output.values);
+        multiply(
+            |places, sums, to| walk.gather(&input.values, places, sums, to),
+            &right,
+            Sum::Anew,
+            &mut output.values,
+        );
         output
     }
 
@@ -66,7 +67,12 @@ impl Convolution {
             turned(weights, (last - row / outputs, row % outputs), self, of, to);
         });
         let mut gradient = Volume::zeros(input);
-        multiply(|places, sums, to| walk.gather(&slopes.values, places, sums, to), &right, Sum::Anew, &mut gradient.values);
+        multiply(
+            |places, sums, to| walk.gather(&slopes.values, places, sums, to),
+            &right,
+            Sum::Anew,
+            &mut gradient.values,
+        );
         gradient
     }
 
@@ -74,7 +80,8 @@ impl Convolution {
     fn by_taps(&self, weights: &[f32], slopes: &Volume, input: Extent) -> Volume {
         let Self { inputs, outputs, .. } = *self;
         let walk = Walk::new(*self, input, slopes.extent);
-        let plain = Walk::new(Self { size: 1, stride: 1, inputs: outputs, outputs: inputs }, slopes.extent, slopes.extent);
+        let plain =
+            Walk::new(Self { size: 1, stride: 1, inputs: outputs, outputs: inputs }, slopes.extent, slopes.extent);
         let mut gradient = Volume::zeros(input);
         let mut said = vec![0.0; slopes.extent.places() * inputs];
         for tap in 0..self.taps() {
@@ -173,9 +180,8 @@ impl Walk {
         for (tap, channels) in self.parts(sums) {
             let Some((part, rest)) = rows.split_at_mut_checked(channels.len() * pitch) else { break };
             for first in places.clone().step_by(TURNED) {
-                let taken: [&[f32]; TURNED] = std::array::from_fn(|at| {
-                    self.taken(values, first + at, tap, channels.clone()).unwrap_or_default()
-                });
+                let taken: [&[f32]; TURNED] =
+                    std::array::from_fn(|at| self.taken(values, first + at, tap, channels.clone()).unwrap_or_default());
                 let within = first - places.start..(first - places.start + TURNED).min(pitch);
                 for (channel, row) in part.chunks_exact_mut(pitch).enumerate() {
                     let row = row.get_mut(within.clone()).unwrap_or_default();
@@ -198,7 +204,8 @@ mod tests {
     fn a_convolution_sums_up_its_window_and_its_gradients_are_those_of_finite_differences() {
         for (size, stride) in [(1, 1), (1, 2), (3, 1), (3, 2), (7, 2)] {
             let shape = Convolution { inputs: 3, outputs: 5, size, stride };
-            let (x, weights) = (noise(1, INPUT), noise(2, Extent { images: 1, rows: size, columns: size, channels: 15 }));
+            let (x, weights) =
+                (noise(1, INPUT), noise(2, Extent { images: 1, rows: size, columns: size, channels: 15 }));
             let output = shape.forward(&weights.values, &x);
             // The last place of the second image, by hand.
             let Extent { rows, columns, .. } = output.extent;
@@ -207,7 +214,9 @@ mod tests {
                 let mut expected = 0.0;
                 for (tap, input) in (0..size * size).flat_map(|tap| (0..3).map(move |input| (tap, input))) {
                     let (down, across) = (row + tap / size, column + tap % size);
-                    let (Some(down), Some(across)) = (down.checked_sub(size / 2), across.checked_sub(size / 2)) else { continue };
+                    let (Some(down), Some(across)) = (down.checked_sub(size / 2), across.checked_sub(size / 2)) else {
+                        continue;
+                    };
                     if down < 6 && across < 5 {
                         let at = ((6 + down) * 5 + across) * 3 + input;
                         expected += x.values[at] * weights.values[(tap * 3 + input) * 5 + channel];
@@ -218,11 +227,13 @@ mod tests {
             }
             let slopes = noise(3, output.extent);
             let loss = |x: &Volume, w: &[f32]| slope(&shape.forward(w, x), &slopes);
-            let mut gradient = vec![0.0; shape.weights()];
+            let mut gradient = vec![0.0; weights.values.len()];
             shape.weight_gradient(&x, &slopes, &mut gradient);
             agree(&gradient, &weights.values, |w| loss(&x, w));
             let gradient = shape.input_gradient(&weights.values, &slopes, INPUT);
-            agree(&gradient.values, &x.values, |values| loss(&Volume { extent: INPUT, values: values.to_vec() }, &weights.values));
+            agree(&gradient.values, &x.values, |values| {
+                loss(&Volume { extent: INPUT, values: values.to_vec() }, &weights.values)
+            });
         }
     }
 
@@ -235,7 +246,7 @@ mod tests {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| {
                 let output = shape.forward(&weights.values, &x);
-                let mut gradient = vec![0.0; shape.weights()];
+                let mut gradient = vec![0.0; weights.values.len()];
                 shape.weight_gradient(&x, &output, &mut gradient);
                 (shape.input_gradient(&weights.values, &output, x.extent), output, gradient)
             })

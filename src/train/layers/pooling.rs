@@ -28,22 +28,24 @@ impl Maximum {
         let to = output.extent;
         let mut taps = vec![0; to.values()];
         let row = (to.columns * to.channels).max(1);
-        output.values.par_chunks_mut(row).zip(taps.par_chunks_mut(row)).enumerate().for_each(|(line, (values, taps))| {
-            let places = values.chunks_exact_mut(to.channels).zip(taps.chunks_exact_mut(to.channels));
-            for (column, (values, taps)) in places.enumerate() {
-                values.fill(f32::NEG_INFINITY);
-                for tap in 0..SIZE * SIZE {
-                    let Some(source) = source(from, line % to.rows, column, tap) else { continue };
-                    let place = (line / to.rows) * from.rows * from.columns + source;
-                    let candidates = input.values.get(place * from.channels..).unwrap_or_default();
-                    for ((value, own), candidate) in values.iter_mut().zip(taps.iter_mut()).zip(candidates) {
-                        if *candidate > *value {
-                            (*value, *own) = (*candidate, tap as u8);
+        output.values.par_chunks_mut(row).zip(taps.par_chunks_mut(row)).enumerate().for_each(
+            |(line, (values, taps))| {
+                let places = values.chunks_exact_mut(to.channels).zip(taps.chunks_exact_mut(to.channels));
+                for (column, (values, taps)) in places.enumerate() {
+                    values.fill(f32::NEG_INFINITY);
+                    for tap in 0..SIZE * SIZE {
+                        let Some(source) = source(from, line % to.rows, column, tap) else { continue };
+                        let place = (line / to.rows) * from.rows * from.columns + source;
+                        let candidates = input.values.get(place * from.channels..).unwrap_or_default();
+                        for ((value, own), candidate) in values.iter_mut().zip(taps.iter_mut()).zip(candidates) {
+                            if *candidate > *value {
+                                (*value, *own) = (*candidate, tap as u8);
+                            }
                         }
                     }
                 }
-            }
-        });
+            },
+        );
         (output, Self { input: from, taps })
     }
 
@@ -51,9 +53,10 @@ impl Maximum {
     pub(in crate::train) fn backward(&self, slopes: &Volume) -> Volume {
         let (from, to) = (self.input, slopes.extent);
         let mut gradient = Volume::zeros(from);
-        let images = gradient.values.par_chunks_mut(from.image().max(1)).zip(
-            slopes.values.par_chunks(to.image().max(1)).zip(self.taps.par_chunks(to.image().max(1))),
-        );
+        let images = gradient
+            .values
+            .par_chunks_mut(from.image().max(1))
+            .zip(slopes.values.par_chunks(to.image().max(1)).zip(self.taps.par_chunks(to.image().max(1))));
         images.for_each(|(gradient, (slopes, taps))| {
             for (at, (slope, tap)) in slopes.iter().zip(taps).enumerate() {
                 let (place, channel) = (at / to.channels, at % to.channels);
@@ -70,9 +73,8 @@ impl Maximum {
 
 /// The place within an image that a tap of the window at `row` and `column` takes; `None` beyond the edge.
 fn source(input: Extent, row: usize, column: usize, tap: usize) -> Option<usize> {
-    let at = |index: usize, step: usize, side: usize| {
-        (index * STRIDE + step).checked_sub(PADDING).filter(|at| *at < side)
-    };
+    let at =
+        |index: usize, step: usize, side: usize| (index * STRIDE + step).checked_sub(PADDING).filter(|at| *at < side);
     Some(at(row, tap / SIZE, input.rows)? * input.columns + at(column, tap % SIZE, input.columns)?)
 }
 
