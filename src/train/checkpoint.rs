@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
@@ -15,6 +16,9 @@ use crate::replace;
 
 /// The file in the model's directory while it is trained.
 const FILE: &str = "checkpoint.safetensors";
+
+/// A checkpoint is due when this many times as long has passed as the last one took: they cost a twentieth at most.
+const APART: u32 = 20;
 
 /// Which run a checkpoint belongs to.
 const RUN: &str = "run";
@@ -42,6 +46,8 @@ pub(super) struct Checkpoint {
 pub(super) struct Keeper {
     path: PathBuf,
     run: String,
+    /// When the next one is due; at once where there was none.
+    due: Option<Instant>,
 }
 
 /// Tensors by name.
@@ -50,7 +56,7 @@ type Tensors<'a> = Vec<(String, Dtype, &'a [u8])>;
 impl Keeper {
     /// For a run, which is told by a digest of everything that its weights depend on.
     pub(super) fn new(directory: &Path, run: &blake3::Hash) -> Self {
-        Self { path: directory.join(FILE), run: run.to_string() }
+        Self { path: directory.join(FILE), run: run.to_string(), due: None }
     }
 
     /// The checkpoint of this run, which began as told; `None` where there is none.
@@ -72,8 +78,19 @@ impl Keeper {
         restored(begun, &tensors).map(Some).ok_or_else(other)
     }
 
+    /// Replaces the checkpoint where that is due.
+    pub(super) fn save_if_due(&mut self, run: &Checkpoint) -> Result<(), TrainError> {
+        let began = Instant::now();
+        if self.due.is_some_and(|due| began < due) {
+            return Ok(());
+        }
+        self.save(run)?;
+        self.due = Some(Instant::now() + APART * began.elapsed());
+        Ok(())
+    }
+
     /// Replaces the checkpoint.
-    pub(super) fn save(&self, run: &Checkpoint) -> Result<(), TrainError> {
+    fn save(&self, run: &Checkpoint) -> Result<(), TrainError> {
         let Checkpoint { network, optimiser, history, best } = run;
         let figures: Vec<f64> = history.iter().flat_map(Epoch::figures).collect();
         let steps = [optimiser.trunk.steps, optimiser.head.steps];

@@ -155,7 +155,7 @@ pub fn run(job: &Job, tell: &mut dyn FnMut(Event<'_>)) -> Result<Outcome, TrainE
         output: &output,
     };
     let shape = Shape { inputs: Head::INPUTS, hidden: Head::HIDDEN, outputs: output.labels.len() };
-    let keeper = Keeper::new(&job.out, &fingerprint(job, &trunk, &dataset, &division, &output));
+    let mut keeper = Keeper::new(&job.out, &fingerprint(job, &trunk, &dataset, &division, &output));
     let lessons = Lessons {
         inputs: &inputs,
         training: images(&dataset, &division, Part::Training),
@@ -163,7 +163,7 @@ pub fn run(job: &Job, tell: &mut dyn FnMut(Event<'_>)) -> Result<Outcome, TrainE
         classes: dataset.classes().len(),
     };
     let trained = (job.options.trunk != TrunkPart::None).then_some(&unfolded);
-    let run = fitted(job, &account, &keeper, &lessons, fit::begin(trained, shape, &job.options), tell)?;
+    let run = fitted(job, &account, &mut keeper, &lessons, fit::begin(trained, shape, &job.options), tell)?;
     finish(job, &account, &run, Material { trunk: &trunk, unfolded: &unfolded, inputs: &inputs })
         .and_then(|outcome| keeper.remove().map(|()| outcome))
 }
@@ -226,7 +226,7 @@ fn images(dataset: &Dataset, division: &Division, part: Part) -> Vec<Image> {
 fn fitted(
     job: &Job,
     account: &Account<'_>,
-    keeper: &Keeper,
+    keeper: &mut Keeper,
     lessons: &Lessons<'_>,
     begun: Checkpoint,
     tell: &mut dyn FnMut(Event<'_>),
@@ -247,7 +247,7 @@ fn fitted(
         let number = run.history.len() + 1;
         let mut learned = |done, elapsed| tell(Event::Learned { epoch: number, done, of: images, elapsed });
         let Passed { training, validation, took } = fit::epoch(&mut run, lessons, &job.options, &mut learned)?;
-        keeper.save(&run)?;
+        keeper.save_if_due(&run)?;
         account.write(
             State::UnderWay,
             &run.history,
@@ -290,7 +290,7 @@ fn finish(
     let path = job.out.join(Register::FILE);
     replace::file(&path, register.as_bytes()).map_err(|source| TrainError::Io { path, source })?;
     let performance = sets.iter().map(|(part, figures)| (part.name().to_owned(), figures.toml().into())).collect();
-    let card = card::card(account, draft.manifest(), &sets);
+    let card = card::card(account, draft.manifest(), &run.history, &sets);
     draft.write(&job.out, performance, training(account, temperature), &card)?;
     Ok(Outcome { figures: sets })
 }

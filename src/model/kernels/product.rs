@@ -7,6 +7,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::buffer::Buffer;
+use super::geometry::LINE;
 use super::isa::Isa;
 use super::tile::{Begin, Finish, Micro, Tile};
 
@@ -108,6 +109,8 @@ fn add_block(left: &[f32], right: &Columns, block: &Range<usize>, sum: Sum, outp
         let Some(filter) = panel_values.get(block.start * width..block.end * width) else { continue };
         let first = panel * width;
         let whole = first + width <= columns;
+        // The next panel's block comes closer while this one is used.
+        let mut ahead = panel_values.as_ptr().wrapping_add(panel_values.len() + block.start * width);
         for row in (0..rows).step_by(micro.rows) {
             let high = micro.rows.min(rows - row);
             let (Some(input), Some(output)) =
@@ -125,7 +128,7 @@ fn add_block(left: &[f32], right: &Columns, block: &Range<usize>, sum: Sum, outp
                     channel: 0,
                     depth,
                     filter: filter.as_ptr(),
-                    ahead: filter.as_ptr().wrapping_add(filter.len()),
+                    ahead,
                     begin: match sum {
                         Sum::Anew => Begin::Bias(ZEROS.as_ptr()),
                         Sum::Onto => Begin::Output,
@@ -144,6 +147,7 @@ fn add_block(left: &[f32], right: &Columns, block: &Range<usize>, sum: Sum, outp
             } else {
                 at_the_edge(output, (high, columns, columns - first), width, tile);
             }
+            ahead = ahead.wrapping_add(depth / Tile::STRIDE * LINE);
         }
     }
 }

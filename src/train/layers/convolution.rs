@@ -83,7 +83,7 @@ impl Convolution {
         let plain =
             Walk::new(Self { size: 1, stride: 1, inputs: outputs, outputs: inputs }, slopes.extent, slopes.extent);
         let mut gradient = Volume::zeros(input);
-        let mut said = vec![0.0; slopes.extent.places() * inputs];
+        let Volume { values: mut said, .. } = Volume::zeros(Extent { channels: inputs, ..slopes.extent });
         for tap in 0..self.taps() {
             let right = Columns::packed((outputs, inputs), |row, of, to| turned(weights, (tap, row), self, of, to));
             multiply(|places, sums, to| plain.gather(&slopes.values, places, sums, to), &right, Sum::Anew, &mut said);

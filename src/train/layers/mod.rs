@@ -12,5 +12,5 @@ pub(super) use batch_norm::{BatchNorm, Moments};
 pub(super) use convolution::Convolution;
 pub(super) use pooling::{Maximum, mean, mean_backward};
 #[cfg(test)]
-pub(super) use volume::tests::{agree, noise};
+pub(super) use volume::tests::noise;
 pub(super) use volume::{Extent, Volume};

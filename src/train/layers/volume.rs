@@ -41,7 +41,8 @@ pub(in crate::train) struct Volume {
 impl Volume {
     /// Zeros.
     pub(in crate::train) fn zeros(extent: Extent) -> Self {
-        Self { extent, values: vec![0.0; extent.values()] }
+        // In parallel: the first touch of new memory is what takes the time.
+        Self { extent, values: rayon::iter::repeat_n(0.0, extent.values()).with_min_len(TASK).collect() }
     }
 
     /// Adds another one of the same extent.
