@@ -45,6 +45,7 @@ SYNTAXES = {
     "JPEG 2000 lossless": "1.2.840.10008.1.2.4.90",
     "JPEG 2000": "1.2.840.10008.1.2.4.91",
     "HTJ2K lossless": "1.2.840.10008.1.2.4.201",
+    "JPEG XL lossless": "1.2.840.10008.1.2.4.110",
 }
 
 
@@ -97,6 +98,7 @@ def write(directory):
         "JPEG 2000 lossless": lambda: imagecodecs.jpeg2k_encode(words, codecformat="j2k", bitspersample=12, reversible=True, level=0),
         "JPEG 2000": lambda: imagecodecs.jpeg2k_encode(words, codecformat="j2k", bitspersample=12, level=48),
         "HTJ2K lossless": lambda: imagecodecs.htj2k_encode(words, reversible=True),
+        "JPEG XL lossless": lambda: imagecodecs.jpegxl_encode(words, lossless=True, bitspersample=12, effort=3),
     }
     files = {"uncompressed": plain}
     for name, (program, *options) in dcmtk.items():
@@ -112,9 +114,13 @@ def write(directory):
             print(f"{name} is left out: {error}")
             continue
         ds["PixelData"].VR, ds["PixelData"].is_undefined_length = "OB", True
-        ds.file_meta.TransferSyntaxUID = UID(SYNTAXES[name])
+        # pydicom does not know JPEG XL, so its files are written under another name of the same length.
+        known = UID(SYNTAXES[name]) if UID(SYNTAXES[name]).is_transfer_syntax else UID(SYNTAXES["HTJ2K lossless"])
+        ds.file_meta.TransferSyntaxUID = known
         files[name] = directory / f"{name.replace(' ', '-')}.dcm"
         ds.save_as(files[name], enforce_file_format=True)
+        octets = files[name].read_bytes()
+        files[name].write_bytes(octets.replace(known.encode(), SYNTAXES[name].encode(), 1))
     return {name: files[name] for name in SYNTAXES if name in files}
 
 

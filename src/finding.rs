@@ -122,6 +122,8 @@ reasons! {
         LateralView = "lateral view is not supported",
         /// An oblique, lordotic, decubitus or other view.
         ViewNotSupported = "view not supported",
+        /// The header says a chest radiograph, and the picture looks like something else.
+        DoesNotLookLikeChest = "does not look like a chest image",
         /// A DX image FOR PROCESSING.
         ForProcessing = "image is for processing, not for presentation",
         /// A derived, post-processed or captured image.

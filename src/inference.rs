@@ -8,8 +8,8 @@ use candle_core::Tensor;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::background;
-use crate::finding::{AgeRange, Algorithm, OperatingPoint, Probability};
-use crate::model::{Explanation, Framed, Framing, Input, Model};
+use crate::finding::{AgeRange, Algorithm, OperatingPoint};
+use crate::model::{self, Explanation, Framed, Framing, Input, Model};
 
 /// A classification that did not happen.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -22,7 +22,7 @@ pub enum InferenceError {
     Stopped,
 }
 
-type Answer<T> = oneshot::Sender<Result<T, InferenceError>>;
+type Reply<T> = oneshot::Sender<Result<T, InferenceError>>;
 
 struct Job {
     image: Tensor,
@@ -31,8 +31,8 @@ struct Job {
 
 /// What somebody wants to know of an image.
 enum Wish {
-    Score(Answer<Probability>),
-    Explanation(Framing, Answer<Explanation>),
+    Answer(Reply<model::Answer>),
+    Explanation(Framing, Reply<Explanation>),
 }
 
 /// A handle to the model's thread; clones share it. The thread ends when the last handle is dropped.
@@ -87,20 +87,20 @@ impl Inference {
         self.card.intended_age
     }
 
-    /// The score for *pneumonia* of one image, `[3, height, width] f32` as [`Input::tensor`] makes it. Waits for a
-    /// place in the queue.
-    pub async fn classify(&self, image: Tensor) -> Result<Probability, InferenceError> {
-        self.ask(image, Wish::Score).await
+    /// The score for *pneumonia* of one image, `[3, height, width] f32` as [`Input::tensor`] makes it, and whether it looks
+    /// like a chest radiograph. Waits for a place in the queue.
+    pub async fn classify(&self, image: Tensor) -> Result<model::Answer, InferenceError> {
+        self.ask(image, Wish::Answer).await
     }
 
     /// The same with the places of the stored image that the score comes from; costs about five classifications.
     pub async fn explain(&self, image: Framed) -> Result<Explanation, InferenceError> {
-        self.ask(image.tensor, |answer| Wish::Explanation(image.framing, answer)).await
+        self.ask(image.tensor, |reply| Wish::Explanation(image.framing, reply)).await
     }
 
-    async fn ask<T>(&self, image: Tensor, wish: impl FnOnce(Answer<T>) -> Wish) -> Result<T, InferenceError> {
-        let (answer, answered) = oneshot::channel();
-        self.jobs.send(Job { image, wish: wish(answer) }).await.map_err(|_| InferenceError::Stopped)?;
+    async fn ask<T>(&self, image: Tensor, wish: impl FnOnce(Reply<T>) -> Wish) -> Result<T, InferenceError> {
+        let (reply, answered) = oneshot::channel();
+        self.jobs.send(Job { image, wish: wish(reply) }).await.map_err(|_| InferenceError::Stopped)?;
         answered.await.map_err(|_| InferenceError::Stopped)?
     }
 }
@@ -122,43 +122,43 @@ fn answer(model: &Model, batch: Vec<Job>) {
     let (mut scored, mut explained) = (Vec::new(), Vec::new());
     for Job { image, wish } in batch {
         match wish {
-            Wish::Score(answer) => scored.push((image, answer)),
-            Wish::Explanation(framing, answer) => explained.push((Framed { tensor: image, framing }, answer)),
+            Wish::Answer(reply) => scored.push((image, reply)),
+            Wish::Explanation(framing, reply) => explained.push((Framed { tensor: image, framing }, reply)),
         }
     }
     score(model, scored);
-    for (image, answer) in explained {
+    for (image, reply) in explained {
         let explanation = guarded(|| model.explain(&image).map_err(|error| error.to_string()));
         // A study that went away no longer listens.
-        let _ = answer.send(explanation);
+        let _ = reply.send(explanation);
     }
 }
 
 /// Scores a batch; where that fails, each of its images alone, so that one bad image fails nobody else.
-fn score(model: &Model, batch: Vec<(Tensor, Answer<Probability>)>) {
+fn score(model: &Model, batch: Vec<(Tensor, Reply<model::Answer>)>) {
     if batch.is_empty() {
         return;
     }
     let images: Vec<Tensor> = batch.iter().map(|(image, _)| image.clone()).collect();
-    match scores(model, &images) {
-        Ok(scores) => {
-            for ((_, answer), score) in batch.into_iter().zip(scores) {
-                let _ = answer.send(Ok(score));
+    match answers(model, &images) {
+        Ok(answers) => {
+            for ((_, reply), answer) in batch.into_iter().zip(answers) {
+                let _ = reply.send(Ok(answer));
             }
         }
         Err(error) if batch.len() == 1 => {
-            for (_, answer) in batch {
-                let _ = answer.send(Err(error.clone()));
+            for (_, reply) in batch {
+                let _ = reply.send(Err(error.clone()));
             }
         }
         Err(_) => batch.into_iter().for_each(|job| score(model, vec![job])),
     }
 }
 
-fn scores(model: &Model, images: &[Tensor]) -> Result<Vec<Probability>, InferenceError> {
+fn answers(model: &Model, images: &[Tensor]) -> Result<Vec<model::Answer>, InferenceError> {
     guarded(|| {
         let batch = Tensor::stack(images, 0).map_err(|error| error.to_string())?;
-        model.scores(&batch).map_err(|error| error.to_string())
+        model.answers(&batch).map_err(|error| error.to_string())
     })
 }
 
@@ -183,8 +183,8 @@ mod tests {
         let inference = Inference::start(model, 8).unwrap();
         let (good, bad, again) =
             tokio::join!(inference.classify(ramp.clone()), inference.classify(odd), inference.classify(ramp));
-        assert!((good.unwrap().fraction() - 0.27476).abs() < 1e-4);
-        assert!((again.unwrap().fraction() - 0.27476).abs() < 1e-4);
+        assert!((good.unwrap().score.fraction() - 0.27476).abs() < 1e-4);
+        assert!((again.unwrap().score.fraction() - 0.27476).abs() < 1e-4);
         assert!(matches!(bad, Err(InferenceError::Failed(_))));
     }
 
@@ -197,7 +197,7 @@ mod tests {
         let framed = |tensor| Framed { tensor, framing: Framing::whole((224, 224), (224, 224)) };
         let explain = |tensor| inference.explain(framed(tensor));
         let (score, explanation, bad) = tokio::join!(inference.classify(ramp.clone()), explain(ramp), explain(odd));
-        let difference = score.unwrap().fraction() - explanation.unwrap().score.fraction();
+        let difference = score.unwrap().score.fraction() - explanation.unwrap().score.fraction();
         assert!(difference.abs() < 1e-5, "{difference}");
         assert!(matches!(bad, Err(InferenceError::Failed(_))));
     }

@@ -104,7 +104,9 @@ fn a_damaged_model_package() {
     let directory = tempfile::tempdir().unwrap();
     let reference = checkout("models/cxr-pneumonia-reference");
     let manifest = fs::read_to_string(reference.join("model.toml")).unwrap();
-    fs::copy(reference.join("model.safetensors"), directory.path().join("model.safetensors")).unwrap();
+    for file in ["model.safetensors", "gate.safetensors"] {
+        fs::copy(reference.join(file), directory.path().join(file)).unwrap();
+    }
     let image = files_below(&checkout("testdata/normal-dx"), "dcm").remove(0);
     for (from, to, expected) in [
         ("0.274761]", "0.574761]", "self-test"),

@@ -47,12 +47,13 @@ unsafe impl GlobalAlloc for Counting {
 static ALLOCATOR: Counting = Counting;
 
 /// Streams of one picture of 40 rows and 48 columns, and the syntaxes that they are of.
-const STREAMS: [(&str, &[u8]); 5] = [
+const STREAMS: [(&str, &[u8]); 6] = [
     ("1.2.840.10008.1.2.5", include_bytes!("../src/pixels/codec/testdata/frame.rle")),
     ("1.2.840.10008.1.2.4.50", include_bytes!("../src/pixels/codec/testdata/baseline.jpg")),
     ("1.2.840.10008.1.2.4.70", include_bytes!("../src/pixels/codec/testdata/lossless.jpg")),
     ("1.2.840.10008.1.2.4.80", include_bytes!("../src/pixels/codec/testdata/lossless.jls")),
     ("1.2.840.10008.1.2.4.90", include_bytes!("../src/pixels/codec/testdata/lossless.j2k")),
+    ("1.2.840.10008.1.2.4.110", include_bytes!("../src/pixels/codec/testdata/lossless.jxl")),
 ];
 
 /// Numbers of the Image Pixel module (0028,xxxx), VR US.

@@ -112,6 +112,37 @@ fn what_is_discarded_is_not_sent_and_its_images_go() {
 }
 
 #[test]
+fn a_report_that_fails_its_self_check_is_not_sent_and_turns_health_red() {
+    let folder = "[[destination]]\nkind = \"folder\"\nname = \"folder\"\npath = \"reports\"";
+    let mut service = Service::start(folder);
+    service.kill();
+    service.reconfigure("quiet_seconds = 1", "quiet_seconds = 600");
+    service.launch();
+    service.wait_until_listening();
+    send(&service, STUDY);
+    service.kill();
+    // What the ledger says of the study is no longer what its images say.
+    let ledger = rusqlite::Connection::open(service.state().join("ledger.db")).unwrap();
+    assert_eq!(ledger.execute("UPDATE study SET uid = '1.2.3.4'", []).unwrap(), 1);
+    drop(ledger);
+    service.reconfigure("quiet_seconds = 600", "quiet_seconds = 1");
+    service.launch();
+
+    let study = wait_for("the study to fail", || {
+        json(&service, &["list"]).as_array().unwrap().iter().find(|study| study["state"] == "failed").cloned()
+    });
+    let reason = study["reason"].as_str().unwrap();
+    assert!(reason.contains("(0020,000D) is not the image's"), "{study}");
+    let health = health(&service);
+    assert_eq!(health["health"], "red", "{health}");
+    assert!(health["concerns"][0]["what"].as_str().unwrap().contains("1 study could not be reported"), "{health}");
+    assert!(service.log().contains("study failed"), "{}", service.log());
+    let kept = files_below(&service.state().join("images"), "dcm").len();
+    let sent = files_below(&service.state().join("reports"), "dcm").len();
+    assert_eq!((kept, sent), (2, 0), "the images are kept, and nothing is sent");
+}
+
+#[test]
 fn a_wrong_study_and_a_missing_ledger_are_told_in_one_line() {
     let service = service(free_port());
     let unknown = stderr(&queue(&service, &["show", "1.2.3"]));

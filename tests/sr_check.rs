@@ -8,6 +8,7 @@ use std::process::Command;
 
 use auscult::config::{BasicText, Language, Report as Settings, ReportForm, ReportSopClass};
 use auscult::finding::{Algorithm, Finding, ImageFinding, OperatingPoint, Outcome, Probability, Reason, SopReference};
+use auscult::heat::{Axis, Extent, HeatMap, Region};
 use auscult::instance::{Header, Instance};
 use auscult::sr::{Device, Installation, Report, Source, documents};
 use chrono::{DateTime, FixedOffset};
@@ -35,13 +36,15 @@ struct Case {
     name: String,
     images: Vec<(PathBuf, Outcome)>,
     settings: Settings,
+    /// Where in its images the model sees what it says.
+    focus: Option<Region>,
     expect: &'static str,
 }
 
 impl Case {
     fn new(name: &str, images: &[(&str, Outcome)], expect: &'static str) -> Self {
         let images = images.iter().map(|(path, outcome)| (Path::new(SHARED).join(path), *outcome)).collect();
-        Self { name: name.to_owned(), images, settings: Settings::default(), expect }
+        Self { name: name.to_owned(), images, settings: Settings::default(), focus: None, expect }
     }
 
     fn with(mut self, change: impl FnOnce(&mut Settings)) -> Self {
@@ -88,7 +91,8 @@ impl Case {
             operating_point: OperatingPoint::new(half, Some(lower)),
         };
         let device = Device::new(&self.settings, &"AUSCULT".parse().unwrap(), &Installation::of_this_machine());
-        let sources: Vec<Source> = sources.into_iter().map(|(source, _)| source).collect();
+        let sources: Vec<Source> =
+            sources.into_iter().map(|(source, _)| Source { focus: self.focus.clone(), ..source }).collect();
         let report = documents(&finding, &sources, None, &device, now()).unwrap().remove(0);
         let language = if self.is_english() { "en-US" } else { device.language() };
         assert_eq!(report.language, language, "{}", self.name);
@@ -105,6 +109,14 @@ fn source(path: &Path) -> Source {
 
 fn now() -> DateTime<FixedOffset> {
     DateTime::parse_from_rfc3339("2026-03-01T10:15:00+01:00").unwrap()
+}
+
+/// The region of a map over the sample image that has one place.
+fn focus() -> Region {
+    let mut evidence = vec![0.0; 14 * 14];
+    evidence[5 * 14 + 4] = 1.0;
+    let axis = || Axis::new(14, 0.5 / 14.0, 1.0 / 14.0);
+    HeatMap::new(axis(), axis(), &evidence).unwrap().focus(Extent::of(512, 416)).unwrap()
 }
 
 fn cases(scratch: &Path) -> Vec<Case> {
@@ -137,6 +149,10 @@ fn cases(scratch: &Path) -> Vec<Case> {
     for (name, sop_class) in classes {
         let positive = Case::new(name, &[(PA, scored(0.931_187))], "positive");
         cases.push(positive.with(|report| report.sop_class = sop_class));
+    }
+    for (form, name) in [(ReportForm::Reading, "focus"), (ReportForm::Measurement, "measurement-focus")] {
+        let focused = Case { focus: Some(focus()), ..Case::new(name, &[(PA, scored(0.931_187))], "positive") };
+        cases.push(focused.with(|report| report.form = form));
     }
     let outcomes = || {
         [

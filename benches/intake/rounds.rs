@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use crate::limits::Limits;
 use crate::object::Object;
 use crate::options::Options;
 use crate::outcome::Outcome;
@@ -24,15 +25,6 @@ pub struct Run {
     pub peak: u64,
     /// Resident bytes at rest.
     pub resting: u64,
-}
-
-/// The raw limits at one time.
-#[derive(Debug)]
-pub struct Limits {
-    /// The same bytes over loopback.
-    pub loopback: Outcome,
-    /// The same bytes, durable on the disk.
-    pub durable: Outcome,
 }
 
 /// All measurements of one workload.
@@ -116,7 +108,7 @@ fn run(workload: &Workload, kind: Kind, object: &Object, options: &Options) -> R
 fn limits(workload: &Workload, state: &Path, bytes: usize, length: Duration) -> Result<Option<Limits>> {
     let limits = workload.limits(state, bytes, length)?;
     settle(state)?;
-    Ok(limits.map(|[loopback, durable]| Limits { loopback, durable }))
+    Ok(limits)
 }
 
 /// What one measurement left to be written, or removed, is not a load on the next.

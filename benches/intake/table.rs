@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
+use crate::limits::Limits;
 use crate::outcome::{Outcome, median, quantile};
-use crate::rounds::{Limits, Measured, Run};
+use crate::rounds::{Measured, Run};
 use crate::servers::Kind;
 use crate::workload::Target;
 
@@ -96,6 +97,7 @@ pub fn text(measured: &Measured) -> String {
         };
         lines.push(line("loopback copy", |limits| &limits.loopback));
         lines.push(line("durable files", |limits| &limits.durable));
+        lines.push(line("received, durable", |limits| &limits.received));
     }
     let mut after = Vec::new();
     for (kind, runs) in measured.runs.iter().filter(|(_, runs)| !runs.is_empty()) {
@@ -148,8 +150,10 @@ pub fn json(measured: &Measured) -> Value {
             "peak_bytes_over_rest": run.peak, "resting_bytes": run.resting,
         })
     };
-    let limits =
-        |limits: &Limits| json!({ "loopback": outcome(&limits.loopback), "durable": outcome(&limits.durable) });
+    let limits = |limits: &Limits| {
+        let [loopback, durable, received] = [&limits.loopback, &limits.durable, &limits.received].map(outcome);
+        json!({ "loopback": loopback, "durable": durable, "received": received })
+    };
     let server = |(kind, runs): &(Kind, Vec<Run>)| {
         let line = Line::of_runs(measured, *kind, runs);
         json!({

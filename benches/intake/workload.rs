@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::limits;
+use crate::limits::{self, Limits};
 use crate::load::{self, Until};
 use crate::object::{Object, Pixels};
 use crate::outcome::Outcome;
@@ -145,12 +145,15 @@ impl Workload {
         }
     }
 
-    /// What this machine does with the same bytes and without DICOM: a copy over loopback, and a durable file.
-    pub fn limits(&self, state: &Path, bytes: usize, length: Duration) -> Result<Option<[Outcome; 2]>> {
+    /// What this machine does with the same bytes and without DICOM.
+    pub fn limits(&self, state: &Path, bytes: usize, length: Duration) -> Result<Option<Limits>> {
         if matches!(self.sending, Sending::EchoInTurn | Sending::OnceEach { .. }) {
             return Ok(None);
         }
-        let loopback = limits::loopback(bytes, self.width(), length / 4)?;
-        Ok(Some([loopback, limits::durable(state, bytes, self.width(), length / 2)?]))
+        Ok(Some(Limits {
+            loopback: limits::loopback(bytes, self.width(), length / 4)?,
+            durable: limits::durable(state, bytes, self.width(), length / 2)?,
+            received: limits::received(state, bytes, self.width(), length / 2)?,
+        }))
     }
 }

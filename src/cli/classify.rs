@@ -198,10 +198,12 @@ impl Session {
             .map_err(|error| error.to_string())
             .and_then(|radiograph| inference.input().tensor(&radiograph).map_err(|error| error.to_string()));
         match tensor {
-            Ok(tensor) => {
-                let outcome = Outcome::Analysed(inference.classify(tensor).await?);
-                self.line(path, None, outcome, "a picture without a header, taken as a frontal chest radiograph")
-            }
+            Ok(tensor) => match self.examiner.outcome(inference.classify(tensor).await?) {
+                Ok(outcome) => {
+                    self.line(path, None, outcome, "a picture without a header, taken as a frontal chest radiograph")
+                }
+                Err((reason, grounds)) => self.line(path, None, Outcome::NotAnalysed(reason), &grounds),
+            },
             Err(message) => self.line(path, None, Outcome::NotAnalysed(Reason::PixelsNotDecodable), &message),
         }
     }

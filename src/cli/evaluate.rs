@@ -12,7 +12,7 @@ use super::progress::Progress;
 use crate::config::{Config, Log, LogLevel};
 use crate::dataset::{ClassNames, Dataset, Part, Register};
 use crate::evaluate::{Comparison, Evaluation, OperatingChoice};
-use crate::model::{Compute, Manifest, Model, Package};
+use crate::model::{Compute, Manifest, Model, PLAUSIBILITY, Package, Trial};
 use crate::performance::Figures;
 use crate::pipeline::decoder;
 use crate::replace;
@@ -64,6 +64,7 @@ struct Findings<'a> {
     manifest: &'a Manifest,
     dataset: &'a Dataset,
     figures: Figures,
+    accepted: Option<&'a Trial>,
     subgroups: Vec<(String, Vec<(String, Figures)>)>,
     comparison: Option<(Manifest, Comparison)>,
     choice: Option<OperatingChoice>,
@@ -95,6 +96,7 @@ impl Evaluate {
             manifest: model.manifest(),
             dataset: &dataset,
             figures: evaluation.figures(),
+            accepted: evaluation.accepted(),
             subgroups: subgroups.collect::<Result<_>>()?,
             comparison: comparison.transpose()?,
             choice: self.threshold_for.map(|aim| evaluation.threshold_for(aim)).transpose()?,
@@ -142,6 +144,7 @@ impl Findings<'_> {
         let groups = |groups: &[(String, Figures)]| -> Map<String, Value> {
             groups.iter().map(|(value, figures)| (value.clone(), figures.json())).collect()
         };
+        add(PLAUSIBILITY, self.accepted.map_or(Value::Null, Trial::json));
         let by = self.subgroups.iter().map(|(column, values)| (column.clone(), Value::Object(groups(values))));
         add("by", Value::Object(by.collect()));
         if let Some((manifest, Comparison { other, auc })) = &self.comparison {
@@ -169,6 +172,9 @@ impl Findings<'_> {
         if self.trained_on > 0 && part != Some(Part::Training) {
             let remedy = "figures on them are better than on others; --part test leaves them out";
             writeln!(out, "warning: the model was trained on {} of these images; {remedy}", self.trained_on)?;
+        }
+        if let Some(accepted) = self.accepted {
+            writeln!(out, "plausibility gate accepts {}", accepted.text())?;
         }
         figures(&mut out, &[("", &self.figures)])?;
         for (column, groups) in &self.subgroups {

@@ -1,5 +1,6 @@
 //! The command line: one file per command. Results go to standard output, messages to standard error.
 
+mod bench;
 mod check;
 mod classify;
 mod decode_worker;
@@ -11,6 +12,7 @@ mod files;
 mod health;
 mod import;
 mod log;
+mod model;
 mod node;
 mod progress;
 mod queue;
@@ -58,10 +60,15 @@ enum Command {
     Classify(classify::Classify),
     /// Explain the result of one DICOM file: rules, preprocessing, score, heat map, words
     Explain(explain::Explain),
+    /// Measure how fast the model is on this machine
+    Bench(bench::Bench),
     /// Train a model on labelled images
     Train(Box<train::Train>),
     /// Measure a model on labelled images
     Evaluate(evaluate::Evaluate),
+    /// Look after model packages
+    #[command(subcommand)]
+    Model(model::Model),
     /// Ask a DICOM node whether it is there (C-ECHO)
     Echo(echo::Echo),
     /// Send DICOM files to a node (C-STORE)
@@ -88,8 +95,10 @@ pub fn main() -> ExitCode {
         Command::Health(health) => health.run(),
         Command::Classify(classify) => classify.run(),
         Command::Explain(explain) => explain.run(),
+        Command::Bench(bench) => bench.run(),
         Command::Train(train) => train.run(),
         Command::Evaluate(evaluate) => evaluate.run(),
+        Command::Model(model) => model.run(),
         Command::Echo(echo) => echo.run(),
         Command::Send(send) => send.run(),
         Command::Import(import) => import.run(),

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 
-use super::{Config, ConfigError, Destination, Report};
+use super::{Config, ConfigError, Destination, PlausibilityRule, Report};
 
 fn fault(key: impl Display, value: impl Display, remedy: impl Display) -> ConfigError {
     ConfigError::Value { key: key.to_string(), value: value.to_string(), remedy: remedy.to_string() }
@@ -35,6 +35,9 @@ impl Config {
         within("spool.remember_days", self.spool.remember_days, self.spool.late_image_days.max(1)..=36_500)?;
         within("select.min_pixels_per_side", self.select.min_pixels_per_side, 1..=4096)?;
         within("select.max_megapixels", self.select.max_megapixels, 1..=1000)?;
+        if let PlausibilityRule::From(score) = self.select.plausibility {
+            within("select.plausibility", score, -10.0..=10.0)?;
+        }
         within("model.queue", self.model.queue, 1..=10_000)?;
         within("model.threads", self.model.threads, 0..=256)?;
         within("delivery.connect_seconds", self.delivery.connect_seconds, 1..=300)?;

@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use super::{
     BasicText, CalledAeTitle, Config, ContentQualification, Delivery, Destination, ForProcessing, ImageRegion,
-    Language, Log, LogFormat, LogLevel, Model, NotAnalysed, OtherContent, Report, ReportForm, ReportSopClass, Scp,
-    Select, Spool, State, Study,
+    Language, Log, LogFormat, LogLevel, Model, NotAnalysed, OtherContent, PlausibilityRule, Report, ReportForm,
+    ReportSopClass, Scp, Select, Spool, State, Study,
 };
 use crate::ids::AeTitle;
 
@@ -84,7 +84,12 @@ impl Default for Study {
 
 impl Default for Select {
     fn default() -> Self {
-        Self { for_processing: ForProcessing::Decline, min_pixels_per_side: 200, max_megapixels: 100 }
+        Self {
+            for_processing: ForProcessing::Decline,
+            min_pixels_per_side: 200,
+            max_megapixels: 100,
+            plausibility: PlausibilityRule::Package,
+        }
     }
 }
 

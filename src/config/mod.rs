@@ -14,9 +14,11 @@ mod check;
 mod defaults;
 mod destination;
 mod load;
+mod plausibility;
 
 pub use destination::{Companion, Destination, StorageCommitment};
 pub use load::{suspicious_variables, toml_fault};
+pub use plausibility::PlausibilityRule;
 
 /// A configuration that cannot be used: where it is wrong and how to mend it.
 #[derive(Debug, thiserror::Error)]
@@ -168,7 +170,7 @@ pub struct Study {
 }
 
 /// `[select]`
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Select {
     /// What to do with DX images FOR PROCESSING.
@@ -177,6 +179,8 @@ pub struct Select {
     pub min_pixels_per_side: u32,
     /// Most pixels of one image, in millions, that are decoded.
     pub max_megapixels: u32,
+    /// What must look like a chest radiograph to be analysed.
+    pub plausibility: PlausibilityRule,
 }
 
 /// `select.for_processing`

@@ -97,6 +97,12 @@ pub fn load_model(config: &Config) -> Result<Model, StartError> {
         package = %directory.display(), name = %manifest.name, version = %manifest.version, device = model.device(),
         instructions = Isa::chosen().name(), milliseconds, "model loaded, self-test passed"
     );
+    if model.gate().is_none() {
+        tracing::warn!(
+            name = %manifest.name, "the package has no plausibility gate: whatever its header calls a frontal chest \
+            radiograph is analysed; auscult model gate fits one"
+        );
+    }
     Ok(model)
 }
 

@@ -26,6 +26,9 @@ const COMPRESSED: &[&str] = &[
     "1.2.840.10008.1.2.4.201", // HTJ2K lossless only
     "1.2.840.10008.1.2.4.202", // HTJ2K lossless RPCL
     "1.2.840.10008.1.2.4.203", // HTJ2K
+    "1.2.840.10008.1.2.4.110", // JPEG XL lossless
+    "1.2.840.10008.1.2.4.111", // JPEG XL of JPEG baseline
+    "1.2.840.10008.1.2.4.112", // JPEG XL
 ];
 
 /// The syntax to accept for one presentation context: the first uncompressed one in the peer's order if it

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::dataset::{Dataset, DatasetError, Example};
+use crate::dataset::{Dataset, DatasetError};
 use crate::finding::Probability;
-use crate::model::{GalleryError, Manifest, Model, ModelError, Output, look_through};
+use crate::model::{GalleryError, Manifest, Model, ModelError, Output, PLAUSIBILITY, Trial, look_through};
 use crate::performance::{Figures, Page, Performance, Scored};
 use crate::pixels::Decoder;
 use crate::statistics::{Aim, Counts, Difference};
@@ -35,6 +35,7 @@ pub struct Evaluation<'a> {
     output: Output,
     dataset: &'a Dataset,
     images: Vec<Scored>,
+    accepted: Option<Trial>,
 }
 
 /// Two models on the same images.
@@ -59,11 +60,13 @@ impl<'a> Evaluation<'a> {
     ) -> Result<Self, EvaluateError> {
         let files: Vec<&Path> = dataset.examples().iter().map(|example| example.path.as_path()).collect();
         let (mut images, began) = (Vec::with_capacity(files.len()), Instant::now());
+        let mut plausibility = Vec::new();
         let seen = look_through(&files, model.input(), decoder, |range, tensors| -> Result<(), ModelError> {
             let examples = dataset.examples().get(range.clone()).unwrap_or_default();
-            let said = model.probabilities(tensors)?;
-            let image = |(example, probabilities): (&Example, _)| Scored { class: example.class, probabilities };
-            images.extend(examples.iter().zip(said).map(image));
+            for (example, said) in examples.iter().zip(model.look(tensors)?) {
+                images.push(Scored { class: example.class, probabilities: said.probabilities });
+                plausibility.extend(said.plausibility);
+            }
             tell(range.end, began.elapsed());
             Ok(())
         });
@@ -71,12 +74,20 @@ impl<'a> Evaluation<'a> {
             GalleryError::Stopped(error) => EvaluateError::Model(error),
             GalleryError::Image { file, cause } => dataset.undecodable(file, &cause).into(),
         })?;
-        Ok(Self { output: model.manifest().output.clone(), dataset, images })
+        let threshold = plausibility.first().map(|plausibility| plausibility.threshold);
+        let scores: Vec<f64> = plausibility.iter().map(|plausibility| plausibility.score).collect();
+        let accepted = threshold.map(|threshold| Trial::new(PLAUSIBILITY, &scores, threshold));
+        Ok(Self { output: model.manifest().output.clone(), dataset, images, accepted })
     }
 
     /// What the model said of each image, in the order of the dataset.
     pub fn images(&self) -> &[Scored] {
         &self.images
+    }
+
+    /// How many images the package's plausibility gate accepts; `None` without a gate. All of them are in the figures.
+    pub fn accepted(&self) -> Option<&Trial> {
+        self.accepted.as_ref()
     }
 
     fn performance(&self) -> Performance<'_> {
@@ -138,6 +149,9 @@ impl<'a> Evaluation<'a> {
             self.images.len(),
             self.dataset.digest(),
         ));
+        if let Some(accepted) = &self.accepted {
+            page.paragraph(&format!("The plausibility gate accepts {}; all are in the figures.", accepted.text()));
+        }
         page.heading("Figures");
         page.figures(&[("all images".to_owned(), self.figures())]);
         page.drawings(&self.performance().drawings("all images"));

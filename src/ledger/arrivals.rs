@@ -1,32 +1,15 @@
 //! Instances as they arrive: what is known of them, and that they are here.
 
-use std::fmt;
 use std::time::SystemTime;
 
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::row::{self, INSTANCE, INSTANCE_COLUMNS, instance, integer, natural};
 use super::{Ledger, LedgerError, millis};
+use crate::digest::{Digest, EarlierDigest};
 use crate::ids::{AeTitle, SopInstanceUid};
 use crate::instance::{Instance, Urgency};
 use crate::part10::Location;
-
-/// BLAKE3 of a data set, octet by octet as it was received, without the file meta information before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Digest([u8; 32]);
-
-impl From<blake3::Hash> for Digest {
-    fn from(hash: blake3::Hash) -> Self {
-        Self(hash.into())
-    }
-}
-
-/// The first 32 of its 64 hexadecimal digits, which is what file names carry.
-impl fmt::Display for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().take(16).try_for_each(|octet| write!(f, "{octet:02x}"))
-    }
-}
 
 /// An instance whose file is durable under its final name.
 #[derive(Debug, Clone)]
@@ -67,6 +50,9 @@ pub enum Known {
     Other(usize),
 }
 
+/// A content under a SOP Instance UID: its digest, and whether it counts.
+type Content = (Vec<u8>, bool);
+
 /// An acknowledged instance that no report covers yet.
 #[derive(Debug, Clone)]
 pub struct Waiting {
@@ -89,18 +75,31 @@ pub enum Held {
 
 impl Ledger {
     /// What is known of a content. Discarded and failed instances do not count: sent again, they get another try.
-    pub fn known(&self, uid: &SopInstanceUid, digest: &Digest) -> Result<Known, LedgerError> {
-        let contents = self.read("look an instance up", |connection| {
-            let mut statement = connection.prepare_cached(
-                "SELECT digest, state IN ('waiting', 'covered', 'aside') FROM instance WHERE sop_instance = ?1",
+    /// `earlier` is asked for its earlier digest where a content under this UID was recorded by that.
+    pub fn known<E: From<LedgerError>>(
+        &self,
+        uid: &SopInstanceUid,
+        digest: &Digest,
+        earlier: impl FnOnce() -> Result<EarlierDigest, E>,
+    ) -> Result<Known, E> {
+        let contents = self.read("look an instance up", |connection| contents(connection, uid))?;
+        match judged(&contents, digest) {
+            Known::Same => Ok(Known::Same),
+            _ if contents.iter().any(|(known, _)| known.len() == EarlierDigest::OCTETS) => {
+                Ok(self.renewed(uid, digest, &earlier()?)?)
+            }
+            known => Ok(known),
+        }
+    }
+
+    /// A content that was recorded by its earlier digest is recorded by its digest from now on.
+    fn renewed(&self, uid: &SopInstanceUid, digest: &Digest, earlier: &EarlierDigest) -> Result<Known, LedgerError> {
+        self.write("renew a digest", |transaction| {
+            transaction.execute(
+                "UPDATE OR IGNORE instance SET digest = ?3 WHERE sop_instance = ?1 AND digest = ?2",
+                params![uid.as_str(), earlier.octets(), digest.octets()],
             )?;
-            let rows = statement.query_map([uid.as_str()], |row| Ok((row.get::<_, Vec<u8>>(0)?, row.get(1)?)))?;
-            rows.collect::<Result<Vec<(Vec<u8>, bool)>, _>>()
-        })?;
-        Ok(match contents.iter().find(|(known, _)| *known == digest.0) {
-            Some((_, true)) => Known::Same,
-            None if contents.iter().any(|(_, counts)| *counts) => Known::Other(contents.len()),
-            _ => Known::New,
+            Ok(judged(&contents(transaction, uid)?, digest))
         })
     }
 
@@ -135,7 +134,7 @@ impl Ledger {
             sop_class.as_str(),
             sop_instance.as_str(),
             transfer_syntax.as_str(),
-            arrival.digest.0.as_slice(),
+            arrival.digest.octets(),
             integer(arrival.bytes),
             arrival.calling.as_str(),
             millis(arrival.received),
@@ -220,6 +219,22 @@ pub(super) fn revived() -> String {
         "SELECT {INSTANCE}, s.urgency FROM study s CROSS JOIN instance i
          WHERE i.study = s.id AND s.revived = 1 AND i.state = 'waiting' ORDER BY i.received_ms"
     )
+}
+
+fn contents(connection: &Connection, uid: &SopInstanceUid) -> rusqlite::Result<Vec<Content>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT digest, state IN ('waiting', 'covered', 'aside') FROM instance WHERE sop_instance = ?1",
+    )?;
+    let rows = statement.query_map([uid.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    rows.collect()
+}
+
+fn judged(contents: &[Content], digest: &Digest) -> Known {
+    match contents.iter().find(|(known, _)| known == digest.octets()) {
+        Some((_, true)) => Known::Same,
+        None if contents.iter().any(|(_, counts)| *counts) => Known::Other(contents.len()),
+        _ => Known::New,
+    }
 }
 
 /// The study that an instance belongs to, opened by it. A failed one gets another try as a whole.

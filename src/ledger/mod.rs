@@ -25,7 +25,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavio
 
 use crate::part10::Location;
 
-pub use arrivals::{Arrival, Digest, Disposal, Held, Known, Waiting};
+pub use arrivals::{Arrival, Disposal, Held, Known, Waiting};
 pub use deliveries::Pending;
 pub use keeping::{Kept, Leftover};
 pub use overview::{DeliveryLine, ImageLine, Line, ReportLine, StudyDetail, StudyLine, Troubles};

@@ -8,7 +8,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::LedgerError;
 
 /// One step per schema version, oldest first. A step that was released is never changed; a new one follows it.
-const STEPS: &[&str] = &[FIRST, PACKS, COMPANIONS];
+const STEPS: &[&str] = &[FIRST, PACKS, COMPANIONS, DIGESTS];
 
 const FIRST: &str = "
 -- Images of one patient under one Study Instance UID: what one report is about.
@@ -97,6 +97,10 @@ CREATE INDEX instance_file ON instance (file) WHERE kept = 'image';
 const COMPANIONS: &str = "
 -- What goes along with a report: the same in another form, pictures, messages. It never stands for its study.
 ALTER TABLE report ADD COLUMN companion INTEGER NOT NULL DEFAULT 0;
+";
+
+const DIGESTS: &str = "
+-- instance.digest has 16 octets (XXH3) from here on, 32 (BLAKE3) where a row is older and its content did not come again.
 ";
 
 /// What holds for every connection. Commits do not wait for the disk: who needs that calls [`super::Ledger::sync`].

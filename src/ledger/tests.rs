@@ -3,7 +3,9 @@
 use std::time::{Duration, SystemTime};
 
 use super::*;
+use crate::digest::{Digest, EarlierDigest};
 use crate::finding::{Outcome, Probability, Reason, SopReference};
+use crate::ids::SopInstanceUid;
 use crate::instance::{Instance, PatientKey, Study, Urgency};
 
 const CT: &str = "1.2.840.10008.5.1.4.1.1.2";
@@ -13,7 +15,13 @@ fn second(n: u64) -> SystemTime {
 }
 
 fn digest(content: &str) -> Digest {
-    blake3::hash(content.as_bytes()).into()
+    Digest::of(content.as_bytes())
+}
+
+/// What is known of a content that was never recorded by its earlier digest.
+fn known(ledger: &Ledger, uid: &SopInstanceUid, digest: &Digest) -> Known {
+    let never = || -> Result<EarlierDigest, LedgerError> { panic!("no content here has an earlier digest") };
+    ledger.known(uid, digest, never).unwrap()
 }
 
 fn arrival(directory: &Path, study: &str, sop: &str, content: &str) -> Arrival {
@@ -71,10 +79,10 @@ fn an_instance_is_known_by_its_content_and_waits_until_its_study_is_concluded() 
     let ledger = Ledger::open(dir.path()).unwrap();
     let first = arrival(dir.path(), "1.1", "2.1", "a");
     let (uid, patient) = (first.instance.study.clone(), first.instance.patient);
-    assert_eq!(ledger.known(&first.instance.sop_instance, &first.digest).unwrap(), Known::New);
+    assert_eq!(known(&ledger, &first.instance.sop_instance, &first.digest), Known::New);
     ledger.record(std::slice::from_ref(&first)).unwrap();
-    assert_eq!(ledger.known(&first.instance.sop_instance, &first.digest).unwrap(), Known::Same);
-    assert_eq!(ledger.known(&first.instance.sop_instance, &digest("b")).unwrap(), Known::Other(1));
+    assert_eq!(known(&ledger, &first.instance.sop_instance, &first.digest), Known::Same);
+    assert_eq!(known(&ledger, &first.instance.sop_instance, &digest("b")), Known::Other(1));
     drop(ledger);
 
     let ledger = Ledger::open(dir.path()).unwrap();
@@ -186,7 +194,7 @@ fn what_failed_can_be_tried_again_or_discarded() {
     assert!(ledger.waiting().unwrap().is_empty());
     let detail = ledger.details(&uid).unwrap().remove(0);
     assert_eq!((detail.line.state.as_str(), detail.line.reason.as_deref()), ("discarded", Some("a test")));
-    assert_eq!(ledger.known(&one.instance.sop_instance, &one.digest).unwrap(), Known::New);
+    assert_eq!(known(&ledger, &one.instance.sop_instance, &one.digest), Known::New);
     assert_eq!(ledger.uncovered_before(second(0), 9).unwrap().len(), 1);
 }
 
@@ -217,7 +225,28 @@ fn images_may_go_once_every_report_has_arrived_everywhere() {
     let headers = ledger.headers_before(second(100), 9).unwrap();
     ledger.let_go(&[(headers[0].clone(), None)]).unwrap();
     assert_eq!(ledger.forget_before(second(100), 9).unwrap(), 1);
-    assert_eq!(ledger.known(&one.instance.sop_instance, &one.digest).unwrap(), Known::New);
+    assert_eq!(known(&ledger, &one.instance.sop_instance, &one.digest), Known::New);
+}
+
+#[test]
+fn a_content_of_an_earlier_version_is_known_when_it_comes_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(dir.path()).unwrap();
+    let earlier =
+        |content: &'static str| move || Ok::<_, LedgerError>(EarlierDigest::read(content.as_bytes()).unwrap());
+    let one = arrival(dir.path(), "1.1", "2.1", "a");
+    let uid = one.instance.sop_instance.clone();
+    ledger.record([&one]).unwrap();
+    let octets = EarlierDigest::read(b"a".as_slice()).unwrap();
+    Connection::open(dir.path().join("ledger.db"))
+        .unwrap()
+        .execute("UPDATE instance SET digest = ?1", [octets.octets()])
+        .unwrap();
+
+    assert_eq!(ledger.known(&uid, &digest("b"), earlier("b")).unwrap(), Known::Other(1));
+    assert_eq!(ledger.known(&uid, &one.digest, earlier("a")).unwrap(), Known::Same);
+    assert_eq!(known(&ledger, &uid, &one.digest), Known::Same, "from now on by its digest");
+    assert_eq!(known(&ledger, &uid, &digest("b")), Known::Other(1));
 }
 
 #[test]

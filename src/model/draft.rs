@@ -9,8 +9,11 @@ use candle_core::Device;
 use super::engine::Compute;
 use super::manifest::{Manifest, Output, plain};
 use super::package::{Package, sha256};
-use super::{Depth, Head, Input, Model, ModelError, PackageError, Trunk, TrunkLayer};
+use super::{Depth, Gate, Head, Input, Model, ModelError, PackageError, Trunk, TrunkLayer};
 use crate::replace;
+
+/// Where figures of the gate stand in `[performance]`.
+pub const PLAUSIBILITY: &str = "plausibility";
 
 /// What a package is called: a name and a version that fit into a report.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,7 +93,7 @@ impl Draft {
         let engine = package.engine(&device, Compute::Kernels { threads: 0 })?;
         let (manifest, weights) = package.into_parts();
         let input = Input::new(&manifest.input);
-        let mut model = Model { manifest, input, engine, device };
+        let mut model = Model { manifest, input, engine, gate: None, device };
         model.manifest.self_test.probabilities = model.ramp_probabilities()?;
         Ok(Self { model, weights })
     }
@@ -106,6 +109,19 @@ impl Draft {
         self.model.forward_at(depth, values, images).map_err(|fault| self.model.failed(fault))
     }
 
+    /// The model as the finished package will be.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// The same with a gate, which accepts images from this score on.
+    ///
+    /// # Errors
+    /// The gate cannot be stored.
+    pub fn gated(self, gate: Gate, threshold: f64) -> Result<Self, DraftError> {
+        Ok(Self { model: self.model.gated(gate, threshold)?, ..self })
+    }
+
     /// Writes the package; the manifest comes last, so that without it there is no package.
     pub fn write(
         self,
@@ -116,7 +132,24 @@ impl Draft {
     ) -> Result<(), DraftError> {
         let manifest = Manifest { performance, training, ..self.model.manifest };
         write(&directory.join(Package::WEIGHTS), &self.weights)?;
+        if let Some(gate) = &self.model.gate {
+            write(&directory.join(Package::GATE), &gate.octets()?)?;
+        }
         write(&directory.join(Package::CARD), card.as_bytes())?;
+        manifest.write(directory)
+    }
+}
+
+impl Model {
+    /// Writes the gate into the directory of the model's package: the file, and the manifest with `figures` of it.
+    ///
+    /// # Errors
+    /// The model has no gate, or the disk did not take it.
+    pub fn write_gate(&self, directory: &Path, figures: toml::Table) -> Result<(), DraftError> {
+        let gate = self.gate.as_ref().ok_or_else(|| DraftError::Manifest("there is no gate".into()))?;
+        let mut manifest = self.manifest.clone();
+        manifest.performance.insert(PLAUSIBILITY.into(), figures.into());
+        write(&directory.join(Package::GATE), &gate.octets()?)?;
         manifest.write(directory)
     }
 }

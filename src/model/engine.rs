@@ -4,7 +4,7 @@ use candle_core::{CpuStorage, Device, Error, Result, Storage, Tensor};
 
 use super::architecture::Architecture;
 use super::graph::{self, Convolution, Graph};
-use super::kernels::{Images, Isa, Network, Raw};
+use super::kernels::{self, Images, Isa, Network, Raw};
 use super::unfolded::Depth;
 use super::weights::{Folded, WeightError, Weights};
 
@@ -18,6 +18,14 @@ pub enum Compute {
     },
     /// By candle's own operations, with the threads of the rayon pool that the caller is in: to compare.
     Graph,
+}
+
+/// What the network says of images.
+pub(super) struct Seen {
+    /// The mean of each channel of the last stage, `[n, 2048] f32`.
+    pub(super) pooled: Tensor,
+    /// `[n, outputs] f32`
+    pub(super) logits: Tensor,
 }
 
 /// The network on one device.
@@ -47,26 +55,31 @@ impl Engine {
         Ok(Self::Kernels(Box::new(Network::new(architecture, layer, threads, Isa::chosen())?)))
     }
 
-    /// Images `[n, 3, h, w] f32`, normalised, to logits `[n, outputs] f32`.
-    pub(super) fn forward(&self, images: &Tensor) -> Result<Tensor> {
+    /// Images `[n, 3, h, w] f32`, normalised, to pooled features and logits.
+    pub(super) fn look(&self, images: &Tensor) -> Result<Seen> {
         match self {
-            Self::Graph(graph) => graph.judge(&graph.features(images)?),
+            Self::Graph(graph) => graph.look(images),
             Self::Kernels(network) => {
-                let logits = with_images(images, |images| network.logits(images))?;
+                let kernels::Seen { pooled, logits } = with_images(images, |images| network.look(images))?;
                 let count = images.dim(0)?;
-                let outputs = logits.len() / count.max(1);
-                Tensor::from_vec(logits, (count, outputs), &Device::Cpu)
+                let rows = |values: Vec<f32>| {
+                    let width = values.len() / count.max(1);
+                    Tensor::from_vec(values, (count, width), &Device::Cpu)
+                };
+                Ok(Seen { pooled: rows(pooled)?, logits: rows(logits)? })
             }
         }
     }
 
     /// What [`super::Trunk::at`] gives of some images at a depth, to logits `[n, outputs] f32`: the same bits as
-    /// [`Engine::forward`] gives of the images, which were of `side` rows and columns.
+    /// [`Engine::look`] gives of the images, which were of `side` rows and columns.
     pub(super) fn judge_at(&self, depth: Depth, values: &[f32], images: usize, side: (usize, usize)) -> Result<Tensor> {
         let (rows, columns) = side;
         let tensor = |shape: &[usize]| Tensor::from_slice(values, shape, &Device::Cpu);
         let logits = match (self, depth) {
-            (_, Depth::Input) => return self.forward(&tensor(&[images, rows, columns, 3])?.permute((0, 3, 1, 2))?),
+            (_, Depth::Input) => {
+                return Ok(self.look(&tensor(&[images, rows, columns, 3])?.permute((0, 3, 1, 2))?)?.logits);
+            }
             (Self::Graph(graph), Depth::LastStage) => {
                 let (rows, columns) = (rows.div_ceil(16), columns.div_ceil(16));
                 let places = tensor(&[images, rows, columns, values.len() / (images * rows * columns).max(1)])?;

@@ -3,6 +3,7 @@
 use candle_core::{D, Device, Module, Result, Tensor};
 
 use super::architecture::{Architecture, Bottleneck, Kernel, Layer};
+use super::engine::Seen;
 use super::weights::{Folded, WeightError, Weights};
 
 /// A convolution with its batch normalisation folded in.
@@ -64,6 +65,13 @@ impl Graph {
         through(&self.architecture.early, &|index| self.layer(index), x)
     }
 
+    /// Images `[n, 3, h, w] f32` to pooled features and logits.
+    pub(super) fn look(&self, images: &Tensor) -> Result<Seen> {
+        let layers: Layers<'_> = &|index| self.layer(index);
+        let pooled = pooled(&self.architecture, layers, &self.features(images)?)?;
+        Ok(Seen { logits: judge_pooled(&self.architecture, layers, &pooled)?, pooled: pooled.flatten_from(1)? })
+    }
+
     /// [`Graph::features`] to logits `[n, outputs] f32`.
     pub(super) fn judge(&self, features: &Tensor) -> Result<Tensor> {
         judge(&self.architecture, &|index| self.layer(index), features)
@@ -78,8 +86,12 @@ impl Graph {
 
 /// Features `[n, 1024, h, w] f32` to logits `[n, outputs] f32`, with gradients.
 pub(super) fn judge(architecture: &Architecture, layers: Layers<'_>, features: &Tensor) -> Result<Tensor> {
-    let last = through(&architecture.last, layers, features.clone())?;
-    judge_pooled(architecture, layers, &last.mean_keepdim(D::Minus1)?.mean_keepdim(D::Minus2)?)
+    judge_pooled(architecture, layers, &pooled(architecture, layers, features)?)
+}
+
+/// Features `[n, 1024, h, w] f32` to the mean of each channel of the last stage, `[n, 2048, 1, 1] f32`.
+fn pooled(architecture: &Architecture, layers: Layers<'_>, features: &Tensor) -> Result<Tensor> {
+    through(&architecture.last, layers, features.clone())?.mean_keepdim(D::Minus1)?.mean_keepdim(D::Minus2)
 }
 
 /// The mean of each channel of the last stage, `[n, 2048, 1, 1] f32`, to logits `[n, outputs] f32`, with gradients.

@@ -11,6 +11,7 @@ use candle_core::{DType, Result, Tensor, Var};
 use super::architecture::Architecture;
 use super::engine::Engine;
 use super::framing::Framing;
+use super::gate::Plausibility;
 use super::input::Framed;
 use crate::finding::Probability;
 use crate::heat::{Axis, HeatMap};
@@ -20,6 +21,8 @@ use crate::heat::{Axis, HeatMap};
 pub struct Explanation {
     /// The score for *pneumonia*.
     pub score: Probability,
+    /// Whether the image looks like a chest radiograph; `None` from a package without a gate.
+    pub plausibility: Option<Plausibility>,
     /// Which places of the image speak for it.
     pub heat: HeatMap,
 }
@@ -181,7 +184,7 @@ mod tests {
         let ramp = model.input().ramp().unwrap();
         let framing = Framing::whole((224, 224), (224, 224));
         let explained = model.explain(&Framed { tensor: ramp.clone(), framing: framing.clone() }).unwrap();
-        let scored = model.scores(&ramp.unsqueeze(0).unwrap()).unwrap()[0];
+        let scored = model.answers(&ramp.unsqueeze(0).unwrap()).unwrap()[0].score;
         assert!((explained.score.fraction() - scored.fraction()).abs() < 1e-5);
         let odd = Tensor::zeros((1, 7, 7), candle_core::DType::F32, &Device::Cpu).unwrap();
         assert!(model.explain(&Framed { tensor: odd, framing }).is_err());

@@ -82,7 +82,7 @@ impl Input {
         // Turning the small picture is the same as turning the large one: the filter knows no direction.
         let resampled = radiograph.resampled_part(&framing.part, rows, columns)?;
         let luminance = framing.on_black(framing.turn.displayed(&resampled, columns));
-        Ok(Framed { tensor: self.normalised(&luminance).map_err(TensorFault::from)?, framing })
+        Ok(Framed { tensor: self.of_luminance(&luminance).map_err(TensorFault::from)?, framing })
     }
 
     /// The self-test's image: luminance `(x + y) / (width + height - 2)`, normalised, `[3, height, width] f32`.
@@ -90,7 +90,7 @@ impl Input {
         let (width, height) = (self.spec.width, self.spec.height);
         let last = (width + height - 2) as f32;
         let luminance: Vec<f32> = (0..height).flat_map(|y| (0..width).map(move |x| (x + y) as f32 / last)).collect();
-        self.normalised(&luminance)
+        self.of_luminance(&luminance)
     }
 
     /// Rows and columns.
@@ -98,7 +98,8 @@ impl Input {
         (self.spec.height as usize, self.spec.width as usize)
     }
 
-    fn normalised(&self, luminance: &[f32]) -> candle_core::Result<Tensor> {
+    /// Luminance at the input's own size, row by row, normalised: `[3, height, width] f32`.
+    pub(super) fn of_luminance(&self, luminance: &[f32]) -> candle_core::Result<Tensor> {
         let channels = self.spec.mean.iter().zip(&self.spec.std);
         let values: Vec<f32> =
             channels.flat_map(|(mean, std)| luminance.iter().map(move |v| (v - mean) / std)).collect();

@@ -39,6 +39,9 @@ pub struct Manifest {
     pub input: InputSpec,
     /// What the outputs mean.
     pub output: Output,
+    /// What tells chest radiographs from other pictures; none: nothing does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plausibility: Option<PlausibilitySpec>,
     /// On which data the model was measured, and the figures; free tables for readers and pages.
     #[serde(default)]
     pub performance: toml::Table,
@@ -157,6 +160,16 @@ impl Output {
     }
 }
 
+/// `[plausibility]`: the gate that declines what does not look like a chest radiograph.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlausibilitySpec {
+    /// SHA-256 of `gate.safetensors`, hexadecimal.
+    pub sha256: String,
+    /// Images are accepted from this score on.
+    pub threshold: f64,
+}
+
 /// `[self_test]`: a built-in image and what the model answers to it.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -199,6 +212,7 @@ impl Manifest {
             intended_age_years: None,
             input,
             output,
+            plausibility: None,
             performance: toml::Table::new(),
             training: toml::Table::new(),
             self_test,
@@ -212,8 +226,12 @@ impl Manifest {
         require(self.architecture == ARCHITECTURE, "architecture is not resnet50-dense128")?;
         plain("name", &self.name)?;
         plain("version", &self.version)?;
-        let digest = self.sha256.len() == 64 && self.sha256.bytes().all(|b| b.is_ascii_hexdigit());
-        require(digest, "sha256 must be 64 hexadecimal digits")?;
+        let digest = |text: &str| text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
+        require(digest(&self.sha256), "sha256 must be 64 hexadecimal digits")?;
+        if let Some(gate) = &self.plausibility {
+            require(digest(&gate.sha256), "plausibility.sha256 must be 64 hexadecimal digits")?;
+            require((-10.0..=10.0).contains(&gate.threshold), "plausibility.threshold must lie between -10 and 10")?;
+        }
         let input = &self.input;
         let sides = (32..=1024).contains(&input.width) && (32..=1024).contains(&input.height);
         require(sides && input.channels == 3, "input must have 3 channels and sides from 32 to 1024")?;

@@ -5,6 +5,7 @@ mod draft;
 mod engine;
 mod framing;
 mod gallery;
+mod gate;
 mod graph;
 mod head;
 mod heat;
@@ -20,15 +21,18 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 
-pub use draft::{Draft, DraftError, Naming};
+pub use draft::{Draft, DraftError, Naming, PLAUSIBILITY};
 pub use engine::Compute;
 pub use framing::Framing;
 pub use gallery::{GalleryError, look_through};
+pub use gate::{Gate, Impression, Lesson, Plausibility, Trial, operating_point};
 pub use head::{Dense, Head};
 pub use heat::Explanation;
 pub use input::{Framed, Input, InputError};
 pub use kernels::{Columns, Isa, Sum, multiply};
-pub use manifest::{Crop, Filter, InputSpec, Manifest, Output, Qualification, Resize, SelfTest, SelfTestInput};
+pub use manifest::{
+    Crop, Filter, InputSpec, Manifest, Output, PlausibilitySpec, Qualification, Resize, SelfTest, SelfTestInput,
+};
 pub use package::{Package, PackageError};
 pub use trunk::Trunk;
 pub use unfolded::{Depth, TrunkBlock, TrunkLayer, Unfolded};
@@ -36,7 +40,7 @@ pub use weights::WeightError;
 
 use crate::finding::{AgeRange, Algorithm, OperatingPoint, Probability};
 use crate::heat::HeatMap;
-use engine::Engine;
+use engine::{Engine, Seen};
 
 /// What candle said, in one line: without the backtrace that it may carry.
 #[derive(Debug, thiserror::Error)]
@@ -95,7 +99,26 @@ pub struct Model {
     manifest: Manifest,
     input: Input,
     engine: Engine,
+    gate: Option<Gate>,
     device: Device,
+}
+
+/// What a model says of one image.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Said {
+    /// Of every label, in the order of `output.labels`; they sum to 1.
+    pub probabilities: Vec<f64>,
+    /// Whether it looks like a chest radiograph; `None` from a package without a gate.
+    pub plausibility: Option<Plausibility>,
+}
+
+/// The score for *pneumonia* of one image, and whether it looks like a chest radiograph.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Answer {
+    /// The score.
+    pub score: Probability,
+    /// `None` from a package without a gate.
+    pub plausibility: Option<Plausibility>,
 }
 
 impl Model {
@@ -113,7 +136,8 @@ impl Model {
         verified?;
         let engine = engine?;
         let input = Input::new(&package.manifest().input);
-        let model = Self { manifest: package.into_manifest(), input, engine, device };
+        let (manifest, gate) = package.into_manifest_and_gate();
+        let model = Self { manifest, input, engine, gate, device };
         model.self_test()?;
         Ok(model)
     }
@@ -175,12 +199,57 @@ impl Model {
     /// Probability of every label for every image. Input `[n, 3, height, width] f32` as [`Input::tensor`] makes
     /// them, output `n` rows in the order of `output.labels`, each summing to 1.
     pub fn probabilities(&self, images: &Tensor) -> Result<Vec<Vec<f64>>, ModelError> {
-        self.forward(images).map_err(|fault| self.failed(fault))
+        Ok(self.look(images)?.into_iter().map(|said| said.probabilities).collect())
     }
 
-    /// The score for *pneumonia* of every image; input as for [`Model::probabilities`].
-    pub fn scores(&self, images: &Tensor) -> Result<Vec<Probability>, ModelError> {
-        self.probabilities(images)?.iter().map(|row| self.score(row)).collect()
+    /// The same with the plausibility of every image, from the same run.
+    pub fn look(&self, images: &Tensor) -> Result<Vec<Said>, ModelError> {
+        self.said(images).map_err(|fault| self.failed(fault))
+    }
+
+    /// What the gate sees of every image; input as for [`Model::probabilities`].
+    pub fn impressions(&self, images: &Tensor) -> Result<Vec<Impression>, ModelError> {
+        let seen = images.to_device(&self.device).and_then(|images| self.engine.look(&images));
+        seen.and_then(|seen| self.impressions_of(images, &seen)).map_err(|fault| self.failed(fault))
+    }
+
+    /// The luminance of images `[n, 3, height, width] f32`, as [`Input::tensor`] made them.
+    fn pictures(&self, images: &Tensor) -> Result<Vec<gate::Picture>, ModelError> {
+        let InputSpec { mean: [mean, ..], std: [std, ..], .. } = self.manifest.input;
+        let channels = images.narrow(1, 0, 1).and_then(|channel| channel.flatten_from(1)?.to_vec2::<f32>());
+        let columns = self.manifest.input.width as usize;
+        let picture = |channel: Vec<f32>| gate::Picture {
+            values: channel.into_iter().map(|value| value * std + mean).collect(),
+            columns,
+        };
+        Ok(channels.map_err(|fault| self.failed(fault))?.into_iter().map(picture).collect())
+    }
+
+    /// What the gate sees of one image `[3, height, width] f32` whose features are known.
+    pub fn impression(&self, features: &[f32], image: &Tensor) -> Result<Impression, ModelError> {
+        let channel = image.narrow(0, 0, 1).and_then(|channel| channel.flatten_all()?.to_vec1::<f32>());
+        let (columns, [std, ..]) = (self.manifest.input.width as usize, self.manifest.input.std);
+        Ok(Impression::new(features, &channel.map_err(|fault| self.failed(fault))?, columns, std))
+    }
+
+    /// The gate, for packages that have one.
+    pub fn gate(&self) -> Option<&Gate> {
+        self.gate.as_ref()
+    }
+
+    /// The same model with another gate, which accepts images from this score on.
+    pub fn gated(mut self, gate: Gate, threshold: f64) -> Result<Self, DraftError> {
+        let sha256 = package::sha256(&gate.octets()?);
+        self.manifest.plausibility = Some(PlausibilitySpec { sha256, threshold });
+        self.gate = Some(gate);
+        Ok(self)
+    }
+
+    /// The score for *pneumonia* and the plausibility of every image; input as for [`Model::probabilities`].
+    pub fn answers(&self, images: &Tensor) -> Result<Vec<Answer>, ModelError> {
+        let answer =
+            |said: Said| Ok(Answer { score: self.score(&said.probabilities)?, plausibility: said.plausibility });
+        self.look(images)?.into_iter().map(answer).collect()
     }
 
     /// The reported one of the probabilities of one image.
@@ -193,7 +262,14 @@ impl Model {
     /// five classifications.
     pub fn explain(&self, image: &Framed) -> Result<Explanation, ModelError> {
         let (probabilities, heat) = self.probabilities_and_map(image).map_err(|fault| self.failed(fault))?;
-        Ok(Explanation { score: self.score(&probabilities)?, heat })
+        let plausibility = match self.gate {
+            Some(_) => {
+                let image = image.tensor.unsqueeze(0).map_err(|fault| self.failed(fault))?;
+                self.look(&image)?.pop().and_then(|said| said.plausibility)
+            }
+            None => None,
+        };
+        Ok(Explanation { score: self.score(&probabilities)?, plausibility, heat })
     }
 
     fn probabilities_and_map(&self, image: &Framed) -> candle_core::Result<(Vec<f64>, HeatMap)> {
@@ -202,11 +278,29 @@ impl Model {
         Ok((candle_nn::ops::softmax(&logits, 1)?.squeeze(0)?.to_vec1::<f64>()?, map))
     }
 
-    fn forward(&self, images: &Tensor) -> candle_core::Result<Vec<Vec<f64>>> {
-        softmax(&self.engine.forward(&images.to_device(&self.device)?)?)
+    fn said(&self, images: &Tensor) -> candle_core::Result<Vec<Said>> {
+        let seen = self.engine.look(&images.to_device(&self.device)?)?;
+        let probabilities = softmax(&seen.logits)?.into_iter();
+        let (Some(gate), Some(spec)) = (&self.gate, &self.manifest.plausibility) else {
+            return Ok(probabilities.map(|probabilities| Said { probabilities, plausibility: None }).collect());
+        };
+        let impressions = self.impressions_of(images, &seen)?;
+        let said = |(probabilities, impression)| {
+            let plausibility = Plausibility { score: gate.score(&impression), threshold: spec.threshold };
+            Said { probabilities, plausibility: Some(plausibility) }
+        };
+        Ok(probabilities.zip(impressions).map(said).collect())
     }
 
-    /// The same as [`Model::forward`] of so many images that have come to some depth.
+    fn impressions_of(&self, images: &Tensor, seen: &Seen) -> candle_core::Result<Vec<Impression>> {
+        let channels = images.narrow(1, 0, 1)?.flatten_from(1)?.to_vec2::<f32>()?;
+        let pooled = seen.pooled.to_vec2::<f32>()?;
+        let (columns, [std, ..]) = (images.dim(3)?, self.manifest.input.std);
+        let impression = |(pooled, channel): (&Vec<f32>, &Vec<f32>)| Impression::new(pooled, channel, columns, std);
+        Ok(pooled.iter().zip(&channels).map(impression).collect())
+    }
+
+    /// The probabilities of so many images that have come to some depth.
     fn forward_at(&self, depth: Depth, values: &[f32], images: usize) -> candle_core::Result<Vec<Vec<f64>>> {
         let side = (self.manifest.input.height as usize, self.manifest.input.width as usize);
         softmax(&self.engine.judge_at(depth, values, images, side)?)
@@ -253,7 +347,7 @@ mod tests {
         let model = Model::load(Path::new(REFERENCE)).unwrap();
         let ramp = model.input().ramp().unwrap().unsqueeze(0).unwrap();
         // PyTorch's figures for the same weights: models/cxr-pneumonia-reference/reference.json
-        let score = model.scores(&ramp).unwrap()[0];
+        let score = model.answers(&ramp).unwrap()[0].score;
         assert!((score.fraction() - 0.274_760_900_097_286_5).abs() < 1e-5, "{score:?}");
         assert_eq!(model.algorithm().version_with_digest(), "0.1.0+sha256:bf253d463ce462c6");
     }

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::architecture::Architecture;
 use super::engine::{Compute, Engine};
+use super::gate::Gate;
 use super::manifest::Manifest;
 use super::weights::{WeightError, Weights};
 
@@ -48,6 +49,14 @@ pub enum PackageError {
         /// Digest of the file.
         found: String,
     },
+    /// The gate is none.
+    #[error("model package: {path}: {cause}; the file is no plausibility gate: install the package again", path = path.display())]
+    Gate {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        cause: String,
+    },
     /// The weights are not those of the architecture.
     #[error("model package: {path}: {cause}; the file is not a {architecture}", path = path.display())]
     Weights {
@@ -65,6 +74,7 @@ pub struct Package {
     manifest: Manifest,
     weights_path: PathBuf,
     weights: Vec<u8>,
+    gate: Option<Gate>,
 }
 
 impl Package {
@@ -73,6 +83,9 @@ impl Package {
 
     /// The file of the weights.
     pub const WEIGHTS: &str = "model.safetensors";
+
+    /// The file of the plausibility gate.
+    pub const GATE: &str = "gate.safetensors";
 
     /// The file of the model card.
     pub const CARD: &str = "README.md";
@@ -100,7 +113,8 @@ impl Package {
         let weights_path = directory.join(Self::WEIGHTS);
         let weights = read_shared_out(&weights_path)
             .map_err(|source| PackageError::Unreadable { path: weights_path.clone(), source })?;
-        Ok(Self { manifest, weights_path, weights })
+        let gate = gate(&manifest, directory)?;
+        Ok(Self { manifest, weights_path, weights, gate })
     }
 
     /// Checks the weights' digest.
@@ -122,14 +136,19 @@ impl Package {
         (self.manifest, self.weights)
     }
 
-    /// Gives up the weights' bytes and keeps the manifest.
-    pub fn into_manifest(self) -> Manifest {
-        self.manifest
+    /// Gives up the weights' bytes.
+    pub(super) fn into_manifest_and_gate(self) -> (Manifest, Option<Gate>) {
+        (self.manifest, self.gate)
+    }
+
+    /// The gate, for packages that have one.
+    pub fn gate(&self) -> Option<&Gate> {
+        self.gate.as_ref()
     }
 
     /// A package that is not on disk yet.
     pub(super) fn of(manifest: Manifest, weights: Vec<u8>) -> Self {
-        Self { manifest, weights_path: Self::WEIGHTS.into(), weights }
+        Self { manifest, weights_path: Self::WEIGHTS.into(), weights, gate: None }
     }
 
     /// Builds the network on a device, in f32.
@@ -142,6 +161,19 @@ impl Package {
             cause,
         })
     }
+}
+
+/// The gate that the manifest speaks of.
+fn gate(manifest: &Manifest, directory: &Path) -> Result<Option<Gate>, PackageError> {
+    let Some(spec) = &manifest.plausibility else { return Ok(None) };
+    let path = directory.join(Package::GATE);
+    let octets = std::fs::read(&path);
+    let octets = octets.map_err(|source| PackageError::Unreadable { path: path.clone(), source })?;
+    let found = sha256(&octets);
+    if !found.eq_ignore_ascii_case(&spec.sha256) {
+        return Err(PackageError::Digest { path, expected: spec.sha256.clone(), found });
+    }
+    Gate::parse(&octets).map(Some).map_err(|cause| PackageError::Gate { path, cause })
 }
 
 /// SHA-256, hexadecimal.
@@ -168,7 +200,7 @@ mod tests {
 
     fn copy_of_reference() -> tempfile::TempDir {
         let directory = tempfile::tempdir().unwrap();
-        for file in ["model.toml", "model.safetensors"] {
+        for file in [Package::MANIFEST, Package::WEIGHTS, Package::GATE] {
             std::fs::copy(Path::new(REFERENCE).join(file), directory.path().join(file)).unwrap();
         }
         directory

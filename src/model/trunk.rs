@@ -11,13 +11,14 @@ use super::kernels::{Isa, Network, Raw};
 use super::manifest::{InputSpec, Output};
 use super::package::{Package, PackageError, read_shared_out, sha256};
 use super::weights::{Folded, Stored, WeightError, Weights};
-use super::{Depth, Head, Input, ModelError, TrunkLayer, Unfolded};
+use super::{Depth, Gate, Head, Input, ModelError, TrunkLayer, Unfolded};
 
 /// A trunk on the processor.
 pub struct Trunk {
     origin: String,
     input: InputSpec,
     output: Option<Output>,
+    gate: Option<(Gate, f64)>,
     weights: Vec<u8>,
     digest: blake3::Hash,
     network: Network,
@@ -35,9 +36,11 @@ impl Trunk {
             let manifest = package.manifest();
             let digest = manifest.sha256.get(..16).unwrap_or_default();
             let origin = format!("{} {} (SHA-256 {digest})", manifest.name, manifest.version);
+            let gate = package.gate().cloned().zip(manifest.plausibility.as_ref().map(|spec| spec.threshold));
             let (manifest, weights) = package.into_parts();
             let file = path.join(Package::WEIGHTS);
-            return Self::new(&file, origin, (manifest.input, Some(manifest.output)), weights, threads);
+            let trunk = Self::new(&file, origin, (manifest.input, Some(manifest.output)), weights, threads)?;
+            return Ok(Self { gate, ..trunk });
         }
         let weights = read_shared_out(path);
         let weights = weights.map_err(|source| PackageError::Unreadable { path: path.to_owned(), source })?;
@@ -63,7 +66,7 @@ impl Trunk {
         // Other instructions and kernels sum up in another order, and another input is another question.
         let kernels = (env!("CARGO_PKG_VERSION"), Isa::chosen().name());
         let digest = blake3::hash(format!("{digest} {kernels:?} {input:?}").as_bytes());
-        Ok(Self { origin, input, output, weights, digest, network })
+        Ok(Self { origin, input, output, gate: None, weights, digest, network })
     }
 
     /// Name and digest of what it was loaded from.
@@ -79,6 +82,11 @@ impl Trunk {
     /// The labels of the package that it was loaded from, if it was one.
     pub fn output(&self) -> Option<&Output> {
         self.output.as_ref()
+    }
+
+    /// The gate of the package that it was loaded from, and from which score on it accepts images.
+    pub fn gate(&self) -> Option<(&Gate, f64)> {
+        self.gate.as_ref().map(|(gate, threshold)| (gate, *threshold))
     }
 
     /// What its features depend on beside the image: weights, preprocessing and the processor's instructions.

@@ -3,6 +3,7 @@
 
 pub mod attribute;
 mod data_set;
+mod inflate;
 mod location;
 mod walk;
 
@@ -27,6 +28,8 @@ pub const DEFLATED: &str = "1.2.840.10008.1.2.1.99";
 
 /// Length of the preamble before `DICM` (PS3.10 section 7.1).
 const PREAMBLE: u64 = 128;
+/// What is said of a deflated data set that grows beyond its bound.
+const TOO_LARGE: &str = "the deflated data set is larger than the bound allows";
 /// Longest Transfer Syntax UID that is read: 64 characters (PS3.5 9.1), and padding.
 const LONGEST_TRANSFER_SYNTAX: u32 = 80;
 /// Sequences within sequences that are read; the deepest of PS3.3 need fewer than ten.
@@ -50,9 +53,6 @@ pub enum Extent {
     Header,
     /// Up to Pixel Data, and that.
     PixelData,
-    /// Up to Pixel Data, and that where it has to be inflated or swapped; where it can be read from the file,
-    /// [`Object::pixels`] says where.
-    Image,
 }
 
 /// How values are kept.
@@ -67,10 +67,21 @@ pub enum Values {
 /// Where the value of Pixel Data (7FE0,0010) lies, and what it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pixels {
-    /// Pixel cells as they are (PS3.5 section 8).
-    Native(Stretch),
+    /// Pixel cells as they are (PS3.5 section 8), of a VR that Pixel Data may have.
+    Native(Stretch, Order),
     /// Encapsulated (PS3.5 A.4): items, an offset table first, then the fragments; without the sequence delimiter.
     Fragments(Stretch),
+    /// A value of another VR.
+    Foreign,
+}
+
+/// Which octet of a word of 16 bits comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// The low one.
+    LittleEnd,
+    /// The high one: VR OW in Explicit VR Big Endian.
+    BigEnd,
 }
 
 /// A data set with the transfer syntax that its file meta information names.
@@ -80,27 +91,25 @@ pub struct Object {
     pub transfer_syntax: String,
     /// The data set.
     pub data_set: InMemDicomObject,
-    /// Where the file has code streams, or pixel cells, little end first; `None` where Pixel Data is deflated, big-endian
-    /// or absent.
+}
+
+/// The header of an image, and where its pixels are.
+#[derive(Debug, Clone)]
+pub struct Image {
+    /// Transfer Syntax UID (0002,0010), without padding.
+    pub transfer_syntax: String,
+    /// The data set up to Pixel Data (7FE0,0010), every value decoded.
+    pub header: InMemDicomObject,
+    /// Pixel Data, if there is any: where in the file; where in [`Image::inflated`] if that is there.
     pub pixels: Option<Pixels>,
+    /// The whole data set, if the file has it deflated.
+    pub inflated: Option<Bytes>,
 }
 
 /// Reads a file. A deflated data set may inflate to `largest_inflated` bytes.
 pub fn read(location: &Location, extent: Extent, values: Values, largest_inflated: u64) -> Result<Object, ReadError> {
-    let Walked { unknown, outline, .. } = walk(location, largest_inflated)?;
-    let has_plain_cells = matches!(outline.transfer_syntax.as_str(), IMPLICIT_LITTLE_ENDIAN | EXPLICIT_LITTLE_ENDIAN);
-    let pixels = outline.pixels.filter(|pixels| match pixels {
-        Pixels::Native(_) => has_plain_cells,
-        Pixels::Fragments(_) => outline.transfer_syntax != DEFLATED,
-    });
-    let extent = match extent {
-        Extent::Image if pixels.is_some() => Extent::Header,
-        other => other,
-    };
-    let file = location.open().map_err(ReadError::Io)?;
-    let size = file.length();
-    let mut file = BufReader::with_capacity(1 << 16, file);
-    let transfer_syntax = transfer_syntax(&mut file).map_err(|error| not_dicom(&error))?;
+    let Walked { unknown, .. } = walk(location, largest_inflated)?;
+    let (transfer_syntax, mut file, size) = opened(location)?;
     let data_set = if transfer_syntax == DEFLATED {
         let data = Bounded { data: flate2::read::DeflateDecoder::new(file), left: largest_inflated };
         data_set::read(Defined::new(data, 0, unknown), &transfer_syntax, extent, values, largest_inflated)?
@@ -108,7 +117,43 @@ pub fn read(location: &Location, extent: Extent, values: Values, largest_inflate
         let at = file.stream_position().map_err(ReadError::Io)?;
         data_set::read(Defined::new(file, at, unknown), &transfer_syntax, extent, values, size)?
     };
-    Ok(Object { transfer_syntax, data_set, pixels })
+    Ok(Object { transfer_syntax, data_set })
+}
+
+/// Reads the header of an image and finds its pixels. A deflated data set is inflated once, to `largest_inflated` bytes at
+/// most, and kept.
+pub fn read_image(location: &Location, largest_inflated: u64) -> Result<Image, ReadError> {
+    let (transfer_syntax, mut file, size) = opened(location)?;
+    let (extent, values) = (Extent::Header, Values::Decoded);
+    if transfer_syntax == DEFLATED {
+        let inflated = inflate::inflated(file, largest_inflated)?;
+        let (pixels, unknown) = found(walk::over_inflated(&inflated))?;
+        let data = Defined::new(inflated.clone().reader(), 0, unknown);
+        let header = data_set::read(data, &transfer_syntax, extent, values, inflated.len() as u64)?;
+        return Ok(Image { transfer_syntax, header, pixels, inflated: Some(inflated) });
+    }
+    let (pixels, unknown) = found(walk(location, largest_inflated)?)?;
+    let at = file.stream_position().map_err(ReadError::Io)?;
+    let header = data_set::read(Defined::new(file, at, unknown), &transfer_syntax, extent, values, size)?;
+    Ok(Image { transfer_syntax, header, pixels, inflated: None })
+}
+
+/// The pixels of a data set, none where it has none; it may be unsound behind them only.
+fn found(walked: Walked) -> Result<(Option<Pixels>, Vec<walk::Unknown>), ReadError> {
+    match (walked.outline.pixels, walked.soundness) {
+        (None, Err(WalkError::File(error))) => Err(error),
+        (None, Err(error)) => Err(ReadError::NotDicom(error.to_string())),
+        (pixels, _) => Ok((pixels, walked.unknown)),
+    }
+}
+
+/// The transfer syntax of a file, the file from its data set on, and its size in bytes.
+fn opened(location: &Location) -> Result<(String, BufReader<Content>, u64), ReadError> {
+    let file = location.open().map_err(ReadError::Io)?;
+    let size = file.length();
+    let mut file = BufReader::with_capacity(1 << 16, file);
+    let transfer_syntax = transfer_syntax(&mut file).map_err(|error| not_dicom(&error))?;
+    Ok((transfer_syntax, file, size))
 }
 
 /// Reads a data set that came without a file, up to Pixel Data, after a walk over all of it. It is not deflated.
@@ -192,9 +237,7 @@ struct Bounded<R> {
 impl<R: Read> Read for Bounded<R> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let read = self.data.read(buffer)?;
-        self.left = (self.left)
-            .checked_sub(read as u64)
-            .ok_or_else(|| Error::other("the deflated data set is larger than the bound allows"))?;
+        self.left = (self.left).checked_sub(read as u64).ok_or_else(|| Error::other(TOO_LARGE))?;
         Ok(read)
     }
 }

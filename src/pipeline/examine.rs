@@ -14,7 +14,7 @@ use crate::config::Select;
 use crate::finding::{Finding, ImageFinding, Outcome, Reason, SopReference};
 use crate::inference::{Inference, InferenceError};
 use crate::instance::{Header, HeaderError, Instance, Study};
-use crate::model::Input;
+use crate::model::{Answer, Input, Plausibility};
 use crate::part10::Location;
 use crate::pixels::{Bounds, Decoder, PixelError, Radiograph, THIS_PROGRAM};
 use crate::select::{self, Candidate, Selection, Verdict};
@@ -105,6 +105,21 @@ impl Examiner {
         format!("{} {}", algorithm.name, algorithm.version_with_digest())
     }
 
+    /// Whether an image looks like a chest radiograph; `None` where nobody asks.
+    pub fn plausible(&self, plausibility: Option<Plausibility>) -> Option<Verdict> {
+        let Plausibility { score, threshold } = plausibility?;
+        select::looks_like_chest(score, threshold, &self.select)
+    }
+
+    /// The outcome of an image that the model has seen: its score, or the reason and the grounds of a picture that does
+    /// not look like a chest radiograph.
+    pub fn outcome(&self, answer: Answer) -> Result<Outcome, (Reason, String)> {
+        match self.plausible(answer.plausibility) {
+            Some(Verdict::Declined(reason, grounds)) => Err((reason, grounds.to_string())),
+            Some(Verdict::Accepted(_)) | None => Ok(Outcome::Analysed(answer.score)),
+        }
+    }
+
     /// Examines one image of a study that is still arriving; `None` where the header says that it is none for the
     /// model, or cannot be read.
     pub async fn foresee(&self, instance: &Instance) -> Result<Option<Foreseen>, PipelineError> {
@@ -189,7 +204,7 @@ impl Examiner {
             Err(_) => return Ok(Err((Reason::InternalError, "the decoder panicked on this image".into()))),
         };
         match self.inference.classify(tensor).await {
-            Ok(score) => Ok(Ok(Outcome::Analysed(score))),
+            Ok(answer) => Ok(self.outcome(answer)),
             Err(InferenceError::Failed(message)) => Ok(Err((Reason::InternalError, message))),
             Err(stopped) => Err(stopped.into()),
         }

@@ -1,7 +1,7 @@
 //! What leaves for one finding: the report in its forms, what goes along with it, and messages about it, each with the
 //! destinations that it is for.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, FixedOffset, Local};
@@ -15,6 +15,7 @@ use crate::finding::{Finding, Outcome, Presence, SopReference};
 use crate::heat::{Extent, HeatMap};
 use crate::hl7::{Message, Observation, Parties, Reported};
 use crate::ids::SopInstanceUid;
+use crate::instance::Instance;
 use crate::ledger::Part;
 use crate::part10::Location;
 use crate::pixels::Radiograph;
@@ -37,9 +38,14 @@ pub(super) struct Parcel {
 struct Occurrence {
     examination: Examination,
     report: Report,
+    /// Heat maps that are known already.
+    heats: Heats,
     device: Arc<Device>,
     now: DateTime<FixedOffset>,
 }
+
+/// Heat maps by image.
+type Heats = HashMap<SopInstanceUid, HeatMap>;
 
 /// An image with what the model sees in it.
 struct Seen {
@@ -62,9 +68,7 @@ impl Pipeline {
         earlier: Option<SopReference>,
     ) -> Result<Vec<Parcel>, PipelineError> {
         examination.finding.evidence.extend(bygone.iter().cloned());
-        if self.device.wants_focus() {
-            self.focus(&mut examination).await;
-        }
+        let heats = if self.device.wants_focus() { self.focus(&mut examination).await } else { Heats::new() };
         let (ledger, device) = (self.ledger.clone(), self.device.clone());
         let made = spawn_blocking(move || {
             let reports = examination.reports(&device, earlier.as_ref())?;
@@ -78,7 +82,7 @@ impl Pipeline {
             return Ok(Vec::new());
         }
         let (report, now) = (reports.remove(0), Local::now().fixed_offset());
-        let occurrence = Arc::new(Occurrence { examination, report, device: self.device.clone(), now });
+        let occurrence = Arc::new(Occurrence { examination, report, heats, device: self.device.clone(), now });
         let mut parcels = vec![self.object(occurrence.report.clone(), Part::Report, &headline)];
         parcels.extend(reports.into_iter().map(|report| self.object(report, Part::Companion, &headline)));
         for (kind, companion) in self.companions(&occurrence).await {
@@ -92,12 +96,14 @@ impl Pipeline {
     }
 
     /// Finds out where in the images the model sees what it reports. Where that fails, the report says the whole image.
-    async fn focus(&self, examination: &mut Examination) {
+    async fn focus(&self, examination: &mut Examination) -> Heats {
         let Examination { finding, images, sources, .. } = examination;
+        let mut heats = Heats::new();
         for (image, source) in images.iter().zip(sources).filter(|(image, _)| is_notable(finding, image.outcome)) {
-            match self.seen(&image.instance.location).await {
-                Ok(seen) => {
-                    source.focus = seen.heat.focus(Extent::of(seen.radiograph.rows, seen.radiograph.columns));
+            match self.seen(&image.instance.location, None).await {
+                Ok(Seen { radiograph, heat }) => {
+                    source.focus = heat.focus(Extent::of(radiograph.rows, radiograph.columns));
+                    heats.insert(image.instance.sop_instance.clone(), heat);
                 }
                 Err(why) => {
                     let (study, instance) = (&finding.study, &image.instance.sop_instance);
@@ -105,6 +111,7 @@ impl Pipeline {
                 }
             }
         }
+        heats
     }
 
     /// A DICOM object for every destination that takes objects.
@@ -136,7 +143,7 @@ impl Pipeline {
             let images = occurrence.examination.images.iter().enumerate();
             for (index, image) in images.filter(|(_, image)| is_notable(&occurrence.examination.finding, image.outcome))
             {
-                match self.pictures(occurrence, index, &image.instance.location, &wanted).await {
+                match self.pictures(occurrence, index, &image.instance, &wanted).await {
                     Ok(pictures) => made.extend(pictures),
                     Err(why) => {
                         let (study, instance) = (&occurrence.report.study, &image.instance.sop_instance);
@@ -161,10 +168,11 @@ impl Pipeline {
         &self,
         occurrence: &Arc<Occurrence>,
         index: usize,
-        location: &Location,
+        instance: &Instance,
         wanted: &HashSet<Companion>,
     ) -> Result<Vec<(Companion, Report)>, String> {
-        let seen = self.seen(location).await?;
+        let heat = occurrence.heats.get(&instance.sop_instance).cloned();
+        let seen = self.seen(&instance.location, heat).await?;
         let (occurrence, wanted) = (occurrence.clone(), wanted.clone());
         let draw = move || {
             let source: &Source = occurrence.examination.sources.get(index).ok_or("its header is not there")?;
@@ -184,8 +192,8 @@ impl Pipeline {
         background::run(draw).await.map_err(|_| PANIC)?
     }
 
-    /// Decodes an image once more, and asks the model where it sees what it says.
-    async fn seen(&self, location: &Location) -> Result<Seen, String> {
+    /// Decodes an image once more, and asks the model where it sees what it says, unless that is known.
+    async fn seen(&self, location: &Location, heat: Option<HeatMap>) -> Result<Seen, String> {
         let (location, decoder) = (location.clone(), self.examiner.decoder().clone());
         let inference = self.examiner.inference();
         let input = inference.input().clone();
@@ -195,7 +203,10 @@ impl Pipeline {
             Ok::<_, String>((radiograph, framed))
         };
         let (radiograph, framed) = background::run(prepare).await.map_err(|_| PANIC)??;
-        let heat = inference.explain(framed).await.map_err(|error| error.to_string())?.heat;
+        let heat = match heat {
+            Some(heat) => heat,
+            None => inference.explain(framed).await.map_err(|error| error.to_string())?.heat,
+        };
         Ok(Seen { radiograph, heat })
     }
 }

@@ -3,19 +3,19 @@
 use std::io;
 use std::path::Path;
 
-use dicom::core::value::Value;
 use dicom::dictionary_std::tags;
 use dicom::object::InMemDicomObject;
 
-use super::codec::{self, Broken, Codec};
+use super::codec::{Broken, Codec, Kept};
 use super::geometry::Geometry;
 use super::grey::Grey;
 use super::header::Header;
-use super::samples::{Samples, Source, Stored};
+use super::samples::Samples;
+use super::stored::Stored;
 use super::workers::{Request, WorkerError, Workers};
 use super::{Bounds, Format, PixelError, Radiograph, picture};
 use crate::ids::SopInstanceUid;
-use crate::part10::{self, Extent, Location, Object, Pixels, ReadError, Stretch, Values, attribute};
+use crate::part10::{self, Image, Location, Pixels, ReadError, Stretch, attribute};
 
 /// Reads DICOM files. Its clones share their workers.
 #[derive(Debug, Clone)]
@@ -83,44 +83,43 @@ impl Decoder {
     /// Every variant of [`PixelError`].
     pub fn decode(&self, location: impl Into<Location>) -> Result<Radiograph, PixelError> {
         let location = location.into();
-        let read = part10::read(&location, Extent::Image, Values::Decoded, self.bounds.inflated());
-        let mut object = read.map_err(|error| match error {
+        let image = part10::read_image(&location, self.bounds.inflated()).map_err(|error| match error {
             ReadError::Io(source) => PixelError::Io { location: location.clone(), source },
             ReadError::NotDicom(_) => PixelError::NotDecodable(error.to_string()),
         })?;
-        if object.pixels.is_none() && object.data_set.get(tags::PIXEL_DATA).is_none() {
-            return Err(PixelError::NoPixelData);
-        }
-        let header = Header::of(&object.data_set, &self.bounds)?;
-        let grey = Grey::of(&object.data_set, header.signed)?;
-        let geometry = Geometry::of(&object.data_set, (header.rows, header.columns));
-        Ok(grey.radiograph(self.samples(&location, &mut object, &header)?)?.lying(geometry))
+        let pixels = image.pixels.ok_or(PixelError::NoPixelData)?;
+        let header = Header::of(&image.header, &self.bounds)?;
+        let grey = Grey::of(&image.header, header.signed)?;
+        let geometry = Geometry::of(&image.header, (header.rows, header.columns));
+        Ok(grey.radiograph(self.samples(&location, &image, pixels, &header)?)?.lying(geometry))
     }
 
-    /// The samples of the image; what needs no decoding stays in the file.
-    fn samples(&self, location: &Location, object: &mut Object, header: &Header) -> Result<Samples, PixelError> {
-        let codec = Codec::of(&object.transfer_syntax)
+    /// The samples of the image; what needs no decoding stays where it is.
+    fn samples(
+        &self,
+        location: &Location,
+        image: &Image,
+        pixels: Pixels,
+        header: &Header,
+    ) -> Result<Samples, PixelError> {
+        let codec = Codec::of(&image.transfer_syntax)
             .ok_or_else(|| PixelError::NotDecodable("its transfer syntax has no decoder here".into()))?;
-        let cells = match object.pixels {
-            Some(Pixels::Fragments(items)) => {
-                let data_set = &object.data_set;
-                return self.code_stream(&CodeStream { location, items, codec, data_set }, header);
+        let broken = |broken| Err(not_decodable(codec, broken));
+        match pixels {
+            Pixels::Fragments(items) => {
+                let data_set = &image.header;
+                self.code_stream(&CodeStream { location, items, codec, data_set }, header)
             }
-            Some(Pixels::Native(_)) if codec != Codec::Native => Err(Broken::NotEncapsulated),
-            Some(Pixels::Native(stretch)) => {
-                Stored::in_file(location, stretch, header).map(Source::from).ok_or(Broken::TooFewCells)
+            Pixels::Native(..) if codec != Codec::Native => broken(Broken::NotEncapsulated),
+            Pixels::Native(stretch, order) => {
+                let stored = match &image.inflated {
+                    Some(octets) => Stored::inflated(location, octets, stretch, header),
+                    None => Stored::in_file(location, stretch, order, header),
+                };
+                stored.map_or_else(|| broken(Broken::TooFewCells), |cells| Ok(Samples::as_in_header(cells, header)))
             }
-            None => {
-                let value = object.data_set.take_element(tags::PIXEL_DATA).map_err(|_| PixelError::NoPixelData)?;
-                match value.into_value() {
-                    Value::Primitive(value) if codec == Codec::Native => codec::cells(value, header).map(Source::from),
-                    Value::Primitive(_) => Err(Broken::NotEncapsulated),
-                    _ if codec == Codec::Native => Err(Broken::Encapsulated),
-                    _ => Err(Broken::Unsound),
-                }
-            }
-        };
-        Ok(Samples::as_in_header(cells.map_err(|broken| not_decodable(codec, broken))?, header))
+            Pixels::Foreign => broken(Broken::NeitherBytesNorWords),
+        }
     }
 
     fn code_stream(&self, image: &CodeStream<'_>, header: &Header) -> Result<Samples, PixelError> {
@@ -134,8 +133,9 @@ impl Decoder {
         match &self.place {
             Place::Here => {
                 let mut items = open()?.part(items).map_err(|_| broken(Broken::Unreadable))?;
-                let decoded = codec.decode(&mut items, longest, header).map_err(broken)?;
-                Ok(Samples::of_stream(decoded.cells, decoded.precision, header))
+                let mut kept = Kept::new(header.pixels);
+                let precision = codec.decode(&mut items, longest, header, &mut kept).map_err(broken)?;
+                Ok(Samples::of_stream(kept.cells(), precision, header))
             }
             Place::Workers(workers) => {
                 let file = open()?.part(items).map_err(|_| broken(Broken::Unreadable))?;

@@ -1,10 +1,10 @@
 //! From a DICOM file or a picture to luminance: what a radiologist sees, as numbers.
 //!
 //! `decoder` goes the way of one file. `header` holds what it says of its pixels, `codec` turns the code stream into
-//! `samples`, in one of the `workers`, `grey` maps stored values to luminance (PS3.3 C.7.6.3, C.11.1, C.11.2),
-//! `radiograph` is both together and `resample` brings it to another size; `geometry` says how it lies, `borders` finds
-//! what is beside it; `picture` reads JPEG and PNG. `docs/decoders.md` lists which decoder serves which
-//! transfer syntax.
+//! `samples`, in one of the `workers`, `stored` reads cells where they lie, `grey` maps stored values to luminance
+//! (PS3.3 C.7.6.3, C.11.1, C.11.2), `radiograph` is both together and `resample` brings it to another size; `geometry` says
+//! how it lies, `borders` finds what is beside it; `picture` reads JPEG and PNG. `docs/decoders.md` lists which decoder
+//! serves which transfer syntax.
 
 mod borders;
 mod codec;
@@ -21,6 +21,7 @@ mod radiograph;
 mod rendering;
 mod resample;
 mod samples;
+mod stored;
 mod workers;
 
 pub use codec::DECODABLE;

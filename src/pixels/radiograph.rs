@@ -7,6 +7,64 @@ use super::{Geometry, PixelError};
 /// A table over every value of 16 bits.
 type Table = Box<[f32; 1 << 16]>;
 
+/// Luminance from which a straight line may differ: a four thousandth of a grey level of 8 bits.
+const FINE: f32 = 1e-6;
+
+/// Codes of which a table is looked up as fast as can be.
+const FEW: usize = 256;
+
+/// From black to white straight on, as most windows are: computing it is faster than looking it up among many.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Line {
+    slope: f32,
+    offset: f32,
+}
+
+impl Line {
+    /// The line that a table's entries lie on, if they do.
+    fn through(table: &[f32]) -> Option<Self> {
+        let is_grey = |luminance: &f32| (0.0..1.0).contains(&(luminance - f32::MIN_POSITIVE));
+        let (first, last) = (table.iter().position(is_grey)?, table.iter().rposition(is_grey)?);
+        let (low, high) = (f64::from(*table.get(first)?), f64::from(*table.get(last)?));
+        let slope = (high - low) / (last - first).max(1) as f64;
+        let line = Self { slope: slope as f32, offset: (low - slope * first as f64) as f32 };
+        let is_on_it = |(code, luminance): (u16, &f32)| (line.at(code) - luminance).abs() < FINE;
+        (0..=u16::MAX).zip(table).all(is_on_it).then_some(line)
+    }
+
+    fn at(self, code: u16) -> f32 {
+        let luminance = f32::from(code) * self.slope + self.offset;
+        // Not clamp(), whose care for what is no number takes longer.
+        let luminance = if luminance < 0.0 { 0.0 } else { luminance };
+        if luminance > 1.0 { 1.0 } else { luminance }
+    }
+}
+
+/// Something that is made of rows of codes, compiled for each way in which luminance comes of a code.
+pub(super) trait OverRows {
+    /// What is made.
+    type Made;
+    /// Makes it; `luminance` is that of a code, 0..=1.
+    fn over(self, samples: &Samples, luminance: impl Fn(u16) -> f32 + Copy) -> Result<Self::Made, PixelError>;
+}
+
+/// Shows each row's luminance.
+struct EachRow<'a, F> {
+    luminance: Vec<f32>,
+    each: &'a mut F,
+}
+
+impl<F: FnMut(&[f32])> OverRows for EachRow<'_, F> {
+    type Made = ();
+
+    fn over(mut self, samples: &Samples, luminance: impl Fn(u16) -> f32 + Copy) -> Result<(), PixelError> {
+        samples.for_each_row(|codes| {
+            self.luminance.iter_mut().zip(codes).for_each(|(place, code)| *place = luminance(*code));
+            (self.each)(&self.luminance);
+        })
+    }
+}
+
 /// One image as a radiologist sees it. Its luminance is made row by row, whenever somebody asks.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Radiograph {
@@ -21,6 +79,8 @@ pub struct Radiograph {
     samples: Samples,
     /// Luminance of each code, 0..=1.
     table: Table,
+    /// The line that the table lies on, if it is straight.
+    line: Option<Line>,
 }
 
 impl Radiograph {
@@ -29,8 +89,10 @@ impl Radiograph {
         let columns = samples.columns();
         let mut table: Table = Box::new([0.0; 1 << 16]);
         table.iter_mut().zip(luminance).for_each(|(entry, luminance)| *entry = luminance);
+        let many = table.get(..samples.codes()).filter(|codes| codes.len() > FEW);
+        let line = many.and_then(Line::through);
         let geometry = Geometry::default();
-        Self { rows: samples.len() / columns, columns, rendering, geometry, samples, table }
+        Self { rows: samples.len() / columns, columns, rendering, geometry, samples, table, line }
     }
 
     /// The same, with pixels that lie in another way.
@@ -65,11 +127,15 @@ impl Radiograph {
     /// # Errors
     /// [`PixelError::Io`] where the pixels are in a file that cannot be read any more.
     pub fn for_each_row(&self, mut each: impl FnMut(&[f32])) -> Result<(), PixelError> {
-        let mut luminance = vec![0.0; self.columns];
-        self.samples.for_each_row(|codes| {
-            luminance.iter_mut().zip(codes).for_each(|(luminance, code)| *luminance = self.of_code(*code));
-            each(&luminance);
-        })
+        self.mapped(EachRow { luminance: vec![0.0; self.columns], each: &mut each })
+    }
+
+    /// Has something made of its rows, with the luminance of their codes computed or looked up.
+    pub(super) fn mapped<O: OverRows>(&self, work: O) -> Result<O::Made, PixelError> {
+        match self.line {
+            Some(line) => work.over(&self.samples, move |code| line.at(code)),
+            None => work.over(&self.samples, |code| self.of_code(code)),
+        }
     }
 
     /// All of it: `rows * columns` values, as [`Radiograph::for_each_row`] gives them.
@@ -98,6 +164,24 @@ mod tests {
         assert_eq!((bytes.rows, bytes.columns), (2, 2));
         assert_eq!(bytes.luminance().unwrap(), [0.0, 0.2, 1.0, 0.4]);
         let words = Radiograph::of_words(3, vec![0, 13_107, 65_535]);
-        assert_eq!(words.luminance().unwrap(), [0.0, 0.2, 1.0]);
+        let luminance = words.luminance().unwrap();
+        assert!(luminance.iter().zip([0.0, 0.2, 1.0]).all(|(found, level)| (found - level).abs() < FINE));
+    }
+
+    #[test]
+    fn a_straight_table_is_computed_and_another_looked_up() {
+        let ramp = |code: i32| (f64::from(code - 1000) / 2000.0).clamp(0.0, 1.0) as f32;
+        let straight: Vec<f32> = (0..4096).map(ramp).collect();
+        let falling: Vec<f32> = straight.iter().map(|luminance| 1.0 - luminance).collect();
+        for table in [&straight, &falling] {
+            let line = Line::through(table).unwrap();
+            assert!((0..4096).zip(table).all(|(code, luminance)| (line.at(code) - luminance).abs() < FINE));
+        }
+        let curved: Vec<f32> = straight.iter().map(|luminance| luminance * luminance).collect();
+        let padded: Vec<f32> = (0..4096).map(|code| if code == 4095 { 0.0 } else { ramp(code) }).collect();
+        let signed = [&straight[2048..], &straight[..2048]].concat();
+        for table in [curved, padded, signed, vec![0.0; 4096], vec![1.0; 4096], vec![]] {
+            assert_eq!(Line::through(&table), None);
+        }
     }
 }

@@ -6,6 +6,8 @@
 
 use std::collections::VecDeque;
 
+use super::radiograph::OverRows;
+use super::samples::Samples;
 use super::{Area, PixelError, Radiograph};
 
 /// What lies under one triangle: where it begins, and how much each place counts; the weights' sum is 1.
@@ -36,6 +38,11 @@ impl Window {
         self.begin + self.weights.len()
     }
 
+    /// How much an old place counts.
+    fn weight(&self, at: usize) -> f32 {
+        at.checked_sub(self.begin).and_then(|place| self.weights.get(place)).copied().unwrap_or_default()
+    }
+
     /// The mean under the triangle.
     fn mean(&self, values: &[f32]) -> f32 {
         let under = values.get(self.begin..self.end()).unwrap_or_default();
@@ -64,26 +71,40 @@ impl Radiograph {
     /// # Errors
     /// The same. What of the part lies outside of the image is left out.
     pub fn resampled_part(&self, part: &Area, rows: usize, columns: usize) -> Result<Vec<f32>, PixelError> {
-        let part = part.within(self.rows, self.columns);
+        self.mapped(ResampledPart { part: part.within(self.rows, self.columns), rows, columns })
+    }
+}
+
+/// A part of a radiograph at another size.
+struct ResampledPart {
+    part: Area,
+    rows: usize,
+    columns: usize,
+}
+
+impl OverRows for ResampledPart {
+    type Made = Vec<f32>;
+
+    fn over(self, samples: &Samples, luminance: impl Fn(u16) -> f32 + Copy) -> Result<Vec<f32>, PixelError> {
+        let Self { part, rows, columns } = self;
         let across = Window::all(part.columns.len(), columns);
         let mut down = Window::all(part.rows.len(), rows).into_iter().peekable();
         let mut unfinished: VecDeque<Unfinished> = VecDeque::new();
         let mut spare: Vec<Vec<f32>> = Vec::new();
         let mut resampled = Vec::with_capacity(rows * columns);
-        let mut rows_to_come = 0..self.rows;
-        let mut at = 0;
-        self.for_each_row(|row| {
-            let inside = rows_to_come.next().is_some_and(|row| part.rows.contains(&row));
-            let Some(row) = row.get(part.columns.clone()).filter(|_| inside) else { return };
+        let (mut row, mut at) = (0, 0);
+        samples.for_each_row(|codes| {
+            let inside = part.rows.contains(&row);
+            row += 1;
+            let Some(codes) = codes.get(part.columns.clone()).filter(|_| inside) else { return };
             while let Some(window) = down.next_if(|window| window.begin <= at) {
                 let mut sums = spare.pop().unwrap_or_default();
                 sums.clear();
-                sums.resize(row.len(), 0.0);
+                sums.resize(codes.len(), 0.0);
                 unfinished.push_back(Unfinished { window, sums });
             }
-            for Unfinished { window, sums } in &mut unfinished {
-                let weight = window.weights.get(at - window.begin).copied().unwrap_or_default();
-                sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += weight * value);
+            for windows in unfinished.make_contiguous().chunks_mut(2) {
+                add(windows, at, codes, luminance);
             }
             at += 1;
             while let Some(Unfinished { sums, .. }) = unfinished.pop_front_if(|first| first.window.end() <= at) {
@@ -92,6 +113,27 @@ impl Radiograph {
             }
         })?;
         Ok(resampled)
+    }
+}
+
+/// Adds a row to two new ones at once, as many as it has a part in where the image shrinks, or to one.
+#[inline(always)]
+fn add(windows: &mut [Unfinished], at: usize, codes: &[u16], luminance: impl Fn(u16) -> f32) {
+    match windows {
+        [first, second] => {
+            let (high, low) = (first.window.weight(at), second.window.weight(at));
+            for ((upper, lower), code) in first.sums.iter_mut().zip(&mut second.sums).zip(codes) {
+                let luminance = luminance(*code);
+                *upper += high * luminance;
+                *lower += low * luminance;
+            }
+        }
+        others => {
+            for Unfinished { window, sums } in others {
+                let weight = window.weight(at);
+                sums.iter_mut().zip(codes).for_each(|(sum, code)| *sum += weight * luminance(*code));
+            }
+        }
     }
 }
 

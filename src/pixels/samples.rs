@@ -1,16 +1,10 @@
 //! Stored values: what is in a pixel cell once overlays, unused bits and the code stream are out of the way. They are
 //! looked at row by row; those that the file has as they are never lie in memory together.
 
-use std::io::{self, Read, Seek, SeekFrom};
-use std::sync::Arc;
-
 use super::PixelError;
 use super::header::Header;
-use super::workers::Canvas;
-use crate::part10::{Location, Stretch};
-
-/// Bytes of a file that are read at once.
-const STRIPE_BYTES: usize = 256 * 1024;
+use super::stored::{Form, Stored};
+use crate::part10::Order;
 
 /// Pixel cells in row order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,81 +32,12 @@ impl From<Stored> for Source {
     }
 }
 
-/// Cells that are read when they are looked at, little end first.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Stored {
-    /// The image's file.
-    location: Location,
-    place: Place,
-    cell_bytes: usize,
-    pixels: usize,
-}
-
-/// Where cells are stored.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Place {
-    /// In the image's file, as they are, from here on.
-    File { begin: u64 },
-    /// On the canvas of the worker that decoded them.
-    Canvas(Arc<Canvas>),
-}
-
-impl Stored {
-    /// The cells of an image that its file has as they are; none where the stretch is too short for them.
-    pub fn in_file(location: &Location, stretch: Stretch, header: &Header) -> Option<Self> {
-        let (pixels, cell_bytes) = (header.pixels, header.cell_bytes());
-        let enough = stretch.length >= pixels.checked_mul(cell_bytes)? as u64;
-        let place = Place::File { begin: stretch.begin };
-        enough.then(|| Self { location: location.clone(), place, cell_bytes, pixels })
-    }
-
-    /// The cells of an image that a worker decoded, of so many octets each.
-    pub fn on_canvas(location: &Location, canvas: Canvas, cell_bytes: usize, header: &Header) -> Self {
-        let place = Place::Canvas(Arc::new(canvas));
-        Self { location: location.clone(), place, cell_bytes, pixels: header.pixels }
-    }
-
-    /// Reads the cells, whole rows at a time.
-    fn for_each_stripe(&self, columns: usize, each: impl FnMut(&[u8])) -> Result<(), PixelError> {
-        let read = match &self.place {
-            Place::File { begin } => self.location.open().and_then(|mut file| {
-                file.seek(SeekFrom::Start(*begin))?;
-                self.stripes(file, columns, each)
-            }),
-            Place::Canvas(canvas) => self.stripes(canvas.octets(), columns, each),
-        };
-        read.map_err(|source| PixelError::Io { location: self.location.clone(), source })
-    }
-
-    fn stripes(&self, mut cells: impl Read, columns: usize, mut each: impl FnMut(&[u8])) -> io::Result<()> {
-        let row_bytes = columns * self.cell_bytes;
-        let mut stripe = vec![0; row_bytes * (STRIPE_BYTES / row_bytes.max(1)).max(1)];
-        let mut left = self.pixels * self.cell_bytes;
-        while left > 0 {
-            let now = left.min(stripe.len());
-            let stripe = stripe.get_mut(..now).unwrap_or_default();
-            cells.read_exact(stripe)?;
-            each(stripe);
-            left -= now;
-        }
-        Ok(())
-    }
-}
-
 impl Cells {
     /// How many cells.
     pub fn len(&self) -> usize {
         match self {
             Self::Bytes(cells) => cells.len(),
             Self::Words(cells) => cells.len(),
-        }
-    }
-
-    /// Drops cells beyond `pixels`.
-    pub fn truncate(&mut self, pixels: usize) {
-        match self {
-            Self::Bytes(cells) => cells.truncate(pixels),
-            Self::Words(cells) => cells.truncate(pixels),
         }
     }
 }
@@ -155,7 +80,7 @@ impl Samples {
     pub fn len(&self) -> usize {
         match &self.cells {
             Source::Memory(cells) => cells.len(),
-            Source::Store(cells) => cells.pixels,
+            Source::Store(cells) => cells.pixels(),
         }
     }
 
@@ -199,11 +124,14 @@ impl Samples {
         match &self.cells {
             Source::Memory(Cells::Bytes(cells)) => self.rows(cells, u16::from, &mut codes, &mut each),
             Source::Memory(Cells::Words(cells)) => self.rows(cells, |word| word, &mut codes, &mut each),
-            Source::Store(cells) if cells.cell_bytes == 1 => {
-                cells.for_each_stripe(columns, |stripe| self.rows(stripe, u16::from, &mut codes, &mut each))?;
-            }
-            Source::Store(cells) => cells.for_each_stripe(columns, |stripe| {
-                self.rows(stripe.as_chunks::<2>().0, u16::from_le_bytes, &mut codes, &mut each);
+            Source::Store(cells) => cells.for_each_stripe(columns, |stripe| match cells.form() {
+                Form::Bytes => self.rows(stripe, u16::from, &mut codes, &mut each),
+                Form::Words(Order::LittleEnd) => {
+                    self.rows(stripe.as_chunks::<2>().0, u16::from_le_bytes, &mut codes, &mut each);
+                }
+                Form::Words(Order::BigEnd) => {
+                    self.rows(stripe.as_chunks::<2>().0, u16::from_be_bytes, &mut codes, &mut each);
+                }
             })?,
         }
         Ok(())
@@ -259,38 +187,5 @@ mod tests {
         let samples = Samples::as_in_header(Cells::Bytes(vec![0, 1, 3, 1]), &header(2, 1, true));
         assert_eq!(samples.occurring().unwrap(), [true, true, false, true]);
         assert_eq!([0, 1, 2, 3].map(|code| samples.value(code)), [0, 1, -2, -1]);
-    }
-
-    #[test]
-    fn cells_in_a_file_are_those_in_memory() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let (rows, columns) = (700, 500);
-        let pixels = rows * columns;
-        let octets: Vec<u8> = (0..2 * pixels + 3).map(|at| (at * 31 % 251) as u8).collect();
-        std::fs::write(file.path(), &octets).unwrap();
-        let stretch = Stretch { begin: 3, length: 2 * pixels as u64 };
-        for bits in [8, 16] {
-            let header = Header {
-                rows,
-                columns,
-                pixels,
-                bits_allocated: bits,
-                bits_stored: bits,
-                high_bit: bits - 1,
-                signed: false,
-            };
-            let in_file = Source::from(Stored::in_file(&file.path().into(), stretch, &header).unwrap());
-            let in_memory = match bits {
-                8 => Cells::Bytes(octets[3..3 + pixels].to_vec()),
-                _ => {
-                    Cells::Words(octets[3..].as_chunks::<2>().0.iter().map(|pair| u16::from_le_bytes(*pair)).collect())
-                }
-            };
-            let [in_file, in_memory] =
-                [in_file, in_memory.into()].map(|cells| codes(&Samples::as_in_header(cells, &header)));
-            assert!(in_file.len() == pixels && in_file == in_memory);
-            let short = Stretch { length: stretch.length / 2 - 1, ..stretch };
-            assert!(Stored::in_file(&file.path().into(), short, &header).is_none());
-        }
     }
 }

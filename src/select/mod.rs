@@ -6,6 +6,7 @@
 mod age;
 mod anatomy;
 mod hearing;
+mod plausibility;
 mod projection;
 mod vocabulary;
 
@@ -19,6 +20,7 @@ use crate::finding::{AgeRange, Reason};
 use crate::instance::{Header, HeaderError, Instance, Study};
 
 pub use hearing::{Asked, hear};
+pub use plausibility::looks_like_chest;
 use vocabulary::{MODALITIES, PHOTOMETRIC_INTERPRETATIONS};
 
 /// Which rule decided, on which values. Values are codes and matched words, never a peer's free text.

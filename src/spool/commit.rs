@@ -6,7 +6,7 @@
 //! objects ever decide about the same SOP Instance UID.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Cursor, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -15,11 +15,12 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::disk::Layout;
 use super::incoming::PartName;
-use super::{SpoolError, Stored, disk, pack};
+use super::{SpoolError, Stored, disk, file_meta, pack};
 use crate::config::{self, OtherContent};
+use crate::digest::{Digest, EarlierDigest};
 use crate::ids::AeTitle;
 use crate::instance::{Instance, Urgency};
-use crate::ledger::{Arrival, Digest, Disposal, Known, Ledger};
+use crate::ledger::{Arrival, Disposal, Known, Ledger};
 use crate::part10::Location;
 
 /// Most objects that are committed together.
@@ -47,6 +48,22 @@ pub(super) enum Content {
     Octets(Vec<u8>),
     /// On the disk, synced, under its first name.
     Part { name: PartName, bytes: u64 },
+}
+
+impl Content {
+    fn earlier_digest(&self) -> Result<EarlierDigest, SpoolError> {
+        let (path, read) = match self {
+            Self::Octets(octets) => {
+                let data_set = file_meta::data_set(Cursor::new(octets));
+                (Path::new("memory"), data_set.and_then(EarlierDigest::read))
+            }
+            Self::Part { name, .. } => {
+                let data_set = File::open(name.as_path()).and_then(file_meta::data_set);
+                (name.as_path(), data_set.and_then(EarlierDigest::read))
+            }
+        };
+        read.map_err(SpoolError::io("read", path))
+    }
 }
 
 pub(super) type Answer = oneshot::Sender<Result<Stored, SpoolError>>;
@@ -159,7 +176,7 @@ impl Work {
     /// What is known of a content, those of the same group included.
     fn judge(&self, candidate: &Candidate, before: &[Newcomer]) -> Result<Known, SpoolError> {
         let (instance, digest) = (&candidate.instance.sop_instance, &candidate.digest);
-        let known = self.ledger.known(instance, digest)?;
+        let known = self.ledger.known(instance, digest, || candidate.content.earlier_digest())?;
         let mut together =
             before.iter().map(|other| &other.arrival).filter(|other| other.instance.sop_instance == *instance);
         if known == Known::Same || together.clone().any(|other| other.digest == *digest) {

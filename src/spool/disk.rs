@@ -1,13 +1,14 @@
 //! Directories and files of the spool: private to their owner, synced with the directory they stand in.
 
+use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::SpoolError;
+use crate::digest::Digest;
 use crate::ids::SopInstanceUid;
-use crate::ledger::Digest;
 
 /// Where everything lies.
 #[derive(Debug, Clone)]
@@ -96,7 +97,7 @@ impl Layout {
 pub(super) const PACK: &str = "pack";
 
 /// The name of an image's file.
-pub(super) fn image_name(instance: &SopInstanceUid, digest: &Digest) -> String {
+pub(super) fn image_name(instance: &SopInstanceUid, digest: &impl fmt::Display) -> String {
     format!("{instance}-{digest}.dcm")
 }
 

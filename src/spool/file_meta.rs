@@ -5,7 +5,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 
 use super::Announced;
 use crate::ids::{AeTitle, IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME};
-use crate::part10::{Content, Location};
+use crate::part10::Location;
 
 /// Preamble and prefix.
 const PREFIX_BYTES: usize = 132;
@@ -61,11 +61,12 @@ pub(super) fn sender(location: &Location) -> Option<AeTitle> {
     None
 }
 
-/// Moves a file that we wrote to the first octet of its data set.
-pub(super) fn seek_to_data_set(file: &mut Content) -> io::Result<()> {
+/// A file that we wrote, from the first octet of its data set on.
+pub(super) fn data_set<F: Read + Seek>(mut file: F) -> io::Result<F> {
     let mut head = [0; PREFIX_BYTES + GROUP_LENGTH_BYTES];
     file.seek(SeekFrom::Start(0))?;
     file.read_exact(&mut head)?;
     let length = head.last_chunk::<4>().map_or(0, |octets| u32::from_le_bytes(*octets));
-    file.seek(SeekFrom::Current(length.into())).map(|_| ())
+    file.seek(SeekFrom::Current(length.into()))?;
+    Ok(file)
 }

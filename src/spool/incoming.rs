@@ -13,6 +13,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use super::commit::{Candidate, Content};
 use super::piece::Piece;
 use super::{Announced, Spool, SpoolError, Stored, blocking, disk, file_meta};
+use crate::digest::{Digest, Digester};
 use crate::instance::{HeaderError, Instance, Urgency};
 use crate::part10::{self, Location, ReadError, Walked};
 
@@ -43,7 +44,7 @@ struct Part {
     name: PartName,
     file: File,
     written: u64,
-    digest: Box<blake3::Hasher>,
+    digest: Digester,
 }
 
 /// A file that is removed when nobody needs it under this name any more.
@@ -78,7 +79,7 @@ impl Part {
         spool.check_space()?;
         let path = spool.part();
         let file = disk::create_file(&path)?;
-        Ok(Self { name: PartName(path), file, written: 0, digest: Box::default() })
+        Ok(Self { name: PartName(path), file, written: 0, digest: Digester::default() })
     }
 
     /// Writes a piece, of which all but the first `head` bytes belong to the data set.
@@ -150,7 +151,7 @@ impl Incoming {
         let place = Location::from(self.spool.part());
         let octets = self.gathered.into_octets();
         let walked = sound(part10::walk_octets(&octets, LARGEST_INFLATED), &place)?;
-        let digest = blake3::hash(octets.get(self.head..).unwrap_or_default());
+        let digest = Digest::of(octets.get(self.head..).unwrap_or_default());
         self.announced.candidate(&place, &walked, digest, Content::Octets(octets))
     }
 
@@ -162,7 +163,7 @@ impl Incoming {
         let walked = walk(&place)?;
         let bytes = file.metadata().map_err(SpoolError::io("measure", name.as_path()))?.len();
         let content = Content::Part { name, bytes };
-        let candidate = self.announced.candidate(&place, &walked, digest.finalize(), content)?;
+        let candidate = self.announced.candidate(&place, &walked, digest.finish(), content)?;
         file.sync_all().map_err(SpoolError::io("sync", place.file()))?;
         Ok(candidate)
     }
@@ -174,7 +175,7 @@ impl Announced {
         self,
         place: &Location,
         walked: &Walked,
-        digest: blake3::Hash,
+        digest: Digest,
         content: Content,
     ) -> Result<Candidate, SpoolError> {
         let instance = Instance::from_walk(place, walked)?;
@@ -182,7 +183,7 @@ impl Announced {
         agree("SOP Instance UID", instance.sop_instance.as_str(), self.sop_instance.as_str())?;
         Ok(Candidate {
             instance,
-            digest: digest.into(),
+            digest,
             urgency: self.urgency.max(Urgency::of(&walked.outline)),
             calling: self.calling,
             received: SystemTime::now(),

@@ -13,7 +13,7 @@ use std::fmt::Write as _;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
-use crate::ledger::Digest;
+use crate::digest::Digest;
 use crate::part10::{Location, Stretch};
 
 /// The first line.
@@ -46,7 +46,7 @@ pub(super) fn plan(members: &[(String, u64)]) -> (String, Digest, Vec<Stretch>) 
         stretch
     });
     let stretches = stretches.collect();
-    let stem = Digest::from(blake3::hash(index.as_bytes()));
+    let stem = Digest::of(index.as_bytes());
     (index, stem, stretches)
 }
 

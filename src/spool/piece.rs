@@ -4,6 +4,8 @@ use std::io::{self, Write};
 
 use bytes::{Bytes, BytesMut};
 
+use crate::digest::Digester;
+
 /// Fragments from here on are kept as they came, shorter ones are copied together: a handle costs more than they do.
 const LONG_BYTES: usize = 8 * 1024;
 
@@ -33,7 +35,7 @@ impl Piece {
     }
 
     /// Writes all of it, and adds all but the first `head` octets to the digest while they are at hand.
-    pub(super) fn write(mut self, file: &mut impl Write, digest: &mut blake3::Hasher, head: usize) -> io::Result<()> {
+    pub(super) fn write(mut self, file: &mut impl Write, digest: &mut Digester, head: usize) -> io::Result<()> {
         self.end_short();
         let mut head = head;
         for run in &self.runs {
@@ -62,6 +64,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::digest::Digest;
 
     proptest! {
         #[test]
@@ -80,10 +83,10 @@ mod tests {
             };
             prop_assert_eq!(piece().length(), octets.len());
             prop_assert_eq!(piece().into_octets(), octets.clone());
-            let (mut file, mut digest) = (Vec::new(), blake3::Hasher::new());
+            let (mut file, mut digest) = (Vec::new(), Digester::default());
             piece().write(&mut file, &mut digest, head).unwrap();
             prop_assert_eq!(&file, &octets);
-            prop_assert_eq!(digest.finalize(), blake3::hash(octets.get(head..).unwrap_or_default()));
+            prop_assert_eq!(digest.finish(), Digest::of(octets.get(head..).unwrap_or_default()));
         }
     }
 }

@@ -2,7 +2,6 @@
 //! ledger does not know is adopted, or set aside where it cannot be; a row whose file is gone is told of.
 
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -10,9 +9,10 @@ use super::disk::{self, Layout};
 use super::incoming::walk;
 use super::pack::{self, Member};
 use super::{SpoolError, file_meta};
+use crate::digest::{Digester, EarlierDigest};
 use crate::ids::SopInstanceUid;
 use crate::instance::{HeaderError, Instance, Urgency};
-use crate::ledger::{Arrival, Digest, Disposal, Held, Known, Ledger, Waiting};
+use crate::ledger::{Arrival, Disposal, Held, Known, Ledger, Waiting};
 use crate::part10::Location;
 
 /// Brings directory and ledger into the state that the running spool keeps them in.
@@ -115,11 +115,15 @@ fn adopt(ledger: &Ledger, location: &Location, name: &str) -> Result<Adopted, Sp
         Err(error) => return Ok(Adopted::Unusable(error.to_string())),
     };
     let failed = || SpoolError::io("read", location.file());
-    let (digest, bytes) = digest(location).map_err(failed())?;
-    if name != disk::image_name(&instance.sop_instance, &digest) {
+    let bytes = location.open().map_err(failed())?.length();
+    let uid = &instance.sop_instance;
+    let content = || location.open().and_then(file_meta::data_set);
+    let digest = content().and_then(|content| Digester::default().read(content)).map_err(failed())?.finish();
+    let earlier = || content().and_then(EarlierDigest::read).map_err(failed());
+    if name != disk::image_name(uid, &digest) && name != disk::image_name(uid, &earlier()?) {
         return Ok(Adopted::Unusable("its name is not that of its content".into()));
     }
-    if ledger.known(&instance.sop_instance, &digest)? == Known::Same {
+    if ledger.known(uid, &digest, earlier)? == Known::Same {
         tracing::info!(file = %location, "an image that was done with is deleted");
         return Ok(Adopted::DoneWith);
     }
@@ -136,14 +140,6 @@ fn adopt(ledger: &Ledger, location: &Location, name: &str) -> Result<Adopted, Sp
 fn identify(location: &Location) -> Result<(Instance, Urgency), HeaderError> {
     let walked = walk(location)?;
     Ok((Instance::from_walk(location, &walked)?, Urgency::of(&walked.outline)))
-}
-
-/// Digest of the data set, and bytes with the file meta information.
-fn digest(location: &Location) -> io::Result<(Digest, u64)> {
-    let mut content = location.open()?;
-    file_meta::seek_to_data_set(&mut content)?;
-    let bytes = content.length();
-    Ok((blake3::Hasher::new().update_reader(content)?.finalize().into(), bytes))
 }
 
 fn name(path: &Path) -> String {

@@ -9,6 +9,7 @@ use dicom::dictionary_std::tags;
 use dicom::object::InMemDicomObject;
 
 use super::*;
+use crate::digest::EarlierDigest;
 use crate::finding::{Outcome, Reason};
 use crate::instance::Study;
 use crate::ledger::Conclusion;
@@ -161,7 +162,13 @@ async fn what_is_not_what_it_says_is_refused_and_leaves_nothing() {
     let mut dropped = spool.receive(announced("1.2.3.4.7"));
     dropped.write(vec![0; 2_000_000].into()).await.unwrap();
     drop(dropped);
-    assert_eq!(files(&dir.path().join("images")), 0);
+    // The piece that was on its way to the disk takes its file away when it is written.
+    let gone = async {
+        while files(&dir.path().join("images")) > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), gone).await.expect("nothing is left");
 }
 
 #[tokio::test]
@@ -224,6 +231,28 @@ async fn files_without_a_record_are_adopted_and_what_cannot_be_is_set_aside() {
     assert_eq!(files(&dir.path().join("outbox")), 0, "what was never whole is nothing to keep");
     assert!(images.join("stray").is_dir());
     assert_eq!(files(&images), 2);
+}
+
+#[tokio::test]
+async fn a_file_of_an_earlier_version_is_adopted_and_its_content_is_no_news() {
+    let dir = tempfile::tempdir().unwrap();
+    let (spool, _) = open(dir.path());
+    let bytes = data_set("1.2.5", "1");
+    let instance = store_new(&spool, "1.2.5", &bytes).await;
+    close(spool, dir.path());
+    forget_the_ledger(dir.path());
+    let earlier = EarlierDigest::read(bytes.as_slice()).unwrap();
+    let name = disk::image_name(&instance.sop_instance, &earlier);
+    std::fs::rename(instance.location.file(), dir.path().join("images").join(name)).unwrap();
+
+    let (spool, waiting) = open(dir.path());
+    assert_eq!(waiting.len(), 1);
+    assert!(matches!(store(&spool, "1.2.5", &bytes).await.unwrap(), Stored::Same(_)));
+    conclude(&spool, &waiting[0].instance, SystemTime::now());
+    let ledger = rusqlite::Connection::open(dir.path().join("ledger.db")).unwrap();
+    ledger.execute("UPDATE instance SET digest = ?1", [earlier.octets()]).unwrap();
+    assert!(matches!(store(&spool, "1.2.5", &data_set("1.2.5", "2")).await.unwrap(), Stored::Other(..)));
+    assert!(matches!(store(&spool, "1.2.5", &bytes).await.unwrap(), Stored::Same(_)));
 }
 
 #[tokio::test]

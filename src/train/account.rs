@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use serde_json::{Map, Value, json};
 
+use super::gate::GateAccount;
 use super::history::{self, Epoch};
 use super::{Keep, Options, TrainError, TrunkPart};
 use crate::dataset::{Dataset, Division, Part, Sharing};
-use crate::model::Output;
+use crate::model::{Output, PLAUSIBILITY};
 use crate::performance::{Drawing, Figures, Page, Performance, Scored};
 use crate::replace;
 
@@ -24,6 +25,8 @@ pub(super) struct Account<'a> {
     pub(super) sharing: Option<Sharing>,
     pub(super) trunk: &'a str,
     pub(super) output: &'a Output,
+    /// How the plausibility gate does, once there is one.
+    pub(super) gate: Option<GateAccount>,
 }
 
 /// What a model says of the parts of the data.
@@ -88,6 +91,7 @@ impl Account<'_> {
                         |Sharing { column, shared, of }| json!({ "column": column, "shared": shared, "of": of }),
                     ),
                 ),
+                (PLAUSIBILITY, self.gate.as_ref().map_or(Value::Null, GateAccount::json)),
                 ("version", json!(env!("CARGO_PKG_VERSION"))),
             ]
             .map(|(key, value)| (key.to_owned(), value)),

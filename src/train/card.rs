@@ -48,6 +48,9 @@ pub(super) fn card(account: &Account<'_>, manifest: &Manifest, history: &[Epoch]
     if let Some((_, said)) = kept(account.options, history) {
         add(format!("\n{said}"));
     }
+    if let Some(gate) = &account.gate {
+        add(format!("\n## Plausibility\n\n{}", gate.text()));
+    }
     add("\n## Training\n".to_owned());
     let mut options = vec![vec!["trunk from".to_owned(), account.trunk.to_owned()]];
     options.extend(account.options.listed().into_iter().map(|(name, value)| vec![name.to_owned(), value]));

@@ -7,6 +7,7 @@ mod card;
 mod checkpoint;
 mod fault;
 mod fit;
+mod gate;
 mod history;
 mod inputs;
 mod layers;
@@ -32,7 +33,7 @@ use perceptron::Shape;
 
 use crate::dataset::{ClassNames, Dataset, Division, Part, Register, Rule, Sharing};
 use crate::finding::Probability;
-use crate::model::{Draft, Head, Naming, Output, Package, Trunk, Unfolded};
+use crate::model::{Draft, Head, Naming, Output, PLAUSIBILITY, Package, Trunk, Unfolded};
 use crate::performance::{Figures, Performance, Scored};
 use crate::pixels::Decoder;
 use crate::replace;
@@ -153,6 +154,7 @@ pub fn run(job: &Job, tell: &mut dyn FnMut(Event<'_>)) -> Result<Outcome, TrainE
         sharing,
         trunk: trunk.origin(),
         output: &output,
+        gate: None,
     };
     let shape = Shape { inputs: Head::INPUTS, hidden: Head::HIDDEN, outputs: output.labels.len() };
     let mut keeper = Keeper::new(&job.out, &fingerprint(job, &trunk, &dataset, &division, &output));
@@ -164,7 +166,11 @@ pub fn run(job: &Job, tell: &mut dyn FnMut(Event<'_>)) -> Result<Outcome, TrainE
     };
     let trained = (job.options.trunk != TrunkPart::None).then_some(&unfolded);
     let run = fitted(job, &account, &mut keeper, &lessons, fit::begin(trained, shape, &job.options), tell)?;
-    finish(job, &account, &run, Material { trunk: &trunk, unfolded: &unfolded, inputs: &inputs })
+    let gate = match (trunk.gate(), trained) {
+        (Some((gate, threshold)), None) => gate::Origin::Trunk(gate, threshold, &inputs),
+        _ => gate::Origin::Images,
+    };
+    finish((job, gate), account, &run, Material { trunk: &trunk, unfolded: &unfolded, inputs: &inputs })
         .and_then(|outcome| keeper.remove().map(|()| outcome))
 }
 
@@ -269,8 +275,8 @@ struct Material<'a> {
 
 /// The package, and the figures that it gives: those of the service, to the bit.
 fn finish(
-    job: &Job,
-    account: &Account<'_>,
+    (job, gate): (&Job, gate::Origin<'_>),
+    mut account: Account<'_>,
     run: &Checkpoint,
     Material { trunk, unfolded, inputs }: Material<'_>,
 ) -> Result<Outcome, TrainError> {
@@ -279,9 +285,12 @@ fn finish(
     let temperature = temperature(job, network, inputs, &images(Part::Validation))?;
     let trained = network.trunk.as_ref().map(|stage| stage.trained(unfolded)).unwrap_or_default();
     let head = network.head.head(temperature);
-    let draft = Draft::new(trunk, &trained, &head, job.naming.clone(), account.output.clone())?;
+    let ungated = Draft::new(trunk, &trained, &head, job.naming.clone(), account.output.clone())?;
+    let ground = gate::Ground { dataset: account.dataset, division: account.division, decoder: &job.decoder };
+    let (draft, gate) = gate::gated(ungated, gate, &ground)?;
     let scored = Part::ALL.map(|part| Ok((part, said(&draft, (inputs, job.options.trunk), &images(part))?)));
     let scored = scored.into_iter().collect::<Result<Parts, TrainError>>()?;
+    account.gate = gate;
     let figures = |images: &[Scored]| Performance::new(account.output, images).figures();
     let sets: Vec<(Part, Figures)> =
         scored.iter().filter(|(_, images)| !images.is_empty()).map(|(part, images)| (*part, figures(images))).collect();
@@ -289,9 +298,11 @@ fn finish(
     let register = Register::new(account.dataset, account.division).csv();
     let path = job.out.join(Register::FILE);
     replace::file(&path, register.as_bytes()).map_err(|source| TrainError::Io { path, source })?;
-    let performance = sets.iter().map(|(part, figures)| (part.name().to_owned(), figures.toml().into())).collect();
-    let card = card::card(account, draft.manifest(), &run.history, &sets);
-    draft.write(&job.out, performance, training(account, temperature), &card)?;
+    let figures = sets.iter().map(|(part, figures)| (part.name().to_owned(), figures.toml().into()));
+    let gate = account.gate.iter().map(|gate| (PLAUSIBILITY.to_owned(), gate.toml().into()));
+    let performance = figures.chain(gate).collect();
+    let card = card::card(&account, draft.manifest(), &run.history, &sets);
+    draft.write(&job.out, performance, training(&account, temperature), &card)?;
     Ok(Outcome { figures: sets })
 }
 

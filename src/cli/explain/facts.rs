@@ -3,10 +3,11 @@
 use serde::Serialize;
 
 use super::preprocessing::Preprocessing;
+use crate::config::Select;
 use crate::finding::Reason;
-use crate::model::Input;
+use crate::model::{Input, Plausibility};
 use crate::pixels::{PixelError, Radiograph};
-use crate::select::{Grounds, Verdict};
+use crate::select::{self, Grounds, Verdict};
 
 /// Rows and columns of blocks.
 const BLOCKS: usize = 16;
@@ -26,6 +27,16 @@ pub(super) struct Facts {
     luminance: Option<Luminance>,
     /// How the model would be shown it.
     preprocessing: Option<Preprocessing>,
+    /// What the package's gate says of it; none where the package has no gate, or there is no picture.
+    plausibility: Option<Gated>,
+}
+
+/// What the plausibility gate says.
+#[derive(Serialize)]
+struct Gated {
+    score: f64,
+    /// From where on images are accepted; none where everything is.
+    threshold: Option<f64>,
 }
 
 /// A picture in figures, 0 (black) to 255.
@@ -43,12 +54,23 @@ struct Luminance {
 }
 
 impl Facts {
-    /// What is said of an image whose header has this verdict, and whose pixels came to this, before a model's `input`.
+    /// What is said of an image whose header has this verdict, and whose pixels came to this, before a model's `input` and
+    /// the gate of its package.
     pub(super) fn new(
         verdict: &Verdict,
         decoded: &Result<Radiograph, PixelError>,
         input: &Input,
+        (plausibility, settings): (Option<Plausibility>, &Select),
     ) -> Result<Self, PixelError> {
+        let gated = plausibility.map(|Plausibility { score, threshold }| {
+            let verdict = select::looks_like_chest(score, threshold, settings);
+            (Gated { score, threshold: settings.plausibility.threshold(threshold) }, verdict)
+        });
+        let (plausibility, looks) = gated.unzip();
+        let verdict = match (verdict, looks.flatten()) {
+            (Verdict::Accepted(_), Some(declined @ Verdict::Declined(..))) => &declined.clone(),
+            _ => verdict,
+        };
         let luminance = decoded.as_ref().ok().map(Luminance::of).transpose()?;
         let framing = decoded.as_ref().ok().map(|image| input.framing(image)).transpose()?;
         let preprocessing = framing.as_ref().map(Preprocessing::from);
@@ -62,7 +84,7 @@ impl Facts {
             }
         };
         let reason = reason.map(|reason| reason.to_string());
-        Ok(Self { verdict: name, rule, values, reason, luminance, preprocessing })
+        Ok(Self { verdict: name, rule, values, reason, luminance, preprocessing, plausibility })
     }
 }
 

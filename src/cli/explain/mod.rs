@@ -13,7 +13,7 @@ use crate::finding::Outcome;
 use crate::heat::{Extent, HeatMap};
 use crate::inference::Inference;
 use crate::instance::{Header, Instance, Study};
-use crate::model::{Explanation, Framing, Input, Package};
+use crate::model::{Answer, Explanation, Framing, Input, Package};
 use crate::pipeline::{Examination, Examiner, Foreknowledge, Foreseen, decoder};
 use crate::pixels::Radiograph;
 use crate::resource;
@@ -42,7 +42,7 @@ pub(super) struct Explain {
     /// Write the picture that the preprocessing starts from, 8 bits, into this PNG file
     #[arg(long, value_name = "OUT")]
     luminance: Option<PathBuf>,
-    /// Only the verdict and the picture in figures, as JSON on one line; the model is not asked
+    /// Only the verdict, the picture in figures and what the plausibility gate says, as JSON on one line; no score
     #[arg(long, conflicts_with = "png")]
     json: bool,
     /// Directory of the model package, instead of the configured one
@@ -84,10 +84,16 @@ impl Explain {
         let manifest = Package::manifest_in(&resource::find(&config.model.package)?)?;
         let verdict = select::judge(&header, &config.select, manifest.intended_age_years);
         let decoded = decoder(&config.select)?.decode(&self.file);
+        let input = Input::new(&manifest.input);
+        let mut plausibility = None;
         if let Ok(radiograph) = &decoded {
             self.picture(radiograph)?;
+            if manifest.plausibility.is_some() {
+                let image = input.tensor(radiograph)?.unsqueeze(0)?;
+                plausibility = daemon::load_model(config)?.look(&image)?.pop().and_then(|said| said.plausibility);
+            }
         }
-        let facts = Facts::new(&verdict, &decoded, &Input::new(&manifest.input))?;
+        let facts = Facts::new(&verdict, &decoded, &input, (plausibility, &config.select))?;
         writeln!(io::stdout(), "{}", serde_json::to_string(&facts)?)?;
         match (verdict, decoded) {
             (Verdict::Accepted(_), Err(error)) => Err(Failed(error.to_string()).into()),
@@ -115,24 +121,32 @@ impl Explain {
         if let Some(seen) = &seen {
             self.picture(&seen.radiograph)?;
             preprocessing(seen, inference.input())?;
-            let outcome = Outcome::Analysed(seen.explanation.score);
-            let foreseen = Foreseen { outcome, grounds: String::new(), algorithm: examiner.algorithm() };
+            if let Some(verdict) = examiner.plausible(seen.explanation.plausibility) {
+                show("plausibility", said_of(&verdict))?;
+            }
+            let Explanation { score, plausibility, .. } = seen.explanation;
+            let (outcome, grounds) = match examiner.outcome(Answer { score, plausibility }) {
+                Ok(outcome) => (outcome, String::new()),
+                Err((reason, grounds)) => (Outcome::NotAnalysed(reason), grounds),
+            };
+            let foreseen = Foreseen { outcome, grounds, algorithm: examiner.algorithm() };
             known.insert(instance.location.clone(), foreseen);
         }
         let study = Study { uid: instance.study.clone(), patient: instance.patient, instances: vec![instance] };
         let Some(examination) = examiner.examine(&study, &known).await? else {
             return Err(Failed(format!("{}: the object holds no image; name an image", self.file.display())).into());
         };
-        if let Some(seen) = &seen {
+        let device = Device::new(&config.report, &config.scp.ae_title, &Installation::of_this_machine());
+        let scored = examination.finding.score().is_some();
+        if let Some(seen) = seen.as_ref().filter(|_| scored) {
             result(seen, &inference)?;
-            self.heat(seen, &examination)?;
+            self.heat(seen, &examination, &device)?;
         } else if self.png.is_some() {
             show("heat map", "none, because the image was not analysed")?;
         }
         if !accepted && self.luminance.is_some() {
             self.picture(&examiner.decoder().decode(&self.file)?)?;
         }
-        let device = Device::new(&config.report, &config.scp.ae_title, &Installation::of_this_machine());
         report(&examination, &device)?;
         if accepted && seen.is_none() {
             return Err(Failed(format!("{} could not be decoded", self.file.display())).into());
@@ -155,13 +169,11 @@ impl Explain {
         Ok(Some(Seen { radiograph, framing, explanation }))
     }
 
-    fn heat(&self, seen: &Seen, examination: &Examination) -> Result<()> {
+    fn heat(&self, seen: &Seen, examination: &Examination, device: &Device) -> Result<()> {
         let heat = &seen.explanation.heat;
         show("heat map", heat_in_words(heat, &seen.radiograph))?;
         let Some(path) = &self.png else { return Ok(()) };
-        let result = sr::conclusion(&examination.finding);
-        let caption = Caption { result, caution: "AI, research use. Not for diagnosis.".into() };
-        let plate = plate(&seen.radiograph, heat, &caption)?;
+        let plate = plate(&seen.radiograph, heat, &Caption::new(&examination.finding, device))?;
         let (columns, rows) = (u32::from(plate.columns), u32::from(plate.rows));
         save(path, &plate.rgb, (columns, rows), image::ColorType::Rgb8)?;
         show("", path.display())
@@ -171,6 +183,14 @@ impl Explain {
 fn save(path: &Path, samples: &[u8], (columns, rows): (u32, u32), colour: image::ColorType) -> Result<()> {
     image::save_buffer_with_format(path, samples, columns, rows, colour, image::ImageFormat::Png)
         .with_context(|| format!("{}: the picture cannot be written there", path.display()))
+}
+
+/// A verdict in words.
+fn said_of(verdict: &Verdict) -> String {
+    match verdict {
+        Verdict::Accepted(grounds) => format!("accepted, {}", grounds.values),
+        Verdict::Declined(reason, grounds) => format!("declined, {reason}: {}", grounds.values),
+    }
 }
 
 /// One line: what it is about, and what is said.

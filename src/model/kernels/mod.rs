@@ -25,5 +25,5 @@ mod winograd;
 
 pub(super) use filter::Raw;
 pub use isa::Isa;
-pub(super) use network::{Images, Network};
+pub(super) use network::{Images, Network, Seen};
 pub use product::{Columns, Sum, multiply};

@@ -53,6 +53,14 @@ pub(in crate::model) struct Features {
     pub(in crate::model) shape: [usize; 4],
 }
 
+/// What a run of the whole network says of its images, one after the other.
+pub(in crate::model) struct Seen {
+    /// The mean of each channel of the last stage.
+    pub(in crate::model) pooled: Vec<f32>,
+    /// `outputs` for each image.
+    pub(in crate::model) logits: Vec<f32>,
+}
+
 /// The network. One run at a time; others wait for it.
 pub(in crate::model) struct Network {
     architecture: Architecture,
@@ -121,11 +129,14 @@ impl Network {
         Some(Raw { weights: filter.unpack(), bias: filter.bias().to_vec() })
     }
 
-    /// `outputs` logits for each image, one image after the other. None where the filters are not the architecture's.
-    pub(in crate::model) fn logits(&self, images: Images<'_>) -> Option<Vec<f32>> {
-        let mut logits = Vec::new();
-        self.run(images, Reach::Logits, |plan, slots| logits.extend(places(slots, &plan.logits)))?;
-        Some(logits)
+    /// Pooled features and logits of each image, from one run. None where the filters are not the architecture's.
+    pub(in crate::model) fn look(&self, images: Images<'_>) -> Option<Seen> {
+        let mut seen = Seen { pooled: Vec::new(), logits: Vec::new() };
+        self.run(images, Reach::Logits, |plan, slots| {
+            seen.pooled.extend(places(slots, &plan.pooled));
+            seen.logits.extend(places(slots, &plan.logits));
+        })?;
+        Some(seen)
     }
 
     /// The mean of each channel of the last stage, for one image after the other. None where the filters are not the
@@ -145,7 +156,7 @@ impl Network {
     }
 
     /// What [`Network::pooled`] gave of `images` of `rows` by `columns`, to logits: the same bits as
-    /// [`Network::logits`].
+    /// [`Network::look`].
     pub(in crate::model) fn judge(&self, pooled: &[f32], images: usize, side: (usize, usize)) -> Option<Vec<f32>> {
         self.go_on(pooled, images, side, |plan| (plan.pooled, plan.trunk))
     }

@@ -88,7 +88,8 @@ impl Plan {
         builder.steps.push(Step::Mean(Mean { input: x, output: pooled }));
         let trunk = builder.steps.len();
         let hidden = builder.convolve(architecture.hidden, pooled, slot::SPATIAL, After::Rectify)?;
-        let logits = builder.convolve(architecture.logits, hidden, slot::REDUCED, After::Keep)?;
+        // The pooled features stay: whoever reads the logits may want them, too.
+        let logits = builder.convolve(architecture.logits, hidden, slot::SHORTCUT, After::Keep)?;
         let run = Run::new(builder.steps.iter().map(Step::tasks).collect());
         Some(Self { steps: builder.steps, run, early, features, trunk, pooled, logits, lengths: builder.lengths })
     }

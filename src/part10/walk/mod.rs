@@ -9,7 +9,7 @@ use std::io::{self, BufReader, Cursor, ErrorKind, Read, Seek};
 use dicom::core::{Tag, VR};
 use dicom::dictionary_std::tags;
 
-use super::{DEEPEST, DEFLATED, Location, Pixels, ReadError, Stretch};
+use super::{DEEPEST, DEFLATED, Location, Order, Pixels, ReadError, Stretch};
 
 mod bytes;
 mod container;
@@ -20,13 +20,12 @@ mod unknown;
 
 pub use fault::{Fault, WalkError};
 pub use identity::Outline;
-pub(super) use unknown::Defined;
+pub(super) use unknown::{Defined, Unknown};
 
 use bytes::{Bytes, Inflated};
 use container::{Closing, Container, Inside};
 use encoding::{Encoding, ITEM, ITEM_END, ITEMS, SEQUENCE_END};
 use identity::IDENTITY;
-use unknown::Unknown;
 
 /// Elements and items of one data set. A parsed one takes up to a hundred times its bytes in memory; an enhanced
 /// multi-frame image has about 50 a frame.
@@ -67,6 +66,12 @@ fn over<R: Read + Seek>(mut file: BufReader<R>, size: u64, largest_inflated: u64
     };
     walked.outline.transfer_syntax = transfer_syntax;
     Ok(walked)
+}
+
+/// Walks over a data set that was inflated into memory.
+pub(super) fn over_inflated(data_set: &[u8]) -> Walked {
+    let bytes = BufReader::with_capacity(BUFFER_BYTES, Cursor::new(data_set));
+    Walk::new(bytes, 0, data_set.len() as u64, Encoding::ExplicitLittle).run()
 }
 
 /// Walks over a data set in memory; the elements of VR UN and undefined length in it.
@@ -175,9 +180,12 @@ impl<B: Bytes> Walk<B> {
     }
 
     fn native_pixels(&mut self, vr: VR, length: u32) -> Result<(), WalkError> {
-        if matches!(vr, VR::OB | VR::OW | VR::UN) {
-            self.outline.pixels.get_or_insert(Pixels::Native(Stretch { begin: self.at, length: length.into() }));
-        }
+        let stretch = Stretch { begin: self.at, length: length.into() };
+        self.outline.pixels.get_or_insert(match (vr, self.encoding) {
+            (VR::OW, Encoding::ExplicitBig) => Pixels::Native(stretch, Order::BigEnd),
+            (VR::OB | VR::OW | VR::UN, _) => Pixels::Native(stretch, Order::LittleEnd),
+            _ => Pixels::Foreign,
+        });
         self.skip(length)
     }
 

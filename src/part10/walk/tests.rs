@@ -5,7 +5,7 @@ use std::io::{Cursor, Read, Write};
 use proptest::prelude::*;
 
 use super::*;
-use crate::part10::{EXPLICIT_LITTLE_ENDIAN, Extent, Values, read};
+use crate::part10::{EXPLICIT_LITTLE_ENDIAN, Extent, Values, read, read_image};
 
 const OPEN: [u8; 4] = [0xFF; 4];
 
@@ -281,6 +281,7 @@ fn passes_or_errs(transfer_syntax: &str, data_set: &[u8]) {
         for (extent, values) in [(Extent::Header, Values::Octets), (Extent::PixelData, Values::Decoded)] {
             let _ = read(&file.path().into(), extent, values, 1 << 20);
         }
+        let _ = read_image(&file.path().into(), 1 << 20);
     }
 }
 
@@ -347,7 +348,8 @@ fn an_outline_says_where_the_pixels_lie() {
         (walk(&file.path().into(), 0).unwrap().outline.pixels, size)
     };
     let (native, size) = pixels(&long(0x7FE0_0010, b"OW", 4, &[1, 2, 3, 4]));
-    assert_eq!(native, Some(Pixels::Native(Stretch { begin: size - 4, length: 4 })));
+    assert_eq!(native, Some(Pixels::Native(Stretch { begin: size - 4, length: 4 }, Order::LittleEnd)));
+    assert_eq!(pixels(&long(0x7FE0_0010, b"OF", 4, &[1, 2, 3, 4])).0, Some(Pixels::Foreign));
     let (encapsulated, size) = pixels(&fragments(&[item(0, &[]), item(2, &[1, 2]), sequence_end()]));
     assert_eq!(encapsulated, Some(Pixels::Fragments(Stretch { begin: size - 26, length: 18 })));
     let (cut, _) = pixels(&fragments(&[item(0, &[]), item(2, &[1, 2])]));

@@ -52,7 +52,7 @@ pub(in crate::pixels) enum Broken {
     NoMarker,
     #[error("a restart marker is missing")]
     NoRestartMarker,
-    #[error("a restart interval of odd length")]
+    #[error("a restart interval of odd length, or not of whole lines")]
     RestartInterval,
     #[error("the stream ends within its marker segments")]
     MarkersCut,
@@ -64,6 +64,8 @@ pub(in crate::pixels) enum Broken {
     TilesOfNoSize,
     #[error("more tiles than a code stream can number")]
     TooManyTiles,
+    #[error("several frames, or one that is turned")]
+    FrameForm,
     #[error("a scan before its frame header")]
     ScanBeforeFrame,
     #[error("a JPEG process that DICOM does not use")]
@@ -72,7 +74,7 @@ pub(in crate::pixels) enum Broken {
     NotSequential,
     #[error("a scan of no sequential process")]
     ScanNotSequential,
-    #[error("a scan of several components, with a mapping table or a point transform")]
+    #[error("a scan of a form that its process does not have, or DICOM does not use")]
     ScanForm,
     #[error("preset parameters other than coding parameters")]
     OtherPresets,

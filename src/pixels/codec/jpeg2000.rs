@@ -2,13 +2,13 @@
 
 use jpeg2k::{DecodeParameters, Image};
 
-use super::{Broken, Cells, Decoded, Header, agrees};
+use super::{Broken, Header, Rows, agrees};
 
 /// SOC followed by SIZ: where a code stream begins, also within a JP2 file.
 const START: [u8; 4] = [0xff, 0x4f, 0xff, 0x51];
 
-/// Decodes one frame of one component.
-pub(super) fn decode(stream: &[u8], header: &Header) -> Result<Decoded, Broken> {
+/// Decodes one frame of one component; its precision.
+pub(super) fn decode(stream: &[u8], header: &Header, rows: &mut dyn Rows) -> Result<u32, Broken> {
     let start = stream.windows(START.len()).position(|bytes| bytes == START).ok_or(Broken::NoStartOfCodestream)?;
     let codestream = stream.get(start..).unwrap_or_default();
     let size = Size::of(codestream)?;
@@ -20,8 +20,13 @@ pub(super) fn decode(stream: &[u8], header: &Header) -> Result<Decoded, Broken> 
         Image::from_bytes_with(codestream, DecodeParameters::new().strict(true)).map_err(|_| Broken::Damaged)?;
     let [component] = image.components() else { return Err(Broken::Components) };
     agrees(header, component.height(), component.width(), component.precision())?;
-    let cells = Cells::Words(component.data().iter().map(|sample| *sample as u16).collect());
-    Ok(Decoded { cells, precision: size.precision })
+    let mut row = Vec::with_capacity(header.columns);
+    for samples in component.data().chunks(header.columns) {
+        row.clear();
+        row.extend(samples.iter().map(|sample| *sample as u16));
+        rows.words(&row)?;
+    }
+    Ok(size.precision)
 }
 
 /// What the SIZ marker segment says of the image.

@@ -62,6 +62,12 @@ fn next_segment(rest: &[u8]) -> Result<Option<Segment<'_>>, Broken> {
     Ok(Some(Segment { marker, body: segment.get(2..).ok_or(cut)?, tail }))
 }
 
+/// The restart interval of a DRI segment (T.81 B.2.4.4), in MCUs; 0 = none.
+pub(super) fn restart_interval(body: &[u8]) -> Result<usize, Broken> {
+    let [high, low] = *body else { return Err(Broken::RestartInterval) };
+    Ok(u16::from_be_bytes([high, low]).into())
+}
+
 /// The frame header (T.81 B.2.2) of a stream with one component.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Frame {

@@ -2,13 +2,16 @@
 
 mod broken;
 mod fragments;
+mod huffman;
 mod jpeg;
 mod jpeg2000;
 mod jpeg_extended;
+mod jpeg_lossless;
 mod jpeg_ls;
+mod jpeg_xl;
 mod markers;
-mod native;
 mod rle;
+mod rows;
 #[cfg(test)]
 mod tests;
 
@@ -18,10 +21,12 @@ use serde::{Deserialize, Serialize};
 
 use super::header::Header;
 use super::samples::Cells;
+use rows::Exactly;
+
 use crate::part10::{Content, DEFLATED, EXPLICIT_BIG_ENDIAN, EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN};
 
 pub(super) use broken::Broken;
-pub(super) use native::cells;
+pub(super) use rows::{Kept, Rows};
 
 /// Transfer syntax UIDs that [`decode`](super::decode) reads, those that need no decoder first.
 pub const DECODABLE: &[&str] = &[
@@ -36,11 +41,14 @@ pub const DECODABLE: &[&str] = &[
     "1.2.840.10008.1.2.4.201", // HTJ2K lossless
     "1.2.840.10008.1.2.4.202", // HTJ2K lossless with RPCL options
     "1.2.840.10008.1.2.4.90",  // JPEG 2000 lossless
+    "1.2.840.10008.1.2.4.110", // JPEG XL lossless
     "1.2.840.10008.1.2.4.81",  // JPEG-LS near-lossless
     "1.2.840.10008.1.2.4.203", // HTJ2K
     "1.2.840.10008.1.2.4.91",  // JPEG 2000
     "1.2.840.10008.1.2.4.51",  // JPEG extended, processes 2 and 4
     "1.2.840.10008.1.2.4.50",  // JPEG baseline, process 1
+    "1.2.840.10008.1.2.4.111", // JPEG XL of JPEG baseline
+    "1.2.840.10008.1.2.4.112", // JPEG XL
 ];
 
 /// How a transfer syntax codes the pixel data.
@@ -51,15 +59,7 @@ pub(super) enum Codec {
     Jpeg,
     JpegLs,
     Jpeg2000,
-}
-
-/// What a code stream held.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Decoded {
-    /// As many as the image has pixels.
-    pub cells: Cells,
-    /// Bits of a sample of the stream, from Bits Stored to Bits Allocated.
-    pub precision: u32,
+    JpegXl,
 }
 
 impl Codec {
@@ -71,6 +71,7 @@ impl Codec {
             ".4.50" | ".4.51" | ".4.57" | ".4.70" => Self::Jpeg,
             ".4.80" | ".4.81" => Self::JpegLs,
             ".4.90" | ".4.91" | ".4.201" | ".4.202" | ".4.203" => Self::Jpeg2000,
+            ".4.110" | ".4.111" | ".4.112" => Self::JpegXl,
             _ => return None,
         })
     }
@@ -82,28 +83,40 @@ impl Codec {
             Self::Jpeg => "JPEG",
             Self::JpegLs => "JPEG-LS",
             Self::Jpeg2000 => "JPEG 2000",
+            Self::JpegXl => "JPEG XL",
         }
     }
 
-    /// Decodes the one frame that these items of encapsulated Pixel Data hold, of `longest` octets at most.
-    pub fn decode(self, items: &mut Content, longest: u64, header: &Header) -> Result<Decoded, Broken> {
+    /// Decodes the one frame that these items of encapsulated Pixel Data hold, of `longest` octets at most: gives `rows` as
+    /// many cells as the image has pixels, and says how many bits a sample of the stream has, from Bits Stored to Bits
+    /// Allocated.
+    pub fn decode(
+        self,
+        items: &mut Content,
+        longest: u64,
+        header: &Header,
+        rows: &mut dyn Rows,
+    ) -> Result<u32, Broken> {
         if self == Self::Native {
             return Err(Broken::Encapsulated);
         }
-        let decoded = self.stream(&fragments::joined(items, longest)?, header)?;
-        if decoded.cells.len() == header.pixels { Ok(decoded) } else { Err(Broken::PixelCount) }
+        self.stream(&fragments::joined(items, longest)?, header, rows)
     }
 
     /// Runs the decoder; a panic of a library is an error of the stream.
-    fn stream(self, stream: &[u8], header: &Header) -> Result<Decoded, Broken> {
+    fn stream(self, stream: &[u8], header: &Header, rows: &mut dyn Rows) -> Result<u32, Broken> {
         let decode = match self {
             Self::Native => return Err(Broken::Encapsulated),
             Self::Rle => rle::decode,
             Self::Jpeg => jpeg::decode,
             Self::JpegLs => jpeg_ls::decode,
             Self::Jpeg2000 => jpeg2000::decode,
+            Self::JpegXl => jpeg_xl::decode,
         };
-        catch_unwind(AssertUnwindSafe(|| decode(stream, header))).unwrap_or(Err(Broken::GaveUp))
+        let mut rows = Exactly::new(rows, header.pixels);
+        let decoded = catch_unwind(AssertUnwindSafe(|| decode(stream, header, &mut rows)));
+        let precision = decoded.unwrap_or(Err(Broken::GaveUp))?;
+        rows.finish().map(|()| precision)
     }
 }
 

@@ -1,12 +1,12 @@
 //! RLE lossless (PS3.5 annex G): PackBits, one segment a byte of the cell, the high bytes first.
 
-use super::{Broken, Cells, Decoded, Header};
+use super::{Broken, Header, Rows};
 
 /// Length of the RLE header: the number of segments and 15 offsets, 32 bits each.
 const HEADER: usize = 64;
 
-/// Decodes one frame of one sample a pixel.
-pub(super) fn decode(stream: &[u8], header: &Header) -> Result<Decoded, Broken> {
+/// Decodes one frame of one sample a pixel; its precision.
+pub(super) fn decode(stream: &[u8], header: &Header, rows: &mut dyn Rows) -> Result<u32, Broken> {
     let word = |index: usize| {
         let bytes = stream.get(index * 4..)?.first_chunk::<4>()?;
         usize::try_from(u32::from_le_bytes(*bytes)).ok()
@@ -17,51 +17,86 @@ pub(super) fn decode(stream: &[u8], header: &Header) -> Result<Decoded, Broken> 
     let segment = |index: usize| {
         let end = if index == header.cell_bytes() { stream.len() } else { word(index + 1).unwrap_or(0) };
         let data = word(index).filter(|start| *start >= HEADER).and_then(|start| stream.get(start..end));
-        unpack(data.ok_or(Broken::SegmentOutside)?, header.pixels)
+        data.map(Segment::new).ok_or(Broken::SegmentOutside)
     };
-    let cells = if header.cell_bytes() == 1 {
-        Cells::Bytes(segment(1)?)
+    if header.cell_bytes() == 1 {
+        let mut cells = segment(1)?;
+        for _ in 0..header.rows {
+            rows.bytes(cells.next(header.columns)?)?;
+        }
     } else {
-        let (high, low) = (segment(1)?, segment(2)?);
-        Cells::Words(high.iter().zip(&low).map(|(high, low)| u16::from_be_bytes([*high, *low])).collect())
-    };
-    Ok(Decoded { cells, precision: header.bits_allocated })
+        let (mut high, mut low) = (segment(1)?, segment(2)?);
+        let mut row = Vec::with_capacity(header.columns);
+        for _ in 0..header.rows {
+            let pairs = high.next(header.columns)?.iter().zip(low.next(header.columns)?);
+            row.clear();
+            row.extend(pairs.map(|(high, low)| u16::from_be_bytes([*high, *low])));
+            rows.words(&row)?;
+        }
+    }
+    Ok(header.bits_allocated)
 }
 
-/// Unpacks `length` bytes; a run that goes beyond them is cut.
-fn unpack(mut packed: &[u8], length: usize) -> Result<Vec<u8>, Broken> {
-    let mut bytes = Vec::with_capacity(length);
-    while bytes.len() < length {
-        let (control, rest) = packed.split_first().ok_or(Broken::SegmentTooShort)?;
-        packed = match *control {
+/// A segment that is unpacked as it is asked for.
+struct Segment<'a> {
+    packed: &'a [u8],
+    /// What is unpacked, of which `taken` octets were asked for.
+    unpacked: Vec<u8>,
+    taken: usize,
+}
+
+impl<'a> Segment<'a> {
+    fn new(packed: &'a [u8]) -> Self {
+        Self { packed, unpacked: Vec::new(), taken: 0 }
+    }
+
+    /// The next so many octets. Runs go on over the ends of rows, though they should not (G.3.1).
+    fn next(&mut self, length: usize) -> Result<&[u8], Broken> {
+        self.unpacked.drain(..self.taken);
+        while self.unpacked.len() < length {
+            self.unpack()?;
+        }
+        self.taken = length;
+        self.unpacked.get(..length).ok_or(Broken::SegmentTooShort)
+    }
+
+    /// Unpacks the next run.
+    fn unpack(&mut self) -> Result<(), Broken> {
+        let (control, rest) = self.packed.split_first().ok_or(Broken::SegmentTooShort)?;
+        self.packed = match *control {
             literal @ 0..=127 => {
                 let (copied, rest) = rest.split_at_checked(usize::from(literal) + 1).ok_or(Broken::SegmentTooShort)?;
-                bytes.extend_from_slice(copied);
+                self.unpacked.extend_from_slice(copied);
                 rest
             }
             128 => rest,
             run => {
                 let (repeated, rest) = rest.split_first().ok_or(Broken::SegmentTooShort)?;
-                bytes.resize(bytes.len() + 257 - usize::from(run), *repeated);
+                self.unpacked.resize(self.unpacked.len() + 257 - usize::from(run), *repeated);
                 rest
             }
         };
+        Ok(())
     }
-    bytes.truncate(length);
-    Ok(bytes)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::Cells;
+    use super::super::Kept;
     use super::*;
 
     #[test]
     fn packbits_are_literals_and_runs() {
         // PS3.5 G.3.1: 2 literals, a run of 3, the no-operation 128, a run cut at the end.
         let packed = [1, 7, 8, 254, 9, 128, 129, 5];
-        assert_eq!(unpack(&packed, 6), Ok(vec![7, 8, 9, 9, 9, 5]));
-        assert!(unpack(&packed, 134).is_err());
-        assert!(unpack(&[5, 1, 2], 6).is_err());
+        let mut segment = Segment::new(&packed);
+        assert_eq!(
+            [4, 2].map(|length| segment.next(length).map(<[u8]>::to_vec)),
+            [Ok(vec![7, 8, 9, 9]), Ok(vec![9, 5])]
+        );
+        assert!(Segment::new(&packed).next(134).is_err());
+        assert!(Segment::new(&[5, 1, 2]).next(6).is_err());
     }
 
     #[test]
@@ -74,10 +109,11 @@ mod tests {
         let (bits_allocated, bits_stored) = (16, 16);
         let header =
             Header { rows: 1, columns: 2, pixels: 2, bits_allocated, bits_stored, high_bit: 15, signed: false };
-        let cells = Cells::Words(vec![0x1256, 0x3478]);
-        assert_eq!(decode(&stream, &header), Ok(Decoded { cells, precision: 16 }));
+        let mut kept = Kept::new(2);
+        assert_eq!(decode(&stream, &header, &mut kept), Ok(16));
+        assert_eq!(kept.cells(), Cells::Words(vec![0x1256, 0x3478]));
         // One segment is too few for cells of two bytes.
         stream.splice(..4, 1_u32.to_le_bytes());
-        assert!(decode(&stream, &header).is_err());
+        assert!(decode(&stream, &header, &mut Kept::new(2)).is_err());
     }
 }

@@ -1,5 +1,6 @@
 //! The inside of a worker: a process that decodes what it is asked to until the service hangs up.
 
+use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
@@ -11,8 +12,10 @@ use super::message::{Answer, Request, answer, asked};
 use crate::background;
 use crate::part10::Content;
 use crate::pixels::Bounds;
-use crate::pixels::codec::Broken;
-use crate::pixels::samples::Cells;
+use crate::pixels::codec::{Broken, Rows};
+
+/// Octets that are put onto the canvas at once.
+const STRIPE_BYTES: usize = 256 << 10;
 
 /// Works for the service that started this process with a socket as standard input and a canvas as standard output.
 ///
@@ -35,15 +38,55 @@ pub fn work(bounds: &Bounds) -> io::Result<()> {
 }
 
 /// Decodes an image onto the canvas.
-fn paint(request: &Request, items: &mut Content, canvas: &std::fs::File) -> Result<Answer, Broken> {
-    let decoded = request.codec.decode(items, request.longest, &request.header)?;
-    let (cell_bytes, written) = match decoded.cells {
-        Cells::Bytes(cells) => (1, canvas.write_all_at(&cells, 0)),
-        Cells::Words(mut cells) => {
-            cells.iter_mut().for_each(|cell| *cell = cell.to_le());
-            (2, canvas.write_all_at(bytemuck::cast_slice(&cells), 0))
+fn paint(request: &Request, items: &mut Content, canvas: &File) -> Result<Answer, Broken> {
+    let mut brush = Brush { canvas, at: 0, cell_bytes: 1, stripe: Vec::with_capacity(STRIPE_BYTES) };
+    let precision = request.codec.decode(items, request.longest, &request.header, &mut brush)?;
+    brush.paint()?;
+    Ok(Answer::Decoded { cell_bytes: brush.cell_bytes, precision })
+}
+
+/// Puts rows onto the canvas, a stripe at a time.
+struct Brush<'a> {
+    canvas: &'a File,
+    /// Where the stripe in hand begins.
+    at: u64,
+    cell_bytes: usize,
+    stripe: Vec<u8>,
+}
+
+impl Brush<'_> {
+    fn paint(&mut self) -> Result<(), Broken> {
+        self.canvas.write_all_at(&self.stripe, self.at).map_err(|_| Broken::GaveUp)?;
+        self.at += self.stripe.len() as u64;
+        self.stripe.clear();
+        Ok(())
+    }
+
+    /// Room for the octets of another row.
+    fn room(&mut self, octets: usize) -> Result<&mut [u8], Broken> {
+        if self.stripe.len() + octets > STRIPE_BYTES {
+            self.paint()?;
         }
-    };
-    written.map_err(|_| Broken::GaveUp)?;
-    Ok(Answer::Decoded { cell_bytes, precision: decoded.precision })
+        let begin = self.stripe.len();
+        self.stripe.resize(begin + octets, 0);
+        Ok(self.stripe.get_mut(begin..).unwrap_or_default())
+    }
+}
+
+impl Rows for Brush<'_> {
+    fn bytes(&mut self, cells: &[u8]) -> Result<(), Broken> {
+        for part in cells.chunks(STRIPE_BYTES) {
+            self.room(part.len())?.copy_from_slice(part);
+        }
+        Ok(())
+    }
+
+    fn words(&mut self, cells: &[u16]) -> Result<(), Broken> {
+        self.cell_bytes = 2;
+        for part in cells.chunks(STRIPE_BYTES / 2) {
+            let (pairs, _) = self.room(2 * part.len())?.as_chunks_mut();
+            pairs.iter_mut().zip(part).for_each(|(pair, cell)| *pair = cell.to_le_bytes());
+        }
+        Ok(())
+    }
 }

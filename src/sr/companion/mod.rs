@@ -26,9 +26,8 @@ use super::attribute::{element, legal, plain};
 use super::dates::{dates, moment};
 use super::device::Device;
 use super::document::{Report, Source, SrError, part10};
+use super::identity;
 use super::modules::{general_equipment, sop_common};
-use super::{identity, wording};
-use crate::config::ContentQualification;
 use crate::finding::Finding;
 use crate::heat::HeatMap;
 use crate::ids::{SeriesInstanceUid, SopInstanceUid};
@@ -71,11 +70,7 @@ struct Kind {
 impl Occasion<'_> {
     /// What the plate and the overlay say.
     fn caption(&self) -> Caption {
-        let caution = match self.device.content_qualification {
-            ContentQualification::Research => "AI, research use. Not for diagnosis.",
-            ContentQualification::Product => "AI. Not verified by a physician.",
-        };
-        Caption { result: wording::conclusion(self.finding), caution: caution.to_owned() }
+        Caption::new(self.finding, self.device)
     }
 
     /// Which image of the finding this is, from 1.

@@ -3,9 +3,11 @@
 //! The picture of the patient carries the heat map and nothing else; what is written stands above and below it.
 
 use super::glyphs::{ADVANCE, HEIGHT, dots, wrapped};
+use crate::config::ContentQualification;
+use crate::finding::Finding;
 use crate::heat::{Extent, HeatMap, Point};
 use crate::pixels::Radiograph;
-use crate::sr::SrError;
+use crate::sr::{Device, SrError, wording};
 
 /// Longer side of the radiograph on a plate, in pixels: at least and at most.
 const LONGER_SIDE: (f64, f64) = (512.0, 1024.0);
@@ -34,6 +36,17 @@ pub struct Caption {
     pub result: String,
     /// What it is, and for what it may be used.
     pub caution: String,
+}
+
+impl Caption {
+    /// That of a finding by a device.
+    pub fn new(finding: &Finding, device: &Device) -> Self {
+        let caution = match device.content_qualification {
+            ContentQualification::Research => "AI, research use. Not for diagnosis.",
+            ContentQualification::Product => "AI. Not verified by a physician.",
+        };
+        Self { result: wording::conclusion(finding), caution: caution.to_owned() }
+    }
 }
 
 /// A radiograph with square pixels, the heat map over it, its legend and a caption.

@@ -114,6 +114,7 @@ fn reason(reason: Reason) -> &'static str {
         Reason::NotAChestImage => "非胸部图像",
         Reason::LateralView => "不支持侧位片",
         Reason::ViewNotSupported => "不支持该投照体位",
+        Reason::DoesNotLookLikeChest => "图像不像胸片",
         Reason::ForProcessing => "处理用图像，非显示用",
         Reason::NotAnOriginalImage => "非原始图像",
         Reason::PhotometricInterpretation => "不支持该光度学解释",

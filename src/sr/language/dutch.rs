@@ -114,6 +114,7 @@ fn reason(reason: Reason) -> &'static str {
         Reason::NotAChestImage => "geen thoraxopname",
         Reason::LateralView => "laterale opname niet ondersteund",
         Reason::ViewNotSupported => "opnamerichting niet ondersteund",
+        Reason::DoesNotLookLikeChest => "lijkt niet op een thorax",
         Reason::ForProcessing => "beeld voor verwerking, niet voor weergave",
         Reason::NotAnOriginalImage => "geen origineel beeld",
         Reason::PhotometricInterpretation => "fotometrische codering niet ondersteund",

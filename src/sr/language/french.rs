@@ -114,6 +114,7 @@ fn reason(reason: Reason) -> &'static str {
         Reason::NotAChestImage => "pas une image du thorax",
         Reason::LateralView => "incidence de profil non prise en charge",
         Reason::ViewNotSupported => "incidence non prise en charge",
+        Reason::DoesNotLookLikeChest => "n'a pas l'aspect d'un thorax",
         Reason::ForProcessing => "image pour traitement, non pour présentation",
         Reason::NotAnOriginalImage => "image non originale",
         Reason::PhotometricInterpretation => "codage photométrique non pris en charge",

@@ -114,6 +114,7 @@ fn reason(reason: Reason) -> &'static str {
         Reason::NotAChestImage => "keine Thoraxaufnahme",
         Reason::LateralView => "Seitaufnahme nicht unterstützt",
         Reason::ViewNotSupported => "Projektion nicht unterstützt",
+        Reason::DoesNotLookLikeChest => "sieht nicht nach Thorax aus",
         Reason::ForProcessing => "Rohbild, nicht zur Darstellung bestimmt",
         Reason::NotAnOriginalImage => "kein Originalbild",
         Reason::PhotometricInterpretation => "Farbmodell nicht unterstützt",

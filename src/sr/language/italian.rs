@@ -114,6 +114,7 @@ fn reason(reason: Reason) -> &'static str {
         Reason::NotAChestImage => "non è un'immagine del torace",
         Reason::LateralView => "proiezione laterale non supportata",
         Reason::ViewNotSupported => "proiezione non supportata",
+        Reason::DoesNotLookLikeChest => "non sembra un torace",
         Reason::ForProcessing => "immagine da elaborare, non da presentare",
         Reason::NotAnOriginalImage => "non è un'immagine originale",
         Reason::PhotometricInterpretation => "interpretazione fotometrica non supportata",

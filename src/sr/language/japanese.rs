@@ -114,6 +114,7 @@ fn reason(reason: Reason) -> &'static str {
         Reason::NotAChestImage => "胸部画像ではない",
         Reason::LateralView => "側面像は対象外",
         Reason::ViewNotSupported => "対象外の撮影方向",
+        Reason::DoesNotLookLikeChest => "胸部画像に見えない",
         Reason::ForProcessing => "処理用画像（表示用ではない）",
         Reason::NotAnOriginalImage => "原画像ではない",
         Reason::PhotometricInterpretation => "非対応の光度測定解釈",

@@ -114,6 +114,7 @@ fn reason(reason: Reason) -> &'static str {
         Reason::NotAChestImage => "não é uma imagem do tórax",
         Reason::LateralView => "incidência lateral não suportada",
         Reason::ViewNotSupported => "incidência não suportada",
+        Reason::DoesNotLookLikeChest => "não parece um tórax",
         Reason::ForProcessing => "imagem para processar, não para apresentar",
         Reason::NotAnOriginalImage => "não é uma imagem original",
         Reason::PhotometricInterpretation => "interpretação fotométrica não suportada",

@@ -114,6 +114,7 @@ fn reason(reason: Reason) -> &'static str {
         Reason::NotAChestImage => "no es una imagen de tórax",
         Reason::LateralView => "proyección lateral no admitida",
         Reason::ViewNotSupported => "proyección no admitida",
+        Reason::DoesNotLookLikeChest => "no parece un tórax",
         Reason::ForProcessing => "imagen para procesar, no para presentación",
         Reason::NotAnOriginalImage => "no es una imagen original",
         Reason::PhotometricInterpretation => "interpretación fotométrica no admitida",

@@ -91,6 +91,9 @@ fn name(object: &InMemDicomObject, report: &Report) -> Result<(), Fault> {
 
 /// Patient, study and order are the image's: by their octets or, in another character set, by their text.
 fn identity(object: &InMemDicomObject, image: &InMemDicomObject) -> Result<(), Fault> {
+    if plain(object, tags::STUDY_INSTANCE_UID) != plain(image, tags::STUDY_INSTANCE_UID) {
+        return Err(Fault::Identity(tags::STUDY_INSTANCE_UID));
+    }
     let set = |object| CharacterSet::parse(verbatim(object, tags::SPECIFIC_CHARACTER_SET).as_deref());
     let text = |object, tag| {
         let delimiters: &[u8] = if tag == tags::PATIENT_NAME { b"^=\\" } else { b"\\" };

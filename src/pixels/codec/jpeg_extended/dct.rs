@@ -28,7 +28,8 @@ pub(super) fn inverse(coefficients: &Block, precision: u32) -> [[u16; 8]; 8] {
         }
     }
     let (middle, most) = ((1_u32 << (precision - 1)) as f32, ((1_u32 << precision) - 1) as f32);
-    samples.map(|line| line.map(|sample| (sample + middle).round().clamp(0.0, most) as u16))
+    // A conversion cuts off what is behind the point, and makes 0 of what is below.
+    samples.map(|line| line.map(|sample| (sample + (middle + 0.5)).min(most) as u16))
 }
 
 fn add_scaled(sum: &mut [f32; 8], weight: f32, values: &[f32; 8]) {

@@ -3,16 +3,13 @@
 //! Written from the standard. The inverse DCT is computed in floating point, so a sample is the exact one rounded;
 //! integer decoders differ from it by at most 1.
 
-mod bits;
 mod dct;
-mod huffman;
 
-use bits::Bits;
 use dct::{Block, inverse};
-use huffman::Table;
 
-use super::Broken;
-use super::markers::{DHT, DQT, DRI, Frame, SOF_BASELINE, SOF_EXTENDED, SOS, Segment, segments};
+use super::huffman::{self, Bits, Table, find, slot};
+use super::markers::{DHT, DQT, DRI, Frame, SOF_BASELINE, SOF_EXTENDED, SOS, Segment, restart_interval, segments};
+use super::{Broken, Rows};
 
 /// Block coordinates of the coefficients in the order of the stream (T.81 figure A.6), as row * 8 + column.
 const ZIGZAG: [u8; 64] = [
@@ -25,36 +22,30 @@ const ZIGZAG: [u8; 64] = [
 #[derive(Default)]
 struct Tables {
     quantization: [Option<[u16; 64]>; 4],
-    dc: [Option<Table>; 4],
-    ac: [Option<Table>; 4],
+    huffman: huffman::Tables,
     /// Blocks between restart markers; 0 = none.
     restart: usize,
 }
 
-/// Decodes a stream whose frame header was checked: its samples in row order.
-pub(super) fn decode(stream: &[u8]) -> Result<Vec<u16>, Broken> {
+/// Decodes a stream whose frame header was checked.
+pub(super) fn decode(stream: &[u8], rows: &mut dyn Rows) -> Result<(), Broken> {
     let (mut tables, mut frame) = (Tables::default(), None);
     for segment in segments(stream)? {
         let segment = segment?;
         match segment.marker {
             DQT => tables.set_quantization(segment.body)?,
-            DHT => tables.set_huffman(segment.body)?,
+            DHT => tables.huffman.set(segment.body)?,
             DRI => tables.restart = restart_interval(segment.body)?,
             SOF_BASELINE | SOF_EXTENDED if frame.is_none() => frame = Some(Frame::parse(&segment)?),
             SOS => {
                 let frame = frame.ok_or(Broken::ScanBeforeFrame)?;
-                return Scan::new(&tables, &frame, &segment)?.decode(&frame);
+                return Scan::new(&tables, &frame, &segment)?.decode(&frame, rows);
             }
             0xc0..=0xcf => return Err(Broken::NotSequential),
             _ => {}
         }
     }
     Err(Broken::NoScan)
-}
-
-fn restart_interval(body: &[u8]) -> Result<usize, Broken> {
-    let [high, low] = *body else { return Err(Broken::RestartInterval) };
-    Ok(u16::from_be_bytes([high, low]).into())
 }
 
 impl Tables {
@@ -73,22 +64,6 @@ impl Tables {
         }
         Ok(())
     }
-
-    /// T.81 B.2.4.2.
-    fn set_huffman(&mut self, mut body: &[u8]) -> Result<(), Broken> {
-        while let [head, rest @ ..] = body {
-            let (table, rest) = Table::parse(rest)?;
-            let class = if head >> 4 == 0 { &mut self.dc } else { &mut self.ac };
-            *slot(class, head & 15)? = Some(table);
-            body = rest;
-        }
-        Ok(())
-    }
-}
-
-/// One of four table destinations.
-fn slot<T>(tables: &mut [T; 4], destination: u8) -> Result<&mut T, Broken> {
-    tables.get_mut(usize::from(destination)).ok_or(Broken::TableDestination)
 }
 
 /// The only scan of a frame with one component.
@@ -104,37 +79,38 @@ struct Scan<'a> {
 
 impl<'a> Scan<'a> {
     fn new(tables: &'a Tables, frame: &Frame, scan: &Segment<'a>) -> Result<Self, Broken> {
-        let absent = Broken::NoTable;
         let [1, _, selectors, 0, 63, 0] = *scan.body else { return Err(Broken::ScanNotSequential) };
         Ok(Self {
             bits: Bits::new(scan.tail),
-            quantization: find(&tables.quantization, frame.quantization).ok_or(absent)?,
-            dc: find(&tables.dc, selectors >> 4).ok_or(absent)?,
-            ac: find(&tables.ac, selectors & 15).ok_or(absent)?,
+            quantization: find(&tables.quantization, frame.quantization)?,
+            dc: find(&tables.huffman.dc, selectors >> 4)?,
+            ac: find(&tables.huffman.ac, selectors & 15)?,
             restart: tables.restart,
             predicted: 0,
         })
     }
 
     /// Blocks from left to right, top to bottom (T.81 A.2.2); what lies beyond the image is dropped.
-    fn decode(mut self, frame: &Frame) -> Result<Vec<u16>, Broken> {
-        let (rows, columns) = (frame.rows as usize, frame.columns as usize);
-        let mut samples = vec![0; rows * columns];
+    fn decode(mut self, frame: &Frame, rows: &mut dyn Rows) -> Result<(), Broken> {
+        let columns = frame.columns as usize;
+        let mut stripe = vec![0; 8 * columns];
         let mut decoded = 0;
-        for stripe in samples.chunks_mut(8 * columns.max(1)) {
+        for top in (0..frame.rows as usize).step_by(8) {
             for left in (0..columns).step_by(8) {
                 if self.restart != 0 && decoded != 0 && decoded % self.restart == 0 {
                     self.bits = self.bits.restart()?;
                     self.predicted = 0;
                 }
                 let block = inverse(&self.block()?, frame.precision);
-                for (line, values) in stripe.chunks_mut(columns).zip(&block) {
+                for (line, values) in stripe.chunks_exact_mut(columns).zip(&block) {
                     line.iter_mut().skip(left).zip(values).for_each(|(sample, value)| *sample = *value);
                 }
                 decoded += 1;
             }
+            let lines = (frame.rows as usize - top).min(8);
+            rows.words(stripe.get(..lines * columns).unwrap_or_default())?;
         }
-        Ok(samples)
+        Ok(())
     }
 
     /// One block's dequantized coefficients (T.81 F.2.2).
@@ -166,8 +142,4 @@ impl<'a> Scan<'a> {
         }
         Ok(block)
     }
-}
-
-fn find<T>(tables: &[Option<T>; 4], destination: u8) -> Option<&T> {
-    tables.get(usize::from(destination))?.as_ref()
 }

@@ -1,6 +1,7 @@
 //! Reads a JPEG-LS scan bit by bit: after a byte 0xFF the next one holds seven bits (T.87 A.1).
 
 use super::super::Broken;
+use super::super::huffman::has_ff;
 
 /// The entropy-coded bits of one restart interval.
 pub(super) struct Bits<'a> {
@@ -74,6 +75,17 @@ impl<'a> Bits<'a> {
     }
 
     fn refill(&mut self) {
+        if let Some(eight) = self.rest.first_chunk::<8>().filter(|_| !self.after_ff) {
+            let eight = u64::from_be_bytes(*eight);
+            if !has_ff(eight) {
+                let bytes = (64 - self.count) / 8;
+                // Nothing is held below the bits that are counted.
+                self.held |= eight >> self.count & (u64::MAX << (64 - self.count - 8 * bytes));
+                self.count += 8 * bytes;
+                self.rest = self.rest.get(bytes as usize..).unwrap_or_default();
+                return;
+            }
+        }
         while self.count <= 56 {
             let [byte, rest @ ..] = self.rest else { return };
             let is_ff = *byte == 0xff;

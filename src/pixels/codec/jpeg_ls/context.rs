@@ -115,7 +115,11 @@ fn initial_a(coding: &Coding) -> i32 {
 
 /// The least k with n * 2^k >= a (A.5.1).
 fn golomb_parameter(n: i32, a: i32) -> Result<u32, Broken> {
-    (0..=16).find(|k| i64::from(n) << k >= i64::from(a)).ok_or(Broken::Statistics)
+    let (n, a) = (n.unsigned_abs(), a.unsigned_abs());
+    // As many bits as a has; then n * 2^k is a at least, or its double is.
+    let k = n.leading_zeros().saturating_sub(a.leading_zeros());
+    let k = k + u32::from(u64::from(n) << k < u64::from(a));
+    if k <= 16 { Ok(k) } else { Err(Broken::Statistics) }
 }
 
 /// A Golomb code of limited length (A.5.3).
@@ -123,4 +127,20 @@ fn golomb(bits: &mut Bits<'_>, k: u32, limit: u32, qbpp: u32) -> Result<u32, Bro
     let escape = limit.checked_sub(qbpp + 1).ok_or(Broken::CodeTooLong)?;
     let zeros = bits.zeros(escape)?;
     if zeros < escape { Ok((zeros << k) + bits.bits(k)?) } else { Ok(bits.bits(qbpp)? + 1) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_golomb_parameter_is_the_least() {
+        for n in 1..=70 {
+            for a in (0..3000).chain([65_535, n << 16]) {
+                let least = (0..=16).find(|k| n << k >= a);
+                assert_eq!(golomb_parameter(n, a).ok(), least, "{n} {a}");
+            }
+            assert!(golomb_parameter(n, (n << 16) + 1).is_err());
+        }
+    }
 }

@@ -8,10 +8,10 @@ mod context;
 mod scan;
 
 use super::markers::{DRI, Frame, LSE, SOF_JPEG_LS, SOS, Segment, segments};
-use super::{Broken, Cells, Decoded, Header};
+use super::{Broken, Header, Rows};
 
-/// Decodes one frame of one component.
-pub(super) fn decode(stream: &[u8], header: &Header) -> Result<Decoded, Broken> {
+/// Decodes one frame of one component; its precision.
+pub(super) fn decode(stream: &[u8], header: &Header, rows: &mut dyn Rows) -> Result<u32, Broken> {
     let frame = Frame::of(stream, header)?;
     if frame.marker != SOF_JPEG_LS {
         return Err(Broken::NoJpegLsFrameHeader);
@@ -25,8 +25,8 @@ pub(super) fn decode(stream: &[u8], header: &Header) -> Result<Decoded, Broken> 
             SOS => {
                 let near = near(&segment)?;
                 let coding = presets.coding(frame.precision, near)?;
-                let words = scan::decode(segment.tail, &coding, header.rows, header.columns, restart_lines)?;
-                return Ok(Decoded { cells: Cells::Words(words), precision: frame.precision });
+                scan::decode(segment.tail, &coding, header, restart_lines, rows)?;
+                return Ok(frame.precision);
             }
             _ => {}
         }

@@ -1,6 +1,6 @@
 //! Decodes the lines of a JPEG-LS scan: context, prediction, runs (T.87 annex A).
 
-use super::super::Broken;
+use super::super::{Broken, Header, Rows};
 use super::Coding;
 use super::bits::Bits;
 use super::context::{Interruption, Regular, RunEnd};
@@ -12,35 +12,61 @@ const CONTEXTS: usize = 365;
 const J: [u32; 32] =
     [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 8, 9, 10, 11, 12, 13, 14, 15];
 
-/// Decodes `rows * columns` samples from the data after a scan header; `restart` is the lines between markers.
+/// Decodes the samples of an image from the data after a scan header; `restart` is the lines between markers.
 pub(super) fn decode(
     data: &[u8],
     coding: &Coding,
-    rows: usize,
-    columns: usize,
+    header: &Header,
     restart: Option<usize>,
-) -> Result<Vec<u16>, Broken> {
-    let mut samples = Vec::with_capacity(rows * columns);
-    let mut bits = Bits::new(data);
-    for first in (0..rows).step_by(restart.unwrap_or(rows).max(1)) {
+    rows: &mut dyn Rows,
+) -> Result<(), Broken> {
+    let (mut bits, regions) = (Bits::new(data), Regions::of(coding));
+    let mut row = Vec::with_capacity(header.columns);
+    let interval = restart.unwrap_or(header.rows).max(1);
+    for first in (0..header.rows).step_by(interval) {
         if first > 0 {
             bits = bits.restart()?;
         }
-        let mut scan = Scan::new(bits, coding, columns);
-        let lines = restart.unwrap_or(rows).min(rows - first);
-        for _ in 0..lines {
+        let mut scan = Scan::new(bits, coding, &regions, header.columns);
+        for _ in 0..interval.min(header.rows - first) {
             scan.line()?;
-            samples.extend(scan.decoded().iter().map(|sample| *sample as u16));
+            row.clear();
+            row.extend(scan.decoded().iter().map(|sample| *sample as u16));
+            rows.words(&row)?;
         }
         bits = scan.bits;
     }
-    Ok(samples)
+    Ok(())
+}
+
+/// The regions that gradients lie in (A.3.3), -4..=4, from the steepest fall on.
+struct Regions {
+    steepest: i32,
+    regions: Vec<i8>,
+}
+
+impl Regions {
+    fn of(coding: &Coding) -> Self {
+        let [t1, t2, t3] = coding.thresholds;
+        let region = |gradient: i32| {
+            let size = gradient.abs();
+            let region =
+                i8::from(size > coding.near) + i8::from(size >= t1) + i8::from(size >= t2) + i8::from(size >= t3);
+            if gradient < 0 { -region } else { region }
+        };
+        Self { steepest: coding.maxval, regions: (-coding.maxval..=coding.maxval).map(region).collect() }
+    }
+
+    fn at(&self, gradient: i32) -> i32 {
+        self.regions.get((gradient + self.steepest) as usize).copied().unwrap_or_default().into()
+    }
 }
 
 /// The state between restart markers.
 struct Scan<'a, 'c> {
     bits: Bits<'a>,
     coding: &'c Coding,
+    regions: &'c Regions,
     regular: Vec<Regular>,
     edge: RunEnd,
     flat: RunEnd,
@@ -60,10 +86,11 @@ struct Neighbours {
 }
 
 impl<'a, 'c> Scan<'a, 'c> {
-    fn new(bits: Bits<'a>, coding: &'c Coding, columns: usize) -> Self {
+    fn new(bits: Bits<'a>, coding: &'c Coding, regions: &'c Regions, columns: usize) -> Self {
         Self {
             bits,
             coding,
+            regions,
             regular: vec![Regular::new(coding); CONTEXTS],
             edge: RunEnd::new(Interruption::Edge, coding),
             flat: RunEnd::new(Interruption::Flat, coding),
@@ -115,16 +142,7 @@ impl<'a, 'c> Scan<'a, 'c> {
 
     /// The signed number of the gradients' context; 0 for a run (A.3).
     fn context(&self, Neighbours { a, b, c, d }: Neighbours) -> i32 {
-        81 * self.quantized(d - b) + 9 * self.quantized(b - c) + self.quantized(c - a)
-    }
-
-    /// A gradient's region, -4..=4 (A.3.3).
-    fn quantized(&self, gradient: i32) -> i32 {
-        let [t1, t2, t3] = self.coding.thresholds;
-        let size = gradient.abs();
-        let region =
-            i32::from(size > self.coding.near) + i32::from(size >= t1) + i32::from(size >= t2) + i32::from(size >= t3);
-        region * gradient.signum()
+        81 * self.regions.at(d - b) + 9 * self.regions.at(b - c) + self.regions.at(c - a)
     }
 
     /// A sample of the regular mode (A.4 to A.6).

@@ -3,9 +3,11 @@
 use super::super::Broken;
 
 /// The entropy-coded bits of one restart interval.
-pub(super) struct Bits<'a> {
+#[derive(Clone, Copy)]
+pub(in super::super) struct Bits<'a> {
     rest: &'a [u8],
-    /// Bits read from `rest` but not yet taken, from the most significant one on; zeros below them.
+    /// The next `count` bits of the data, from the most significant one on. Below them come bits that follow in the data,
+    /// or zeros.
     held: u64,
     count: u32,
 }
@@ -17,6 +19,7 @@ impl<'a> Bits<'a> {
     }
 
     /// The next 16 bits without taking them; zeros beyond the end.
+    #[inline(always)]
     pub fn peek(&mut self) -> u16 {
         if self.count < 16 {
             self.refill();
@@ -25,6 +28,7 @@ impl<'a> Bits<'a> {
     }
 
     /// Takes `n` bits, at most 16.
+    #[inline(always)]
     pub fn skip(&mut self, n: u32) -> Result<(), Broken> {
         self.count = self.count.checked_sub(n).ok_or(Broken::EndsEarly)?;
         self.held <<= n;
@@ -32,6 +36,7 @@ impl<'a> Bits<'a> {
     }
 
     /// The next value of `size` bits, at most 16, with the sign convention of T.81 F.2.2.1 (EXTEND).
+    #[inline]
     pub fn signed(&mut self, size: u8) -> Result<i32, Broken> {
         if size == 0 {
             return Ok(0);
@@ -39,10 +44,9 @@ impl<'a> Bits<'a> {
         if size > 16 {
             return Err(Broken::Coefficient);
         }
-        let value = i32::from(self.peek()) >> (16 - size);
+        let value = extended(self.peek(), size);
         self.skip(size.into())?;
-        let half = 1 << (size - 1);
-        Ok(if value < half { value - 2 * half + 1 } else { value })
+        Ok(value)
     }
 
     /// Leaves the interval: drops the padding bits and passes the restart marker.
@@ -52,7 +56,23 @@ impl<'a> Bits<'a> {
         after.map(Self::new).ok_or(Broken::NoRestartMarker)
     }
 
+    #[inline]
     fn refill(&mut self) {
+        if let Some(eight) = self.rest.first_chunk::<8>() {
+            let eight = u64::from_be_bytes(*eight);
+            if !has_ff(eight) {
+                self.held |= eight >> self.count;
+                let bytes = (64 - self.count) / 8;
+                self.count += 8 * bytes;
+                self.rest = self.rest.get(bytes as usize..).unwrap_or_default();
+                return;
+            }
+        }
+        self.refill_by_bytes();
+    }
+
+    #[inline(never)]
+    fn refill_by_bytes(&mut self) {
         while self.count <= 56 {
             let (byte, rest) = match self.rest {
                 [0xff, 0x00, rest @ ..] => (0xff, rest),
@@ -66,6 +86,19 @@ impl<'a> Bits<'a> {
     }
 }
 
+/// The value of the first `size` of 16 bits, 1..=16, with the sign convention of T.81 F.2.2.1 (EXTEND).
+pub(in super::super) fn extended(bits: u16, size: u8) -> i32 {
+    let value = i32::from(bits) >> (16 - size);
+    let half = 1 << (size - 1);
+    if value < half { value - 2 * half + 1 } else { value }
+}
+
+/// Whether one of eight bytes is 0xFF.
+pub(in super::super) fn has_ff(bytes: u64) -> bool {
+    const LOW: u64 = 0x0101_0101_0101_0101;
+    (!bytes).wrapping_sub(LOW) & bytes & (LOW << 7) != 0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,6 +109,23 @@ mod tests {
         assert_eq!(bits.peek(), 0xff80);
         assert_eq!(bits.skip(16), Ok(()));
         assert!(bits.skip(1).is_err());
+    }
+
+    #[test]
+    fn eight_bytes_at_once_and_one_by_one_are_the_same_bits() {
+        // Stuffed bytes at all distances.
+        let plain: Vec<u8> = (0..400_u32).map(|at| if at % 23 == 0 { 0xff } else { (at * 37) as u8 & 0x7f }).collect();
+        let stuffed: Vec<u8> =
+            plain.iter().flat_map(|byte| [*byte, 0].into_iter().take(1 + usize::from(*byte == 0xff))).collect();
+        for size in [1, 5, 8, 13, 16] {
+            let mut bits = Bits::new(&stuffed);
+            for at in (0..plain.len() as u32 * 8 / size).map(|code| code * size) {
+                let from = plain.iter().skip(at as usize / 8).chain(&[0; 3]).take(3);
+                let three = from.fold(0_u32, |three, byte| three << 8 | u32::from(*byte));
+                assert_eq!(u32::from(bits.peek()), three >> (8 - at % 8) & 0xffff, "{size} {at}");
+                bits.skip(size).unwrap();
+            }
+        }
     }
 
     #[test]

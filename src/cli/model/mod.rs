@@ -1,0 +1,19 @@
+//! `auscult model`: what is done with model packages. One file per command.
+
+mod gate;
+
+use anyhow::Result;
+
+#[derive(clap::Subcommand)]
+pub(super) enum Model {
+    /// Fit a package's plausibility gate to chest radiographs
+    Gate(gate::Gate),
+}
+
+impl Model {
+    pub(super) fn run(self) -> Result<()> {
+        match self {
+            Self::Gate(gate) => gate.run(),
+        }
+    }
+}
