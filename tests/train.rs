@@ -188,6 +188,51 @@ fn the_same_run_gives_the_same_weights_whatever_the_threads_and_the_kill() {
     assert!(stderr(&again).contains("holds a finished model"), "{}", stderr(&again));
 }
 
+/// The octets of a tensor.
+fn tensor(model: &Path, name: &str) -> Vec<u8> {
+    let octets = weights(model);
+    safetensors::SafeTensors::deserialize(&octets).unwrap().tensor(name).unwrap().data().to_vec()
+}
+
+#[test]
+fn a_trained_last_stage_is_served_and_survives_a_kill_to_the_bit() {
+    let directory = tempfile::tempdir().unwrap();
+    let (whole, killed) = (directory.path().join("a/model"), directory.path().join("b/model"));
+    let further = |threads: &'static str| {
+        ["--train-trunk", "last-stage", "--epochs", "3", "--batch", "8", "--keep", "best", "--threads", threads]
+    };
+    let output = bench().train(&data(), &whole, &further("1"));
+    assert!(output.status.success(), "{}", stderr(&output));
+
+    let arguments: Vec<String> = bench().training(&data(), &killed, &further("2"));
+    let mut child = Command::new(AUSCULT).args(&arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    wait_for("a checkpoint", || killed.join("checkpoint.safetensors").exists().then_some(()));
+    child.kill().unwrap();
+    assert!(!child.wait().unwrap().success(), "the run was over before it could be killed");
+    let resumed = bench().train(&data(), &killed, &further("2"));
+    assert!(resumed.status.success() && stderr(&resumed).contains("going on after epoch"), "{}", stderr(&resumed));
+    assert!(weights(&whole) == weights(&killed), "the weights differ");
+    assert_eq!(json(&whole.join("metrics.json")), json(&killed.join("metrics.json")));
+
+    let reference = checkout("models/cxr-pneumonia-reference");
+    let same = |name: &str| tensor(&whole, name) == tensor(&reference, name);
+    assert!(same("layer3.5.conv3.weight") && same("layer3.5.bn3.running_mean"), "frozen layers are as they were");
+    assert!(!same("layer4.0.conv1.weight") && !same("layer4.2.bn3.running_var"), "trained layers are not");
+
+    let (model, account) = (whole.to_str().unwrap(), directory.path().join("account"));
+    let said =
+        run(AUSCULT, &["evaluate", model, &data(), "--json", "--out", account.to_str().unwrap(), "--part", "test"]);
+    let said: Value = serde_json::from_slice(&said.stdout).unwrap();
+    for key in ["n", "accuracy", "auc", "log_loss"] {
+        assert_eq!(said[key], json(&whole.join("metrics.json"))["test"][key], "{key}");
+    }
+    let card = fs::read_to_string(whole.join("README.md")).unwrap();
+    assert!(
+        card.contains("| trunk | last stage trained") && card.contains("which did best of 3 on validation"),
+        "{card}"
+    );
+}
+
 #[test]
 fn wrong_tables_are_refused_in_one_line() {
     let bench = bench();

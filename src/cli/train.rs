@@ -14,13 +14,15 @@ use crate::model::Naming;
 use crate::performance::{Figures, Value};
 use crate::pipeline::decoder;
 use crate::resource;
-use crate::train::{self, CalibrationMethod, ClassWeights, Event, Job, Looked, Options, Outcome};
+use crate::train::{
+    self, CalibrationMethod, ClassWeights, Event, Job, Keep, Looked, Options, Outcome, Schedule, TrunkPart,
+};
 
 /// Train a model on labelled images.
 ///
-/// Writes a model package that serves as it is, its card, metrics.json, history.csv, plots and report.html. Features of
-/// the images are computed once by the trunk and kept; a head of two Dense layers is fitted to them. After a kill the
-/// same command goes on where it was. The same data, options and kind of processor give the same weights.
+/// Writes a model package that serves as it is, its card, metrics.json, history.csv, plots and report.html. What the
+/// frozen part of the trunk makes of the images is computed once and kept; the rest of it and a head of two Dense layers
+/// are fitted to that. After a kill the same command goes on where it was. The same data, options and kind of processor give the same weights.
 #[derive(clap::Args)]
 pub(super) struct Train {
     /// CSV table with the columns image_path and target, or a directory with a folder for each class
@@ -54,7 +56,7 @@ pub(super) struct Train {
     /// Directory where features are kept for the next run [default: the user's cache directory]
     #[arg(long, value_name = "DIR")]
     cache: Option<PathBuf>,
-    /// Threads that look at images; 0 for one a processor
+    /// Threads that look at images and learn from them; 0 for one a processor
     #[arg(long, value_name = "N", default_value_t = 0)]
     threads: usize,
 }
@@ -90,6 +92,15 @@ struct FittingArguments {
     /// Learning rate of Adam
     #[arg(long, value_name = "RATE", default_value_t = 1e-4, value_parser = rate)]
     learning_rate: f32,
+    /// How the learning rate changes from epoch to epoch
+    #[arg(long, value_enum, default_value = "constant")]
+    schedule: RateSchedule,
+    /// End when the loss on validation has not fallen for N epochs [default: never]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    early_stopping: Option<u16>,
+    /// Which epoch's weights become the model
+    #[arg(long, value_enum, default_value = "last")]
+    keep: KeptEpoch,
     /// Outputs of the network, at least one a class [default: one a class]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(2..=1000))]
     outputs: Option<u16>,
@@ -108,6 +119,28 @@ struct FittingArguments {
 enum TrainTrunk {
     /// Nothing: features are computed once
     None,
+    /// The last stage: three of the sixteen blocks
+    LastStage,
+    /// Everything
+    All,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum RateSchedule {
+    /// Not at all
+    Constant,
+    /// It falls to zero along half a cosine
+    Cosine,
+    /// A tenth from half of the epochs on, a hundredth from three quarters on
+    Step,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum KeptEpoch {
+    /// Those of the last one
+    Last,
+    /// Those of the highest accuracy on validation
+    Best,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -131,6 +164,7 @@ fn share(text: &str) -> Result<f64, String> {
 impl Train {
     pub(super) fn run(self) -> Result<()> {
         log::start(&Log { level: LogLevel::Warn, ..Log::default() });
+        rayon::ThreadPoolBuilder::new().num_threads(self.threads).build_global()?;
         let job = self.job()?;
         let mut progress = Progress::new();
         let outcome = train::run(&job, &mut |event| show(&mut progress, &event))?;
@@ -139,13 +173,17 @@ impl Train {
     }
 
     fn job(self) -> Result<Job> {
-        let TrainTrunk::None = self.train_trunk;
+        let trunk = match self.train_trunk {
+            TrainTrunk::None => TrunkPart::None,
+            TrainTrunk::LastStage => TrunkPart::LastStage,
+            TrainTrunk::All => TrunkPart::All,
+        };
         let init = resource::find(&self.init).context("name a model package or a safetensors file with --init")?;
         let out = std::path::absolute(&self.out)?;
         let directory = out.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let naming = Naming::new(self.name.as_deref().unwrap_or(&directory), &self.model_version);
         let naming = naming.map_err(|fault| Failed(format!("{fault}; name the model with --name")))?;
-        let options = self.fitting.options(self.division);
+        let options = self.fitting.options(self.division, trunk);
         Ok(Job {
             data: self.data,
             out,
@@ -162,12 +200,23 @@ impl Train {
 }
 
 impl FittingArguments {
-    fn options(self, division: DivisionArguments) -> Options {
+    fn options(self, division: DivisionArguments, trunk: TrunkPart) -> Options {
         let DivisionArguments { seed, group, stratify: stratified, split } = division;
         Options {
+            trunk,
             epochs: self.epochs.into(),
             batch: self.batch.into(),
             learning_rate: self.learning_rate,
+            schedule: match self.schedule {
+                RateSchedule::Constant => Schedule::Constant,
+                RateSchedule::Cosine => Schedule::Cosine,
+                RateSchedule::Step => Schedule::Step,
+            },
+            patience: self.early_stopping.map(usize::from),
+            keep: match self.keep {
+                KeptEpoch::Last => Keep::Last,
+                KeptEpoch::Best => Keep::Best,
+            },
             outputs: self.outputs.map(usize::from),
             seed,
             rule: match split {
@@ -200,13 +249,15 @@ fn show(progress: &mut Progress, event: &Event<'_>) {
             }
         }
         Event::Looked(Looked { done: 0, of: 0, known, .. }) => {
-            progress.say(&format!("features of {known} images are known from an earlier run"));
+            progress.say(&format!("{known} images are known from an earlier run"));
         }
-        Event::Looked(Looked { done: 0, of, known, .. }) => {
+        Event::Looked(Looked { done: 0, of, known, octets, .. }) => {
             let known = if *known > 0 { format!("; {known} are known from an earlier run") } else { String::new() };
-            progress.say(&format!("computing the features of {of} images{known}"));
+            let room = octets.div_ceil(1_000_000);
+            progress.say(&format!("looking at {of} images, of which {room} MB are kept{known}"));
         }
         Event::Looked(Looked { done, of, elapsed, .. }) => progress.images(*done, *of, *elapsed),
+        Event::Learned { done, of, elapsed, .. } => progress.images(*done, *of, *elapsed),
         Event::Resumed { epochs } => progress.say(&format!("going on after epoch {epochs} of an earlier run")),
         Event::Epoch { number, of, epoch, images, took } => {
             let rate = *images as f64 / took.as_secs_f64().max(1e-6);

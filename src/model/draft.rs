@@ -4,12 +4,12 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use candle_core::{Device, Tensor};
+use candle_core::Device;
 
 use super::engine::Compute;
 use super::manifest::{Manifest, Output, plain};
 use super::package::{Package, sha256};
-use super::{Gate, Head, Input, Model, ModelError, PackageError, Trunk};
+use super::{Depth, Gate, Head, Input, Model, ModelError, PackageError, Trunk, TrunkLayer};
 use crate::replace;
 
 /// Where figures of the gate stand in `[performance]`.
@@ -75,9 +75,16 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// Puts trunk and head together and computes the answer to the self-test.
-    pub fn new(trunk: &Trunk, head: &Head, naming: Naming, output: Output) -> Result<Self, DraftError> {
-        let weights = trunk.with_head(head)?;
+    /// Puts trunk and head together, with other layers of the trunk where some were trained, and computes the answer
+    /// to the self-test.
+    pub fn new(
+        trunk: &Trunk,
+        trained: &[TrunkLayer],
+        head: &Head,
+        naming: Naming,
+        output: Output,
+    ) -> Result<Self, DraftError> {
+        let weights = trunk.with(trained, head)?;
         let Naming { name, version } = naming;
         let manifest = Manifest::new(name, version, sha256(&weights), trunk.input_spec().clone(), output);
         manifest.check().map_err(DraftError::Manifest)?;
@@ -96,12 +103,10 @@ impl Draft {
         &self.model.manifest
     }
 
-    /// The probabilities that the finished package gives of images with these features, [`Head::INPUTS`] each: to the
-    /// bit.
-    pub fn probabilities_of(&self, features: &[f32]) -> Result<Vec<Vec<f64>>, ModelError> {
-        let images = features.len() / Head::INPUTS;
-        let features = Tensor::from_slice(features, (images, Head::INPUTS), &Device::Cpu);
-        features.and_then(|features| self.model.forward_pooled(&features)).map_err(|fault| self.model.failed(fault))
+    /// The probabilities that the finished package gives of so many images, to the bit; `values` is what [`Trunk::at`]
+    /// gave of them, and no layer before that depth may have been trained.
+    pub fn probabilities_at(&self, depth: Depth, values: &[f32], images: usize) -> Result<Vec<Vec<f64>>, ModelError> {
+        self.model.forward_at(depth, values, images).map_err(|fault| self.model.failed(fault))
     }
 
     /// The model as the finished package will be.

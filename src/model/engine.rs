@@ -5,6 +5,7 @@ use candle_core::{CpuStorage, Device, Error, Result, Storage, Tensor};
 use super::architecture::Architecture;
 use super::graph::{self, Convolution, Graph};
 use super::kernels::{self, Images, Isa, Network, Raw};
+use super::unfolded::Depth;
 use super::weights::{Folded, WeightError, Weights};
 
 /// How the processor computes the network; other devices always take candle's graph.
@@ -70,19 +71,29 @@ impl Engine {
         }
     }
 
-    /// The mean of each channel of the last stage, `[n, 2048] f32`, to logits `[n, outputs] f32`: the same bits as
+    /// What [`super::Trunk::at`] gives of some images at a depth, to logits `[n, outputs] f32`: the same bits as
     /// [`Engine::look`] gives of the images, which were of `side` rows and columns.
-    pub(super) fn judge_pooled(&self, pooled: &Tensor, side: (usize, usize)) -> Result<Tensor> {
-        match self {
-            Self::Graph(graph) => graph.judge_pooled(pooled),
-            Self::Kernels(network) => {
-                let logits = network.judge(&pooled.flatten_all()?.to_vec1()?, side);
-                let logits = logits.ok_or_else(|| Error::msg("the layers do not fit together"))?;
-                let count = pooled.dim(0)?;
-                let outputs = logits.len() / count.max(1);
-                Tensor::from_vec(logits, (count, outputs), &Device::Cpu)
+    pub(super) fn judge_at(&self, depth: Depth, values: &[f32], images: usize, side: (usize, usize)) -> Result<Tensor> {
+        let (rows, columns) = side;
+        let tensor = |shape: &[usize]| Tensor::from_slice(values, shape, &Device::Cpu);
+        let logits = match (self, depth) {
+            (_, Depth::Input) => {
+                return Ok(self.look(&tensor(&[images, rows, columns, 3])?.permute((0, 3, 1, 2))?)?.logits);
             }
-        }
+            (Self::Graph(graph), Depth::LastStage) => {
+                let (rows, columns) = (rows.div_ceil(16), columns.div_ceil(16));
+                let places = tensor(&[images, rows, columns, values.len() / (images * rows * columns).max(1)])?;
+                return graph.judge(&places.permute((0, 3, 1, 2))?.contiguous()?);
+            }
+            (Self::Graph(graph), Depth::Pooled) => {
+                return graph.judge_pooled(&tensor(&[images, values.len() / images.max(1)])?);
+            }
+            (Self::Kernels(network), Depth::LastStage) => network.judge_before_last(values, images, side),
+            (Self::Kernels(network), Depth::Pooled) => network.judge(values, images, side),
+        };
+        let logits = logits.ok_or_else(|| Error::msg("the layers do not fit together"))?;
+        let outputs = logits.len() / images.max(1);
+        Tensor::from_vec(logits, (images, outputs), &Device::Cpu)
     }
 
     /// What the last stage but one says of each place: `[n, 3, h, w] f32` to `[n, 1024, h / 16, w / 16] f32`, rounded

@@ -14,6 +14,7 @@ mod kernels;
 mod manifest;
 mod package;
 mod trunk;
+mod unfolded;
 mod weights;
 
 use std::path::Path;
@@ -28,12 +29,13 @@ pub use gate::{Gate, Impression, Lesson, Plausibility, Trial, operating_point};
 pub use head::{Dense, Head};
 pub use heat::Explanation;
 pub use input::{Framed, Input, InputError};
-pub use kernels::Isa;
+pub use kernels::{Columns, Isa, Sum, multiply};
 pub use manifest::{
     Crop, Filter, InputSpec, Manifest, Output, PlausibilitySpec, Qualification, Resize, SelfTest, SelfTestInput,
 };
 pub use package::{Package, PackageError};
 pub use trunk::Trunk;
+pub use unfolded::{Depth, TrunkBlock, TrunkLayer, Unfolded};
 pub use weights::WeightError;
 
 use crate::finding::{AgeRange, Algorithm, OperatingPoint, Probability};
@@ -298,10 +300,10 @@ impl Model {
         Ok(pooled.iter().zip(&channels).map(impression).collect())
     }
 
-    /// The probabilities of images whose features are known, `[n, 2048] f32`.
-    fn forward_pooled(&self, features: &Tensor) -> candle_core::Result<Vec<Vec<f64>>> {
+    /// The probabilities of so many images that have come to some depth.
+    fn forward_at(&self, depth: Depth, values: &[f32], images: usize) -> candle_core::Result<Vec<Vec<f64>>> {
         let side = (self.manifest.input.height as usize, self.manifest.input.width as usize);
-        softmax(&self.engine.judge_pooled(&features.to_device(&self.device)?, side)?)
+        softmax(&self.engine.judge_at(depth, values, images, side)?)
     }
 
     fn failed(&self, fault: candle_core::Error) -> ModelError {

@@ -1,6 +1,7 @@
 //! A trunk: the network up to the mean of each channel of its last stage, from a package or a file of weights, to train
 //! a head on.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use candle_core::Tensor;
@@ -10,7 +11,7 @@ use super::kernels::{Isa, Network, Raw};
 use super::manifest::{InputSpec, Output};
 use super::package::{Package, PackageError, read_shared_out, sha256};
 use super::weights::{Folded, Stored, WeightError, Weights};
-use super::{Gate, Head, Input, ModelError};
+use super::{Depth, Gate, Head, Input, ModelError, TrunkLayer, Unfolded};
 
 /// A trunk on the processor.
 pub struct Trunk {
@@ -93,18 +94,47 @@ impl Trunk {
         self.digest
     }
 
-    /// Images `[n, 3, height, width] f32` as [`Input::tensor`] makes them to [`Head::INPUTS`] features each.
-    pub fn features(&self, images: &Tensor) -> Result<Vec<f32>, ModelError> {
-        super::engine::with_images(images, |images| self.network.pooled(images))
-            .map_err(|fault| ModelError::Inference { device: "CPU", source: fault.into() })
+    /// Images `[n, 3, height, width] f32` as [`Input::tensor`] makes them to what they are at a depth,
+    /// [`Trunk::shape_at`] values each.
+    pub fn at(&self, depth: Depth, images: &Tensor) -> Result<Vec<f32>, ModelError> {
+        let values = match depth {
+            Depth::Input => images.permute((0, 2, 3, 1)).and_then(|images| images.flatten_all()?.to_vec1()),
+            Depth::LastStage => super::engine::with_images(images, |images| self.network.before_last(images)),
+            Depth::Pooled => super::engine::with_images(images, |images| self.network.pooled(images)),
+        };
+        values.map_err(|fault| ModelError::Inference { device: "CPU", source: fault.into() })
     }
 
-    /// The trunk with a head, as a safetensors file; the trunk's tensors as they were.
-    pub(super) fn with_head(&self, head: &Head) -> Result<Vec<u8>, safetensors::SafeTensorError> {
+    /// Rows, columns and channels of an image at a depth.
+    pub fn shape_at(&self, depth: Depth) -> [usize; 3] {
+        let (rows, columns) = (self.input.height as usize, self.input.width as usize);
+        let places = |side: usize| side.div_ceil(Architecture::STRIDE.into());
+        match depth {
+            Depth::Input => [rows, columns, 3],
+            Depth::LastStage => [places(rows), places(columns), Architecture::FEATURES / 2],
+            Depth::Pooled => [1, 1, Head::INPUTS],
+        }
+    }
+
+    /// The layers behind a depth.
+    ///
+    /// # Errors
+    /// Weights in a type of number that cannot be converted.
+    pub fn unfolded(&self, depth: Depth) -> Result<Unfolded, WeightError> {
+        Unfolded::new(&Weights::new(&self.weights)?, self.network.architecture(), depth)
+    }
+
+    /// The trunk with a head, as a safetensors file: trained layers anew, the other tensors as they were.
+    pub(super) fn with(&self, trained: &[TrunkLayer], head: &Head) -> Result<Vec<u8>, safetensors::SafeTensorError> {
         let own = safetensors::SafeTensors::deserialize(&self.weights)?;
+        let mut anew = head.tensors()?;
+        for layer in trained {
+            anew.extend(layer.tensors()?);
+        }
+        let names: HashSet<&str> = anew.iter().map(|(name, _)| name.as_str()).collect();
         let mut tensors = own.tensors();
-        tensors.retain(|(name, _)| !name.starts_with("fc."));
-        tensors.extend(head.tensors()?);
+        tensors.retain(|(name, _)| !name.starts_with("fc.") && !names.contains(name.as_str()));
+        tensors.extend(anew);
         safetensors::serialize(tensors, None)
     }
 
@@ -163,14 +193,23 @@ mod tests {
         let reference = Model::load_with(Path::new(REFERENCE), Compute::Kernels { threads: 1 }).unwrap();
         let ramp = trunk.input().ramp().unwrap();
         let images = Tensor::stack(&[ramp.clone(), (ramp * 0.5).unwrap()], 0).unwrap();
-        let features = trunk.features(&images).unwrap();
+        let features = trunk.at(Depth::Pooled, &images).unwrap();
         assert_eq!(features.len(), 2 * Head::INPUTS);
 
         let naming = Naming::new("again", "1").unwrap();
         let output = trunk.output().unwrap().clone();
-        let draft = Draft::new(&trunk, &reference_head(), naming, output).unwrap();
+        let draft = Draft::new(&trunk, &[], &reference_head(), naming.clone(), output.clone()).unwrap();
         let expected = reference.probabilities(&images).unwrap();
-        assert_eq!(draft.probabilities_of(&features).unwrap(), expected);
+        assert_eq!(draft.probabilities_at(Depth::Pooled, &features, 2).unwrap(), expected);
+        // Layers that were taken apart and put in again are the same ones, in f32.
+        let apart = trunk.unfolded(Depth::LastStage).unwrap();
+        let again = Draft::new(&trunk, &apart.layers, &reference_head(), naming.clone(), output.clone()).unwrap();
+        for depth in [Depth::Input, Depth::LastStage] {
+            let values = trunk.at(depth, &images).unwrap();
+            assert_eq!(values.len(), 2 * trunk.shape_at(depth).iter().product::<usize>());
+            assert_eq!(draft.probabilities_at(depth, &values, 2).unwrap(), expected);
+            assert_eq!(again.probabilities_at(depth, &values, 2).unwrap(), expected);
+        }
 
         let directory = tempfile::tempdir().unwrap();
         draft.write(directory.path(), toml::Table::new(), toml::Table::new(), "# again\n").unwrap();

@@ -4,8 +4,8 @@ use candle_core::safetensors::SliceSafetensors;
 use candle_core::{DType, Device};
 use safetensors::Dtype;
 
-use super::TensorFault;
 use super::architecture::Layer;
+use super::{TensorFault, TrunkLayer};
 
 /// Torchvision's epsilon of every batch normalisation.
 const BATCH_NORM_EPSILON: f32 = 1e-5;
@@ -84,6 +84,16 @@ impl<'a> Weights<'a> {
             *bias -= mean * scale;
         }
         Ok(Folded { weights, bias })
+    }
+
+    /// One layer with batch normalisation, which stays apart.
+    pub(super) fn apart(&self, layer: &Layer) -> Result<TrunkLayer, WeightError> {
+        let Layer { inputs, outputs, kernel, .. } = *layer;
+        let norm = layer.norm.as_deref().unwrap_or_default();
+        let weights = self.get(format!("{}.weight", layer.name), &[outputs, inputs, kernel.size, kernel.size])?;
+        let each = |name: &str| self.get(format!("{norm}.{name}"), &[outputs]);
+        let statistics = [each("weight")?, each("bias")?, each("running_mean")?, each("running_var")?];
+        Ok(TrunkLayer::new(layer, norm, weights, statistics))
     }
 
     /// The tensors of a layer with batch normalisation as they are stored.

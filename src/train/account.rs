@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::gate::GateAccount;
 use super::history::{self, Epoch};
-use super::{Options, TrainError};
+use super::{Keep, Options, TrainError, TrunkPart};
 use crate::dataset::{Dataset, Division, Part, Sharing};
 use crate::model::{Output, PLAUSIBILITY};
 use crate::performance::{Drawing, Figures, Page, Performance, Scored};
@@ -76,6 +76,7 @@ impl Account<'_> {
         metrics.extend(
             [
                 ("epochs", json!(history.len())),
+                ("kept_epoch", json!(kept(self.options, history).map(|(number, _)| number))),
                 ("finished", json!(state == State::Finished)),
                 ("options", Value::Object(options.collect())),
                 ("trunk", json!(self.trunk)),
@@ -118,7 +119,14 @@ impl Account<'_> {
         page.heading("Figures");
         let named: Vec<_> = sets.iter().map(|(part, figures)| (part.name().to_owned(), figures.clone())).collect();
         page.figures(&named);
+        let said = kept(self.options, history).filter(|_| state == State::Finished);
+        said.iter().for_each(|(_, said)| page.paragraph(said));
         page.heading("Epochs");
+        if self.options.trunk != TrunkPart::None {
+            page.paragraph(
+                "Training: on the way through the epoch, normalised by batch. Validation: after the epoch, as in service.",
+            );
+        }
         page.drawings(curves);
         for (part, drawings) in drawings {
             page.heading(&format!("Images of {part}"));
@@ -150,6 +158,21 @@ impl Account<'_> {
             std::iter::once(name.clone()).chain(Part::ALL.map(|part| of(class, part))).collect()
         };
         self.dataset.classes().iter().enumerate().map(row).collect()
+    }
+}
+
+/// Number of the epoch that the weights are of, from 1, and what has to be said of that.
+pub(super) fn kept(options: &Options, history: &[Epoch]) -> Option<(usize, String)> {
+    let (number, of) = (history::best(history)? + 1, history.len());
+    match options.keep {
+        Keep::Last => Some((of, format!("The weights are those of the last epoch, number {of}."))),
+        Keep::Best => {
+            let said = format!(
+                "The weights are those of epoch {number}, which did best of {of} on validation: figures on validation \
+                 are the best of several, and so better than on other images. Those of the test were not looked at."
+            );
+            Some((number, said))
+        }
     }
 }
 

@@ -1,5 +1,10 @@
 //! Adam (Kingma and Ba 2015) with the constants that Keras takes.
 
+use rayon::prelude::*;
+
+/// Parameters that one task goes over.
+const TASK: usize = 1 << 14;
+
 const FIRST_DECAY: f32 = 0.9;
 const SECOND_DECAY: f32 = 0.999;
 const EPSILON: f32 = 1e-7;
@@ -26,12 +31,16 @@ impl Adam {
         self.steps = self.steps.saturating_add(1);
         let power = i32::try_from(self.steps).unwrap_or(i32::MAX);
         let rate = rate * (1.0 - SECOND_DECAY.powi(power)).sqrt() / (1.0 - FIRST_DECAY.powi(power));
-        let moments = self.first.iter_mut().zip(&mut self.second);
-        for ((value, slope), (first, second)) in values.iter_mut().zip(gradient).zip(moments) {
-            *first = FIRST_DECAY * *first + (1.0 - FIRST_DECAY) * slope;
-            *second = SECOND_DECAY * *second + (1.0 - SECOND_DECAY) * slope * slope;
-            *value -= rate * *first / (second.sqrt() + EPSILON);
-        }
+        let parts = (values.par_chunks_mut(TASK), gradient.par_chunks(TASK));
+        let moments = (self.first.par_chunks_mut(TASK), self.second.par_chunks_mut(TASK));
+        parts.0.zip(parts.1).zip(moments.0.zip(moments.1)).for_each(|((values, gradient), (first, second))| {
+            let moments = first.iter_mut().zip(second);
+            for ((value, slope), (first, second)) in values.iter_mut().zip(gradient).zip(moments) {
+                *first = FIRST_DECAY * *first + (1.0 - FIRST_DECAY) * slope;
+                *second = SECOND_DECAY * *second + (1.0 - SECOND_DECAY) * slope * slope;
+                *value -= rate * *first / (second.sqrt() + EPSILON);
+            }
+        });
     }
 }
 

@@ -2,13 +2,14 @@
 
 use std::fmt::Write;
 
-use super::account::{Account, sharing_text};
+use super::account::{Account, kept, sharing_text};
+use super::history::Epoch;
 use crate::dataset::Part;
 use crate::model::Manifest;
 use crate::performance::Figures;
 
 /// The card in Markdown.
-pub(super) fn card(account: &Account<'_>, manifest: &Manifest, sets: &[(Part, Figures)]) -> String {
+pub(super) fn card(account: &Account<'_>, manifest: &Manifest, history: &[Epoch], sets: &[(Part, Figures)]) -> String {
     let Manifest { name, version, sha256, output, .. } = manifest;
     let mut card = format!(
         "# {name} {version}: model card\n\n\
@@ -44,6 +45,9 @@ pub(super) fn card(account: &Account<'_>, manifest: &Manifest, sets: &[(Part, Fi
         })
         .collect();
     table(&mut add, &head, &rows);
+    if let Some((_, said)) = kept(account.options, history) {
+        add(format!("\n{said}"));
+    }
     if let Some(gate) = &account.gate {
         add(format!("\n## Plausibility\n\n{}", gate.text()));
     }

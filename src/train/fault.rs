@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::dataset::DatasetError;
-use crate::model::{DraftError, ModelError, PackageError};
+use crate::model::{DraftError, ModelError, PackageError, WeightError};
 
 /// A run that ended without a model, and what to do about it.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +46,20 @@ pub enum TrainError {
         /// The classes.
         known: String,
     },
+    /// The file system has no room for what is kept of the images.
+    #[error("{path}: {needed} MiB are needed for the images as the frozen layers leave them, {free} MiB are free; name \
+             a directory with more room with --cache", path = .path.display())]
+    Room {
+        /// The directory.
+        path: PathBuf,
+        /// MiB that are needed.
+        needed: u64,
+        /// MiB that are free.
+        free: u64,
+    },
+    /// The trained layers cannot be read.
+    #[error("the trunk's layers cannot be trained: {0}; name another trunk with --init")]
+    Layers(WeightError),
     /// The features cannot be kept.
     #[error("{path}: {source}; name a directory for features with --cache", path = path.display())]
     Cache {

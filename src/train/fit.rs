@@ -1,22 +1,39 @@
-//! Fitting a head to features, epoch by epoch.
+//! Fitting a network to images, epoch by epoch.
 
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 
-use super::Options;
 use super::adam::Adam;
-use super::checkpoint::Checkpoint;
-use super::history::{Epoch, Standing};
-use super::options::ClassWeights;
-use super::perceptron::{Loss, Perceptron, Sample, Shape, log_softmax};
+use super::checkpoint::{Checkpoint, Optimiser};
+use super::history::{Epoch, Standing, best};
+use super::inputs::{Image, Inputs};
+use super::network::{Gradient, Network};
+use super::options::{ClassWeights, Keep};
+use super::perceptron::{Loss, Shape};
+use super::{Options, TrainError};
+use crate::model::Unfolded;
 use crate::performance::Scored;
+
+/// Images that are looked at together where nothing is learned of them.
+const TOGETHER: usize = 32;
 
 /// Images of training and validation.
 pub(super) struct Lessons<'a> {
-    pub(super) training: Vec<Sample<'a>>,
-    pub(super) validation: Vec<Sample<'a>>,
+    pub(super) inputs: &'a Inputs,
+    pub(super) training: Vec<Image>,
+    pub(super) validation: Vec<Image>,
     pub(super) classes: usize,
+}
+
+/// What an epoch left beside the network.
+pub(super) struct Passed {
+    /// What was said of the images of training: after the epoch by a head, on the way where the trunk is trained.
+    pub(super) training: Vec<Scored>,
+    /// What is said of those of validation after the epoch.
+    pub(super) validation: Vec<Scored>,
+    /// How long the images of training took.
+    pub(super) took: Duration,
 }
 
 /// Random numbers of their own for each purpose of a run: 0 for the initial weights, an epoch's number for its order.
@@ -28,34 +45,50 @@ fn stream(seed: u64, purpose: u64) -> Rng {
 }
 
 /// A run before its first epoch.
-pub(super) fn begin(shape: Shape, options: &Options) -> Checkpoint {
-    Checkpoint {
-        network: Perceptron::glorot(shape, &mut stream(options.seed, 0)),
-        optimiser: Adam::new(shape.parameters()),
-        history: Vec::new(),
-    }
+pub(super) fn begin(trunk: Option<&Unfolded>, shape: Shape, options: &Options) -> Checkpoint {
+    let network = Network::new(trunk, shape, &mut stream(options.seed, 0));
+    let parameters = network.trunk.as_ref().map_or(0, |trunk| trunk.values().len());
+    let optimiser = Optimiser { trunk: Adam::new(parameters), head: Adam::new(shape.parameters()) };
+    Checkpoint { network, optimiser, history: Vec::new(), best: None }
 }
 
-/// Goes through the images of training once, and tells how long that took.
-pub(super) fn epoch(run: &mut Checkpoint, lessons: &Lessons<'_>, options: &Options) -> Duration {
+/// Goes through the images of training once; `tell` learns how many have been seen.
+pub(super) fn epoch(
+    run: &mut Checkpoint,
+    lessons: &Lessons<'_>,
+    options: &Options,
+    tell: &mut dyn FnMut(usize, Duration),
+) -> Result<Passed, TrainError> {
     let began = Instant::now();
-    let loss = loss(lessons, options);
+    let (loss, rate) = (loss(lessons, options), options.rate(run.history.len()));
     let mut order = lessons.training.clone();
     stream(options.seed, run.history.len() as u64 + 1).shuffle(&mut order);
-    for batch in order.chunks(options.batch.max(1)) {
-        let gradient = run.network.gradient(batch, &loss);
-        run.optimiser.step(run.network.values_mut(), gradient.values(), options.learning_rate);
+    let (mut training, mut seen) = (Vec::new(), 0);
+    for images in order.chunks(options.batch.max(1)) {
+        let Gradient { trunk, head, said } = run.network.gradient(lessons.inputs.batch(images)?, &loss);
+        let Optimiser { trunk: of_trunk, head: of_head } = &mut run.optimiser;
+        of_head.step(run.network.head.values_mut(), head.values(), rate);
+        if let Some(own) = &mut run.network.trunk {
+            of_trunk.step(own.values_mut(), &trunk, rate);
+        }
+        training.extend(said);
+        seen += images.len();
+        tell(seen, began.elapsed());
     }
     let took = began.elapsed();
-    run.history.push(Epoch {
-        training: standing(&run.network, &lessons.training),
-        validation: standing(&run.network, &lessons.validation),
-    });
-    took
+    if run.network.trunk.is_none() {
+        training = scored(&run.network, lessons.inputs, &lessons.training)?;
+    }
+    let validation = scored(&run.network, lessons.inputs, &lessons.validation)?;
+    run.history.push(Epoch { training: standing(&training), validation: standing(&validation) });
+    if options.keep == Keep::Best && best(&run.history) == Some(run.history.len() - 1) {
+        run.best = Some(run.network.clone());
+    }
+    Ok(Passed { training, validation, took })
 }
 
 fn loss(lessons: &Lessons<'_>, options: &Options) -> Loss {
-    let of = |class: usize| lessons.training.iter().filter(|sample| sample.class == class).count();
+    let of = |class: usize| lessons.training.iter().filter(|image| image.class == class).count();
     let share = |class: usize| lessons.training.len() as f64 / (lessons.classes * of(class).max(1)) as f64;
     let weights = match options.class_weights {
         ClassWeights::Equal => Vec::new(),
@@ -64,21 +97,34 @@ fn loss(lessons: &Lessons<'_>, options: &Options) -> Loss {
     Loss { smoothing: options.label_smoothing, weights }
 }
 
-fn standing(network: &Perceptron, samples: &[Sample<'_>]) -> Standing {
-    let logits = network.logits(samples);
-    let losses = logits.iter().zip(samples).map(|(logits, sample)| Loss::plain().of(logits, sample.class).0);
-    let images = samples.len().max(1) as f64;
-    let right = scored(network, samples).iter().filter(|image| image.answer() == image.class).count();
+fn standing(said: &[Scored]) -> Standing {
+    let own = |image: &Scored| image.probabilities.get(image.class).copied().unwrap_or(f64::NAN);
+    let losses = said.iter().map(|image| -own(image).max(f64::MIN_POSITIVE).ln());
+    let images = said.len().max(1) as f64;
+    let right = said.iter().filter(|image| image.answer() == image.class).count();
     Standing { loss: losses.sum::<f64>() / images, accuracy: right as f64 / images }
 }
 
-/// What the network says of images.
-pub(super) fn scored(network: &Perceptron, samples: &[Sample<'_>]) -> Vec<Scored> {
-    let probabilities = |logits: &[f32]| log_softmax(logits).into_iter().map(f64::exp).collect();
-    let logits = network.logits(samples);
-    let image = |(logits, sample): (&Vec<f32>, &Sample<'_>)| Scored {
-        class: sample.class,
-        probabilities: probabilities(logits),
-    };
-    logits.iter().zip(samples).map(image).collect()
+/// What a network says of images, as in service.
+pub(super) fn scored(network: &Network, inputs: &Inputs, images: &[Image]) -> Result<Vec<Scored>, TrainError> {
+    let mut said = Vec::new();
+    for images in images.chunks(TOGETHER) {
+        said.extend(network.scored(inputs.batch(images)?));
+    }
+    Ok(said)
+}
+
+/// The logits of images, as in service, each with the image's class.
+pub(super) fn logits(
+    network: &Network,
+    inputs: &Inputs,
+    images: &[Image],
+) -> Result<Vec<(Vec<f64>, usize)>, TrainError> {
+    let mut all = Vec::new();
+    for images in images.chunks(TOGETHER) {
+        let logits = network.logits(inputs.batch(images)?);
+        let each = |(logits, image): (Vec<f32>, &Image)| (logits.into_iter().map(f64::from).collect(), image.class);
+        all.extend(logits.into_iter().zip(images).map(each));
+    }
+    Ok(all)
 }

@@ -8,8 +8,9 @@ use candle_core::Tensor;
 use serde_json::{Value, json};
 
 use super::TrainError;
+use super::inputs::{Image, Inputs};
 use crate::dataset::{Dataset, Division, Example, Part};
-use crate::model::{Draft, GalleryError, Gate, Lesson, Model, ModelError, Trial, look_through, operating_point};
+use crate::model::{Draft, GalleryError, Gate, Head, Lesson, Model, ModelError, Trial, look_through, operating_point};
 use crate::pixels::Decoder;
 
 /// Images of training that a gate is fitted to, evenly taken from all; each costs four classifications.
@@ -23,11 +24,11 @@ pub(super) struct Ground<'a> {
 }
 
 /// Where the gate comes from.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub(super) enum Origin<'a> {
-    /// A package whose trunk is that of the model, from which score on its gate accepts images, and the trunk's features
-    /// of every image of the dataset.
-    Trunk(&'a Gate, f64, &'a [Vec<f32>]),
+    /// A package whose trunk is that of the model, from which score on its gate accepts images, and the trunk's pooled
+    /// features of every image of the dataset.
+    Trunk(&'a Gate, f64, &'a Inputs),
     /// There is none for this trunk.
     Images,
 }
@@ -111,15 +112,17 @@ fn scores(
     let indices = ground.division.of(part);
     let mut scores = Vec::with_capacity(indices.len());
     let files = paths(ground.dataset, &indices);
-    let look = |range: Range<usize>, images: &Tensor| -> Result<(), ModelError> {
-        let Origin::Trunk(_, _, features) = origin else {
+    let look = |range: Range<usize>, images: &Tensor| -> Result<(), TrainError> {
+        let Origin::Trunk(_, _, inputs) = origin else {
             scores.extend(model.impressions(images)?.iter().map(|impression| gate.score(impression)));
             return Ok(());
         };
-        for (place, index) in indices.get(range).unwrap_or_default().iter().enumerate() {
+        let chosen: Vec<Image> =
+            indices.get(range).unwrap_or_default().iter().map(|index| Image { index: *index, class: 0 }).collect();
+        let features = inputs.batch(&chosen)?.volume.values;
+        for (place, features) in features.chunks(Head::INPUTS).enumerate() {
             let image =
                 images.get(place).map_err(|fault| ModelError::Inference { device: "CPU", source: fault.into() })?;
-            let features = features.get(*index).map(Vec::as_slice).unwrap_or_default();
             scores.push(gate.score(&model.impression(features, &image)?));
         }
         Ok(())
@@ -133,7 +136,7 @@ fn paths<'a>(dataset: &'a Dataset, indices: &[usize]) -> Vec<&'a Path> {
     indices.iter().filter_map(example).map(|example: &Example| example.path.as_path()).collect()
 }
 
-fn told_with_line(dataset: &Dataset, fault: GalleryError<ModelError>) -> TrainError {
+fn told_with_line<E: Into<TrainError>>(dataset: &Dataset, fault: GalleryError<E>) -> TrainError {
     match fault {
         GalleryError::Stopped(error) => error.into(),
         GalleryError::Image { file, cause } => dataset.undecodable(file, &cause).into(),

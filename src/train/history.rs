@@ -37,6 +37,23 @@ impl Epoch {
     }
 }
 
+/// Index of the best epoch: the highest accuracy on the images of validation, of equals the lowest loss, of these the
+/// first.
+pub(super) fn best(history: &[Epoch]) -> Option<usize> {
+    let better = |a: &Standing, b: &Standing| a.accuracy.total_cmp(&b.accuracy).then(b.loss.total_cmp(&a.loss)).is_gt();
+    let choose = |best: Option<(usize, Standing)>, (index, epoch): (usize, &Epoch)| match best {
+        Some((best, standing)) if !better(&epoch.validation, &standing) => Some((best, standing)),
+        _ => Some((index, epoch.validation)),
+    };
+    history.iter().enumerate().fold(None, choose).map(|(index, _)| index)
+}
+
+/// Epochs since the loss on the images of validation was lowest.
+pub(super) fn since_lowest_loss(history: &[Epoch]) -> usize {
+    let lowest = history.iter().enumerate().min_by(|(_, a), (_, b)| a.validation.loss.total_cmp(&b.validation.loss));
+    lowest.map_or(0, |(index, _)| history.len() - 1 - index)
+}
+
 /// The table, a line for each epoch.
 pub(super) fn csv(history: &[Epoch]) -> String {
     let line = |(number, epoch): (usize, &Epoch)| {
@@ -74,6 +91,17 @@ pub(super) fn drawings(history: &[Epoch], epochs: usize) -> [Drawing; 2] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_best_epoch_has_the_highest_accuracy_and_of_these_the_lowest_loss() {
+        let history = |standings: &[(f64, f64)]| -> Vec<Epoch> {
+            standings.iter().map(|(accuracy, loss)| Epoch::of([0.0, 1.0, *loss, *accuracy])).collect()
+        };
+        assert_eq!(best(&[]), None);
+        let history = history(&[(0.8, 0.3), (0.9, 0.4), (0.9, 0.2), (0.85, 0.1), (0.9, 0.2)]);
+        assert_eq!(best(&history), Some(2));
+        assert_eq!((since_lowest_loss(&history), since_lowest_loss(&history[..4]), since_lowest_loss(&[])), (1, 0, 0));
+    }
 
     #[test]
     fn an_epoch_is_a_line_and_a_point_of_each_curve() {

@@ -1,34 +1,39 @@
-//! From labelled images to a model package: features of a frozen trunk, a head that is fitted to them, and an account of
-//! both. The same data, options and processor give the same weights, bit for bit.
+//! From labelled images to a model package: what the frozen part of a trunk makes of them, the rest and a head that are
+//! fitted to it, and an account of all that. The same data, options and processor give the same weights, bit for bit.
 
 mod account;
 mod adam;
 mod card;
 mod checkpoint;
 mod fault;
-mod features;
 mod fit;
 mod gate;
 mod history;
+mod inputs;
+mod layers;
+mod network;
 mod options;
 mod perceptron;
+mod stage;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use fault::TrainError;
-pub use features::Looked;
 pub use history::{Epoch, Standing};
-pub use options::{CalibrationMethod, ClassWeights, Options};
+pub use inputs::Looked;
+pub use options::{CalibrationMethod, ClassWeights, Keep, Options, Schedule, TrunkPart};
 
 use account::{Account, Parts, State};
 use checkpoint::{Checkpoint, Keeper};
-use fit::Lessons;
-use perceptron::{Sample, Shape};
+use fit::{Lessons, Passed};
+use inputs::{Image, Inputs};
+use network::{Batch, Network};
+use perceptron::Shape;
 
 use crate::dataset::{ClassNames, Dataset, Division, Part, Register, Rule, Sharing};
 use crate::finding::Probability;
-use crate::model::{Draft, Head, Naming, Output, PLAUSIBILITY, Package, Trunk};
+use crate::model::{Draft, Head, Naming, Output, PLAUSIBILITY, Package, Trunk, Unfolded};
 use crate::performance::{Figures, Performance, Scored};
 use crate::pixels::Decoder;
 use crate::replace;
@@ -36,6 +41,9 @@ use crate::statistics;
 
 /// Columns that name patients, looked for where no group is named.
 const PATIENT_COLUMNS: [&str; 3] = ["patient", "patient_id", "group"];
+
+/// Images that a finished package is asked about together.
+const TOGETHER: usize = 16;
 
 /// Scores from here on are flagged, until an operating point is chosen.
 const THRESHOLD: f64 = 0.5;
@@ -80,6 +88,17 @@ pub enum Event<'a> {
     },
     /// Images were looked at.
     Looked(Looked),
+    /// Images of an epoch were learned from.
+    Learned {
+        /// The epoch's number, from 1.
+        epoch: usize,
+        /// Images so far.
+        done: usize,
+        /// Images of training.
+        of: usize,
+        /// Time since the epoch began.
+        elapsed: Duration,
+    },
     /// An earlier run of the same command is gone on with.
     Resumed {
         /// Epochs that are done.
@@ -120,10 +139,12 @@ pub fn run(job: &Job, tell: &mut dyn FnMut(Event<'_>)) -> Result<Outcome, TrainE
     let output = output(job, &dataset)?;
     let division = Division::new(&dataset, &job.options.rule)?;
     let sharing = sharing(&dataset, &division, &job.options.rule)?;
-    let images = Part::ALL.map(|part| division.of(part).len());
-    tell(Event::Divided { images, sharing: sharing.as_ref() });
-    let store = features::Store::new(&job.cache, &trunk.digest());
-    let features = features::of(&dataset, &trunk, &store, &job.decoder, |looked| tell(Event::Looked(looked)))?;
+    let counts = Part::ALL.map(|part| division.of(part).len());
+    tell(Event::Divided { images: counts, sharing: sharing.as_ref() });
+    let depth = job.options.trunk.depth();
+    let looked = |looked| tell(Event::Looked(looked));
+    let inputs = Inputs::of(&dataset, (&trunk, depth), &job.cache, &job.decoder, looked)?;
+    let unfolded = trunk.unfolded(depth).map_err(TrainError::Layers)?;
     let account = Account {
         directory: job.out.clone(),
         name: job.naming.to_string(),
@@ -136,19 +157,20 @@ pub fn run(job: &Job, tell: &mut dyn FnMut(Event<'_>)) -> Result<Outcome, TrainE
         gate: None,
     };
     let shape = Shape { inputs: Head::INPUTS, hidden: Head::HIDDEN, outputs: output.labels.len() };
-    let keeper = Keeper::new(&job.out, &fingerprint(job, &trunk, &dataset, &division, &output), shape);
-    let samples = |part| samples(&dataset, &division, &features, part);
+    let mut keeper = Keeper::new(&job.out, &fingerprint(job, &trunk, &dataset, &division, &output));
     let lessons = Lessons {
-        training: samples(Part::Training),
-        validation: samples(Part::Validation),
+        inputs: &inputs,
+        training: images(&dataset, &division, Part::Training),
+        validation: images(&dataset, &division, Part::Validation),
         classes: dataset.classes().len(),
     };
-    let run = fitted(job, &account, &keeper, (&lessons, shape), tell)?;
-    let gate = match trunk.gate() {
-        Some((gate, threshold)) => gate::Origin::Trunk(gate, threshold, &features),
-        None => gate::Origin::Images,
+    let trained = (job.options.trunk != TrunkPart::None).then_some(&unfolded);
+    let run = fitted(job, &account, &mut keeper, &lessons, fit::begin(trained, shape, &job.options), tell)?;
+    let gate = match (trunk.gate(), trained) {
+        (Some((gate, threshold)), None) => gate::Origin::Trunk(gate, threshold, &inputs),
+        _ => gate::Origin::Images,
     };
-    finish((job, gate), &trunk, account, &run, &Part::ALL.map(|part| (part, samples(part))))
+    finish((job, gate), account, &run, Material { trunk: &trunk, unfolded: &unfolded, inputs: &inputs })
         .and_then(|outcome| keeper.remove().map(|()| outcome))
 }
 
@@ -201,58 +223,74 @@ fn fingerprint(job: &Job, trunk: &Trunk, dataset: &Dataset, division: &Division,
     hasher.finalize()
 }
 
-fn samples<'a>(dataset: &Dataset, division: &Division, features: &'a [Vec<f32>], part: Part) -> Vec<Sample<'a>> {
-    let sample = |index: usize| {
-        let (example, features) = (dataset.examples().get(index)?, features.get(index)?);
-        Some(Sample { features, class: example.class })
-    };
-    division.of(part).into_iter().filter_map(sample).collect()
+fn images(dataset: &Dataset, division: &Division, part: Part) -> Vec<Image> {
+    let image = |index: usize| Some(Image { index, class: dataset.examples().get(index)?.class });
+    division.of(part).into_iter().filter_map(image).collect()
 }
 
 /// The epochs, from the last checkpoint on.
 fn fitted(
     job: &Job,
     account: &Account<'_>,
-    keeper: &Keeper,
-    (lessons, shape): (&Lessons<'_>, Shape),
+    keeper: &mut Keeper,
+    lessons: &Lessons<'_>,
+    begun: Checkpoint,
     tell: &mut dyn FnMut(Event<'_>),
 ) -> Result<Checkpoint, TrainError> {
-    let mut run = match keeper.load()? {
+    let mut run = match keeper.load(&begun)? {
         Some(run) => {
             tell(Event::Resumed { epochs: run.history.len() });
             run
         }
-        None => fit::begin(shape, &job.options),
+        None => begun,
     };
-    let of = job.options.epochs;
-    while run.history.len() < of {
-        let took = fit::epoch(&mut run, lessons, &job.options);
-        keeper.save(&run)?;
-        let scored = |part, samples| (part, fit::scored(&run.network, samples));
-        let parts = vec![scored(Part::Training, &lessons.training), scored(Part::Validation, &lessons.validation)];
-        account.write(State::UnderWay, &run.history, &parts)?;
+    let (of, images) = (job.options.epochs, lessons.training.len());
+    let enough = |run: &Checkpoint| {
+        let stopped = job.options.patience.is_some_and(|epochs| history::since_lowest_loss(&run.history) >= epochs);
+        stopped || run.history.len() >= of
+    };
+    while !enough(&run) {
+        let number = run.history.len() + 1;
+        let mut learned = |done, elapsed| tell(Event::Learned { epoch: number, done, of: images, elapsed });
+        let Passed { training, validation, took } = fit::epoch(&mut run, lessons, &job.options, &mut learned)?;
+        keeper.save_if_due(&run)?;
+        account.write(
+            State::UnderWay,
+            &run.history,
+            &vec![(Part::Training, training), (Part::Validation, validation)],
+        )?;
         if let Some(epoch) = run.history.last() {
-            tell(Event::Epoch { number: run.history.len(), of, epoch, images: lessons.training.len(), took });
+            tell(Event::Epoch { number, of, epoch, images, took });
         }
     }
     Ok(run)
 }
 
+/// What a package is made of, and what it is asked about.
+struct Material<'a> {
+    trunk: &'a Trunk,
+    unfolded: &'a Unfolded,
+    inputs: &'a Inputs,
+}
+
 /// The package, and the figures that it gives: those of the service, to the bit.
 fn finish(
     (job, gate): (&Job, gate::Origin<'_>),
-    trunk: &Trunk,
     mut account: Account<'_>,
     run: &Checkpoint,
-    parts: &[(Part, Vec<Sample<'_>>)],
+    Material { trunk, unfolded, inputs }: Material<'_>,
 ) -> Result<Outcome, TrainError> {
-    let temperature = temperature(job, run, parts);
-    let ungated = Draft::new(trunk, &run.network.head(temperature), job.naming.clone(), account.output.clone())?;
+    let network = run.best.as_ref().unwrap_or(&run.network);
+    let images = |part| images(account.dataset, account.division, part);
+    let temperature = temperature(job, network, inputs, &images(Part::Validation))?;
+    let trained = network.trunk.as_ref().map(|stage| stage.trained(unfolded)).unwrap_or_default();
+    let head = network.head.head(temperature);
+    let ungated = Draft::new(trunk, &trained, &head, job.naming.clone(), account.output.clone())?;
     let ground = gate::Ground { dataset: account.dataset, division: account.division, decoder: &job.decoder };
-    let draft;
-    (draft, account.gate) = gate::gated(ungated, gate, &ground)?;
-    let scored = parts.iter().map(|(part, samples)| Ok((*part, said(&draft, samples)?)));
-    let scored = scored.collect::<Result<Parts, TrainError>>()?;
+    let (draft, gate) = gate::gated(ungated, gate, &ground)?;
+    let scored = Part::ALL.map(|part| Ok((part, said(&draft, (inputs, job.options.trunk), &images(part))?)));
+    let scored = scored.into_iter().collect::<Result<Parts, TrainError>>()?;
+    account.gate = gate;
     let figures = |images: &[Scored]| Performance::new(account.output, images).figures();
     let sets: Vec<(Part, Figures)> =
         scored.iter().filter(|(_, images)| !images.is_empty()).map(|(part, images)| (*part, figures(images))).collect();
@@ -260,29 +298,31 @@ fn finish(
     let register = Register::new(account.dataset, account.division).csv();
     let path = job.out.join(Register::FILE);
     replace::file(&path, register.as_bytes()).map_err(|source| TrainError::Io { path, source })?;
-    let figures = sets.iter().map(|(part, figures)| (part.name().to_owned(), toml::Value::Table(figures.toml())));
+    let figures = sets.iter().map(|(part, figures)| (part.name().to_owned(), figures.toml().into()));
     let gate = account.gate.iter().map(|gate| (PLAUSIBILITY.to_owned(), gate.toml().into()));
     let performance = figures.chain(gate).collect();
-    let card = card::card(&account, draft.manifest(), &sets);
+    let card = card::card(&account, draft.manifest(), &run.history, &sets);
     draft.write(&job.out, performance, training(&account, temperature), &card)?;
     Ok(Outcome { figures: sets })
 }
 
 /// What the finished package says of images.
-fn said(draft: &Draft, samples: &[Sample<'_>]) -> Result<Vec<Scored>, TrainError> {
-    let features: Vec<f32> = samples.iter().flat_map(|sample| sample.features.iter().copied()).collect();
-    let probabilities = draft.probabilities_of(&features)?;
-    let image = |(sample, probabilities): (&Sample<'_>, Vec<f64>)| Scored { class: sample.class, probabilities };
-    Ok(samples.iter().zip(probabilities).map(image).collect())
+fn said(draft: &Draft, (inputs, trunk): (&Inputs, TrunkPart), images: &[Image]) -> Result<Vec<Scored>, TrainError> {
+    let mut said = Vec::with_capacity(images.len());
+    for images in images.chunks(TOGETHER) {
+        let Batch { volume, classes } = inputs.batch(images)?;
+        let probabilities = draft.probabilities_at(trunk.depth(), &volume.values, images.len())?;
+        let image = |(class, probabilities): (usize, Vec<f64>)| Scored { class, probabilities };
+        said.extend(classes.into_iter().zip(probabilities).map(image));
+    }
+    Ok(said)
 }
 
-fn temperature(job: &Job, run: &Checkpoint, parts: &[(Part, Vec<Sample<'_>>)]) -> f64 {
-    let CalibrationMethod::Temperature = job.options.calibration else { return 1.0 };
-    let validation = parts.iter().filter(|(part, _)| *part == Part::Validation).flat_map(|(_, samples)| samples);
-    let samples: Vec<Sample<'_>> = validation.copied().collect();
-    let logits = run.network.logits(&samples);
-    let image = |(logits, sample): (Vec<f32>, &Sample<'_>)| (logits.into_iter().map(f64::from).collect(), sample.class);
-    statistics::temperature(&logits.into_iter().zip(&samples).map(image).collect::<Vec<_>>())
+fn temperature(job: &Job, network: &Network, inputs: &Inputs, images: &[Image]) -> Result<f64, TrainError> {
+    match job.options.calibration {
+        CalibrationMethod::None => Ok(1.0),
+        CalibrationMethod::Temperature => Ok(statistics::temperature(&fit::logits(network, inputs, images)?)),
+    }
 }
 
 /// `[training]` of the manifest.

@@ -43,6 +43,7 @@ pub(super) struct Loss {
 
 impl Loss {
     /// Every class counts alike, and the truth is the truth.
+    #[cfg(test)]
     pub(super) fn plain() -> Self {
         Self { smoothing: 0.0, weights: Vec::new() }
     }
@@ -108,9 +109,9 @@ impl Perceptron {
         Self { shape, values: vec![0.0; shape.parameters()] }
     }
 
-    /// From the values of [`Perceptron::values`]; `None` where they are not as many.
-    pub(super) fn restored(shape: Shape, values: Vec<f32>) -> Option<Self> {
-        (values.len() == shape.parameters()).then_some(Self { shape, values })
+    /// With other parameters; `None` where they are not as many.
+    pub(super) fn restored(self, values: Vec<f32>) -> Option<Self> {
+        (values.len() == self.values.len()).then_some(Self { values, ..self })
     }
 
     /// All parameters.
@@ -183,6 +184,18 @@ impl Perceptron {
             add(second_bias, 1.0, &trace.second);
         }
         gradient
+    }
+
+    /// How the mean loss of a batch changes with its features, image by image.
+    pub(super) fn slopes(&self, batch: &[Sample<'_>], loss: &Loss) -> Vec<f32> {
+        let share = 1.0 / batch.len().max(1) as f64;
+        let rows = self.parts().first.chunks_exact(self.shape.hidden);
+        let of = |sample: &Sample<'_>| {
+            let Trace { first, .. } = self.trace(sample, loss, share);
+            let slope = |row: &[f32]| row.iter().zip(&first).map(|(weight, slope)| weight * slope).sum::<f32>();
+            rows.clone().map(slope).collect::<Vec<f32>>()
+        };
+        batch.par_iter().flat_map_iter(of).collect()
     }
 
     fn trace(&self, sample: &Sample<'_>, loss: &Loss, share: f64) -> Trace {
@@ -288,6 +301,23 @@ mod tests {
                 let found = f64::from(gradient.values[parameter]);
                 assert!((found - slope).abs() < 1e-3 * f64::from(largest), "{seed}, {parameter}: {found} for {slope}");
             }
+        }
+    }
+
+    #[test]
+    fn slopes_of_the_features_agree_with_finite_differences() {
+        let bench = Bench::new(7);
+        let loss = Loss { smoothing: 0.1, weights: vec![0.5, 1.0, 2.0] };
+        let slopes = bench.network.slopes(&bench.samples(), &loss);
+        let largest = slopes.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
+        for (at, found) in slopes.iter().enumerate() {
+            let moved = |step: f32| {
+                let mut moved = Bench::new(7);
+                moved.features[at / SHAPE.inputs][at % SHAPE.inputs] += step;
+                moved.loss(&bench.network, &loss)
+            };
+            let slope = (moved(4e-3) - moved(-4e-3)) / 8e-3;
+            assert!((f64::from(*found) - slope).abs() < 1e-3 * f64::from(largest), "{at}: {found} for {slope}");
         }
     }
 

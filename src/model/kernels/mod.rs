@@ -16,6 +16,7 @@ mod lane;
 mod network;
 mod plan;
 mod pooling;
+mod product;
 mod slots;
 #[cfg(test)]
 mod tests;
@@ -25,3 +26,4 @@ mod winograd;
 pub(super) use filter::Raw;
 pub use isa::Isa;
 pub(super) use network::{Images, Network, Seen};
+pub use product::{Columns, Sum, multiply};

@@ -147,16 +147,50 @@ impl Network {
         Some(pooled)
     }
 
-    /// What [`Network::pooled`] gave of images of `rows` by `columns`, to logits: the same bits as [`Network::look`].
-    pub(in crate::model) fn judge(&self, pooled: &[f32], (rows, columns): (usize, usize)) -> Option<Vec<f32>> {
-        let width = self.filters.get(self.architecture.hidden)?.inputs.max(1);
+    /// The values of each place in front of the last stage, channels last, for one image after the other. None where
+    /// the filters are not the architecture's.
+    pub(in crate::model) fn before_last(&self, images: Images<'_>) -> Option<Vec<f32>> {
+        let mut values = Vec::new();
+        self.run(images, Reach::Features, |plan, slots| values.extend(places(slots, &plan.features)))?;
+        Some(values)
+    }
+
+    /// What [`Network::pooled`] gave of `images` of `rows` by `columns`, to logits: the same bits as
+    /// [`Network::look`].
+    pub(in crate::model) fn judge(&self, pooled: &[f32], images: usize, side: (usize, usize)) -> Option<Vec<f32>> {
+        self.go_on(pooled, images, side, |plan| (plan.pooled, plan.trunk))
+    }
+
+    /// The same of what [`Network::before_last`] gave.
+    pub(in crate::model) fn judge_before_last(
+        &self,
+        values: &[f32],
+        images: usize,
+        side: (usize, usize),
+    ) -> Option<Vec<f32>> {
+        self.go_on(values, images, side, |plan| (plan.features, plan.early))
+    }
+
+    /// From the values of a view to logits; `from` names the view and the first step behind it.
+    fn go_on(
+        &self,
+        values: &[f32],
+        images: usize,
+        side: (usize, usize),
+        from: impl Fn(&Plan) -> (View, usize),
+    ) -> Option<Vec<f32>> {
+        let each = values.len() / images.max(1);
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
         let mut logits = Vec::new();
-        for values in pooled.chunks(width * IMAGES_OF_A_RUN) {
+        for values in values.chunks((each * IMAGES_OF_A_RUN).max(1)) {
             let ground = self.ground();
-            let (slots, plan) = memory.prepare(ground, values.len() / width, (rows, columns))?;
-            slots.write(&plan.pooled, values);
-            self.take(plan, plan.trunk..plan.steps.len(), (ground, &[]), slots);
+            let (slots, plan) = memory.prepare(ground, values.len() / each, side)?;
+            let (view, first) = from(plan);
+            if view.extent.places() * view.extent.channels != values.len() {
+                return None;
+            }
+            slots.write(&view, values);
+            self.take(plan, first..plan.steps.len(), (ground, &[]), slots);
             logits.extend(places(slots, &plan.logits));
         }
         Some(logits)
