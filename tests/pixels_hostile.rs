@@ -251,8 +251,9 @@ fn every_header_is_an_image_or_an_error_within_the_bound() {
     });
     outcome.unwrap();
     let (images, cases) = (images.get(), cases.get());
+    // About one in five; fewer than one in sixteen is no chance.
     assert!(
-        images * 5 >= cases,
+        images * 16 >= cases,
         "only {images} of {cases} headers are those of an image: nothing behind them is tried"
     );
 }
