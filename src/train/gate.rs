@@ -99,7 +99,7 @@ pub(super) fn gated(
     let trials = sets.into_iter().filter(|(_, scores)| !scores.is_empty());
     let trials = trials.map(|(part, scores)| Trial::new(part.name(), scores, threshold)).collect();
     let account = GateAccount { origin: told, threshold, trials };
-    Ok((draft.gated(gate.clone(), threshold)?, Some(account)))
+    Ok((draft.gated(gate, threshold)?, Some(account)))
 }
 
 fn scores(

@@ -49,9 +49,8 @@ impl Gate {
         let files: Vec<&Path> = chest.iter().map(PathBuf::as_path).collect();
         let lesson = Lesson::of(&files, &model, &decoder, |done| progress.images(done, files.len(), began.elapsed()));
         let lesson = lesson.map_err(told)?;
-        let gate =
-            lesson.gate().context("the model gives no numbers on these images; auscult model verify looks at it")?;
-        let model = model.gated(gate, 0.0)?;
+        let gate = lesson.gate().context("the model gives no numbers on these images; auscult check looks at it")?;
+        let model = model.gated(gate.clone(), 0.0)?;
         let of_each = |arguments: &[PathBuf]| -> Result<Vec<(String, Vec<f64>)>> {
             arguments.iter().map(|argument| Ok((name(argument), scores(&model, argument, &decoder)?))).collect()
         };
@@ -68,7 +67,6 @@ impl Gate {
             held_out: trials(&held_out),
             others: trials(&others),
         };
-        let gate = model.gate().cloned().context("the gate is gone")?;
         model.gated(gate, threshold)?.write_gate(&self.model, account.toml())?;
         let card = self.model.join(Package::CARD);
         let written = OpenOptions::new().append(true).create(true).open(&card);
