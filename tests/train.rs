@@ -162,6 +162,23 @@ fn the_daemon_serves_a_trained_package_with_the_scores_that_evaluate_gives() {
     assert_eq!(score, expected);
 }
 
+/// A run that is killed once it has a checkpoint.
+fn train_and_kill(out: &Path, further: &[&str]) {
+    let arguments: Vec<String> = bench().training(&data(), out, further);
+    let mut child = Command::new(AUSCULT).args(&arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    wait_for("a checkpoint", || out.join("checkpoint.safetensors").exists().then_some(()));
+    child.kill().unwrap();
+    assert!(!child.wait().unwrap().success(), "the run was over before it could be killed");
+}
+
+/// Asserts that the killed run goes on where it was and ends as the whole one did.
+fn assert_resumes_as(whole: &Path, killed: &Path, further: &[&str]) {
+    let resumed = bench().train(&data(), killed, further);
+    assert!(resumed.status.success() && stderr(&resumed).contains("going on after epoch"), "{}", stderr(&resumed));
+    assert!(weights(whole) == weights(killed), "the weights differ");
+    assert_eq!(json(&whole.join("metrics.json")), json(&killed.join("metrics.json")));
+}
+
 #[test]
 fn the_same_run_gives_the_same_weights_whatever_the_threads_and_the_kill() {
     let directory = tempfile::tempdir().unwrap();
@@ -171,17 +188,10 @@ fn the_same_run_gives_the_same_weights_whatever_the_threads_and_the_kill() {
     let output = bench().train(&data(), &whole, &further("1"));
     assert!(output.status.success(), "{}", stderr(&output));
 
-    let arguments: Vec<String> = bench().training(&data(), &killed, &further("2"));
-    let mut child = Command::new(AUSCULT).args(&arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    wait_for("a checkpoint", || killed.join("checkpoint.safetensors").exists().then_some(()));
-    child.kill().unwrap();
-    assert!(!child.wait().unwrap().success(), "the run was over before it could be killed");
+    train_and_kill(&killed, &further("2"));
     let other = bench().train(&data(), &killed, &["--epochs", "300", "--seed", "8"]);
     assert!(stderr(&other).contains("is of another run"), "{}", stderr(&other));
-    let resumed = bench().train(&data(), &killed, &further("2"));
-    assert!(resumed.status.success() && stderr(&resumed).contains("going on after epoch"), "{}", stderr(&resumed));
-    assert!(weights(&whole) == weights(&killed), "the weights differ");
-    assert_eq!(json(&whole.join("metrics.json")), json(&killed.join("metrics.json")));
+    assert_resumes_as(&whole, &killed, &further("2"));
 
     let again = bench().train(&data(), &whole, &further("1"));
     assert_eq!(again.status.code(), Some(1));
@@ -204,15 +214,8 @@ fn a_trained_last_stage_is_served_and_survives_a_kill_to_the_bit() {
     let output = bench().train(&data(), &whole, &further("1"));
     assert!(output.status.success(), "{}", stderr(&output));
 
-    let arguments: Vec<String> = bench().training(&data(), &killed, &further("2"));
-    let mut child = Command::new(AUSCULT).args(&arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    wait_for("a checkpoint", || killed.join("checkpoint.safetensors").exists().then_some(()));
-    child.kill().unwrap();
-    assert!(!child.wait().unwrap().success(), "the run was over before it could be killed");
-    let resumed = bench().train(&data(), &killed, &further("2"));
-    assert!(resumed.status.success() && stderr(&resumed).contains("going on after epoch"), "{}", stderr(&resumed));
-    assert!(weights(&whole) == weights(&killed), "the weights differ");
-    assert_eq!(json(&whole.join("metrics.json")), json(&killed.join("metrics.json")));
+    train_and_kill(&killed, &further("2"));
+    assert_resumes_as(&whole, &killed, &further("2"));
 
     let reference = checkout("models/cxr-pneumonia-reference");
     let same = |name: &str| tensor(&whole, name) == tensor(&reference, name);
