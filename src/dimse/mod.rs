@@ -3,6 +3,7 @@
 
 pub mod command;
 pub mod pdu;
+mod rush;
 pub mod sop_class;
 pub mod status;
 pub mod transfer_syntax;
@@ -10,6 +11,7 @@ pub mod wire;
 
 pub use command::{CommandSet, DataSet, Message, Priority, Request, Response};
 pub use pdu::{Abort, Part, Pdu, Pdv};
+pub use rush::Rush;
 pub use status::{Class, Status};
 pub use wire::{Wire, WireError};
 

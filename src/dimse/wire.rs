@@ -1,6 +1,7 @@
 //! PDUs on a byte stream (PS3.8 9.1, 9.3.1): framed, bounded before they are buffered, and timed.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use bytes::{BufMut, BytesMut};
@@ -12,9 +13,9 @@ use crate::dimse::command::CommandSet;
 use crate::dimse::pdu::{self, Abort, Ending, HEADER_BYTES, Part, Pdu, PduError};
 
 /// Room made in the buffer for one read, before longer PDUs came.
-const READ_BYTES: usize = 64 * 1024;
+pub(super) const READ_BYTES: usize = 64 * 1024;
 /// A PDU of which more is missing is read to its end alone: what comes behind it would be copied to another buffer.
-const ALONE_BYTES: usize = 16 * 1024;
+pub(super) const ALONE_BYTES: usize = 16 * 1024;
 /// How long the peer has to read our last words before the socket closes.
 const LINGER: Duration = Duration::from_secs(2);
 /// What is read and thrown away meanwhile.
@@ -41,16 +42,17 @@ pub enum WireError {
 }
 
 /// The first piece of a PDU that is written in two is no longer: the headers of PDU and presentation data value.
-const PIECE_BYTES: usize = 64;
+pub(super) const PIECE_BYTES: usize = 64;
 
 /// One connection, seen as PDUs.
 #[derive(Debug)]
 pub struct Wire<S> {
-    stream: S,
-    received: BytesMut,
+    /// Nothing while a rush has it, and when it is lost.
+    pub(super) stream: Option<S>,
+    pub(super) received: BytesMut,
     /// The longest PDU so far: room grows with what was received, never with what was declared.
     longest: usize,
-    data_bound: u32,
+    pub(super) data_bound: u32,
     patience: Duration,
     /// Tells the peer at once that its bytes are here.
     acknowledge: fn(&S),
@@ -68,7 +70,7 @@ impl Wire<TcpStream> {
 
 /// Ends the kernel's delay of an acknowledgement that is due. A peer with Nagle's algorithm (DCMTK, unless it is told
 /// otherwise) writes a PDU in two pieces and sends the second when the first is acknowledged: 40 ms for every PDU.
-fn acknowledge_now(stream: &TcpStream) {
+pub(super) fn acknowledge_now(stream: &impl AsFd) {
     if let Err(error) = rustix::net::sockopt::set_tcp_quickack(stream, true) {
         tracing::debug!(%error, "TCP_QUICKACK");
     }
@@ -77,7 +79,7 @@ fn acknowledge_now(stream: &TcpStream) {
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     /// A wire that takes P-DATA of at most `data_bound` bytes and waits `patience` for each whole PDU.
     pub fn new(stream: S, data_bound: u32, patience: Duration) -> Self {
-        Self { stream, received: BytesMut::new(), longest: 0, data_bound, patience, acknowledge: |_| {} }
+        Self { stream: Some(stream), received: BytesMut::new(), longest: 0, data_bound, patience, acknowledge: |_| {} }
     }
 
     /// Changes how long each PDU may take.
@@ -105,7 +107,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             }
             self.read_more(missing).await?;
             if (1..=PIECE_BYTES).contains(&self.received.len()) {
-                (self.acknowledge)(&self.stream);
+                self.stream.as_ref().inspect(|stream| (self.acknowledge)(stream));
             }
         }
     }
@@ -116,7 +118,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         if self.received.capacity() - self.received.len() < most.min(ALONE_BYTES) {
             self.received.reserve(most.min(self.longest.max(READ_BYTES)));
         }
-        match self.stream.read_buf(&mut (&mut self.received).limit(most)).await? {
+        let stream = self.stream.as_mut().ok_or(WireError::Cut)?;
+        match stream.read_buf(&mut (&mut self.received).limit(most)).await? {
             0 if self.received.is_empty() => Err(WireError::Closed),
             0 => Err(WireError::Cut),
             _ => Ok(()),
@@ -125,9 +128,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
 
     /// Sends bytes that are whole PDUs.
     pub async fn write(&mut self, bytes: &[u8]) -> Result<(), WireError> {
+        let stream = self.stream.as_mut().ok_or(WireError::Cut)?;
         let write = async {
-            self.stream.write_all(bytes).await?;
-            self.stream.flush().await
+            stream.write_all(bytes).await?;
+            stream.flush().await
         };
         timeout(self.patience, write).await.map_err(|_| WireError::Silence(self.patience))?.map_err(WireError::Io)
     }
@@ -154,13 +158,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
 
     /// Closes such that the peer can still read what was sent last: a socket closed with unread bytes in it
     /// resets the connection, and takes an A-ABORT or A-ASSOCIATE-RJ in flight with it.
-    pub async fn close(mut self) {
+    pub async fn close(self) {
+        let Some(mut stream) = self.stream else { return };
         let _ = timeout(LINGER, async {
-            self.stream.shutdown().await?;
+            stream.shutdown().await?;
             let mut scrap = [0; 4096];
             let mut left = LINGER_BYTES;
             while left > 0 {
-                match self.stream.read(&mut scrap).await? {
+                match stream.read(&mut scrap).await? {
                     0 => break,
                     count => left = left.saturating_sub(count),
                 }

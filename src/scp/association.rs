@@ -71,7 +71,7 @@ pub(super) struct Association {
     pub(super) agreement: Agreement,
     pub(super) tally: Tally,
     pub(super) reporting: Reporting,
-    link: Link,
+    pub(super) link: Link,
 }
 
 /// What happens between two messages.

@@ -1,10 +1,12 @@
 //! The wire of an established association, seen as presentation data values and releases (PS3.8 9.2, state 6).
 
+use std::ops::ControlFlow;
+
 use tokio::net::TcpStream;
 
 use super::association::Fault;
 use crate::dimse::pdu::{self, Ending, Pdvs};
-use crate::dimse::{CommandSet, Part, Pdu, Pdv, Wire};
+use crate::dimse::{CommandSet, Part, Pdu, Pdv, Rush, Wire, WireError};
 
 /// What a peer does next.
 pub(super) enum Event {
@@ -44,6 +46,14 @@ impl Link {
                     return Err(Fault::UnexpectedPdu);
                 }
             }
+        }
+    }
+
+    /// Hands on what comes of a data set as long as it keeps coming; see [`Wire::rush`].
+    pub(super) fn rush(&mut self, context: u8, take: impl FnMut(&[u8]) -> ControlFlow<()>) -> Result<Rush, Fault> {
+        match self.values.is_empty() {
+            true => Ok(self.wire.rush(context, take).map_err(WireError::Io)?),
+            false => Ok(Rush::Over),
         }
     }
 

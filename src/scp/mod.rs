@@ -5,7 +5,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream};
@@ -65,6 +65,14 @@ pub struct Stats {
     pub instances_refused: AtomicU64,
     /// Bytes of data sets received, refused ones included.
     pub data_set_bytes: AtomicU64,
+}
+
+impl Stats {
+    /// Counts a fragment of a data set.
+    fn count(&self, fragment: &[u8]) {
+        let octets = u64::try_from(fragment.len()).unwrap_or(u64::MAX);
+        self.data_set_bytes.fetch_add(octets, Ordering::Relaxed);
+    }
 }
 
 /// What stands behind the station: where things go, and who answers for them.

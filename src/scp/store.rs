@@ -1,5 +1,6 @@
 //! C-STORE (PS3.7 9.1.1, PS3.4 B.2): the data set goes to the spool as it arrives, and the status tells the truth.
 
+use std::ops::ControlFlow;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
@@ -9,7 +10,7 @@ use super::Arrived;
 use super::association::{Association, Fault};
 use super::negotiation::Context;
 use crate::dimse::command::StoreRq;
-use crate::dimse::{DataSet, Part, Priority, Status};
+use crate::dimse::{DataSet, Part, Priority, Rush, Status};
 use crate::instance::{HeaderError, Instance, Urgency};
 use crate::ledger::Disposal;
 use crate::spool::{Announced, Incoming, SpoolError, Stored};
@@ -78,17 +79,30 @@ impl Association {
         let mut sink = self.begin(context, request);
         loop {
             let value = self.next_fragment(context.id, Part::DataSet).await?;
-            let length = u64::try_from(value.fragment.len()).unwrap_or(u64::MAX);
-            self.station.stats.data_set_bytes.fetch_add(length, Relaxed);
-            if let Ok(incoming) = &mut sink
-                && let Err(error) = incoming.write(value.fragment).await
-            {
-                sink = Err(error.into());
+            let last = value.last;
+            self.station.stats.count(&value.fragment);
+            if let Ok(incoming) = &mut sink {
+                incoming.gather(value.fragment);
+                if !last && incoming.is_full() && self.pour(context, incoming).await? == Rush::Complete {
+                    return Ok(sink);
+                }
             }
-            if value.last {
+            if last {
                 return Ok(sink);
             }
         }
+    }
+
+    /// Puts on the disk what was gathered, and what comes while that goes on.
+    async fn pour(&mut self, context: &Context, incoming: &mut Incoming) -> Result<Rush, Fault> {
+        let (link, stats) = (&mut self.link, &self.station.stats);
+        let rush = |take: &mut dyn FnMut(&[u8]) -> ControlFlow<()>| {
+            link.rush(context.id, |fragment| {
+                stats.count(fragment);
+                take(fragment)
+            })
+        };
+        incoming.pour(rush).await
     }
 
     fn begin(&self, context: &Context, request: &StoreRq) -> Result<Incoming, Refused> {

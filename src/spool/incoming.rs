@@ -1,25 +1,27 @@
 //! One object on its way in: streamed to the disk, then checked, synced and given its place.
 
 use std::fs::File;
+use std::io::Write;
 use std::num::NonZeroU64;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 use bytes::Bytes;
 use rustix::fs::Advice;
-use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::commit::{Candidate, Content};
 use super::piece::Piece;
-use super::{Announced, Spool, SpoolError, Stored, blocking, disk, file_meta};
+use super::{Announced, Spool, SpoolError, Stored, blocking, disk, file_meta, here};
 use crate::digest::{Digest, Digester};
 use crate::instance::{HeaderError, Instance, Urgency};
 use crate::part10::{self, Location, ReadError, Walked};
 
-/// Bytes gathered in memory before they go to the disk in one piece. One association holds twice as many at most: while
-/// one piece is written, the next is gathered.
-const GATHER_BYTES: usize = 512 * 1024;
+/// Bytes gathered in memory before an object gets a file of its own.
+const GATHER_BYTES: u64 = 256 * 1024;
+/// Bytes that the disk is told to begin with at a time.
+const EARLY_BYTES: u64 = 512 * 1024;
 /// Bytes that a deflated data set may inflate to; a second's work.
 const LARGEST_INFLATED: u64 = 1 << 30;
 
@@ -28,22 +30,21 @@ const LARGEST_INFLATED: u64 = 1 << 30;
 pub struct Incoming {
     spool: Spool,
     announced: Announced,
-    /// `None` before the first bytes go to the disk: a small object goes there all at once.
-    writing: Option<Writing>,
+    /// Its file, once so much came that it needs one, or why it has none any more.
+    part: Result<Option<Part>, SpoolError>,
     gathered: Piece,
     /// Bytes at the beginning of `gathered` that are file meta information, not data set.
     head: usize,
 }
 
-/// A piece on its way to the disk.
-type Writing = JoinHandle<Result<Part, SpoolError>>;
-
-/// Its file and the digest of what is in it.
+/// A file and the digest of what is in it.
 #[derive(Debug)]
 struct Part {
     name: PartName,
     file: File,
     written: u64,
+    /// How much of it the disk was told to begin with.
+    begun: u64,
     digest: Digester,
 }
 
@@ -74,29 +75,38 @@ impl Drop for PartName {
 }
 
 impl Part {
-    /// A file for an object; refused when the disk is nearly full.
     fn create(spool: &Spool) -> Result<Self, SpoolError> {
         spool.check_space()?;
         let path = spool.part();
         let file = disk::create_file(&path)?;
-        Ok(Self { name: PartName(path), file, written: 0, digest: Digester::default() })
+        Ok(Self { name: PartName(path), file, written: 0, begun: 0, digest: Digester::default() })
     }
 
     /// Writes a piece, of which all but the first `head` bytes belong to the data set.
     fn write(&mut self, piece: Piece, head: usize) -> Result<(), SpoolError> {
+        self.written += u64::try_from(piece.length()).unwrap_or_default();
         piece.write(&mut self.file, &mut self.digest, head).map_err(SpoolError::io("write", self.name.as_path()))
     }
 
-    /// The same, and lets the disk begin with it, so that less is left to wait for when the object is complete. The
+    /// Writes bytes of the data set; refused when the disk is nearly full.
+    fn append(&mut self, fragment: &[u8], spool: &Spool) -> Result<(), SpoolError> {
+        if self.written - self.begun >= EARLY_BYTES {
+            spool.check_space()?;
+            self.begin_early();
+        }
+        self.digest.update(fragment);
+        self.written += u64::try_from(fragment.len()).unwrap_or_default();
+        self.file.write_all(fragment).map_err(SpoolError::io("write", self.name.as_path()))
+    }
+
+    /// Lets the disk begin with what is written, so that less is left to wait for when the object is complete. The
     /// pages are dirty, so "not needed" means written back, not dropped.
-    fn write_early(&mut self, piece: Piece, head: usize) -> Result<(), SpoolError> {
-        let (begin, length) = (self.written, u64::try_from(piece.length()).unwrap_or_default());
-        self.write(piece, head)?;
-        self.written += length;
-        if let Err(error) = rustix::fs::fadvise(&self.file, begin, NonZeroU64::new(length), Advice::DontNeed) {
+    fn begin_early(&mut self) {
+        let length = NonZeroU64::new(self.written - self.begun);
+        if let Err(error) = rustix::fs::fadvise(&self.file, self.begun, length, Advice::DontNeed) {
             tracing::debug!(%error, "no early write-back");
         }
-        Ok(())
+        self.begun = self.written;
     }
 }
 
@@ -104,44 +114,64 @@ impl Incoming {
     pub(super) fn new(spool: Spool, announced: Announced) -> Self {
         let mut gathered = Piece::default();
         gathered.push(file_meta::write(&announced).into());
-        Self { spool, announced, writing: None, head: gathered.length(), gathered }
+        Self { spool, announced, part: Ok(None), head: gathered.length(), gathered }
     }
 
-    /// Takes the next bytes of the data set.
-    pub async fn write(&mut self, fragment: Bytes) -> Result<(), SpoolError> {
-        self.gathered.push(fragment);
-        if self.gathered.length() < GATHER_BYTES {
-            return Ok(());
+    /// Takes the next bytes of the data set into memory.
+    pub fn gather(&mut self, fragment: Bytes) {
+        if self.part.is_ok() {
+            self.gathered.push(fragment);
         }
-        let part = self.written().await?;
-        let (gathered, head) = (std::mem::take(&mut self.gathered), std::mem::take(&mut self.head));
-        let spool = self.spool.clone();
-        self.writing = Some(spawn_blocking(move || {
-            let mut part = match part {
-                Some(part) => spool.check_space().map(|()| part)?,
-                None => Part::create(&spool)?,
-            };
-            part.write_early(gathered, head)?;
-            Ok(part)
-        }));
-        Ok(())
     }
 
-    /// Waits for the piece on its way, if there is one.
-    async fn written(&mut self) -> Result<Option<Part>, SpoolError> {
-        let Some(writing) = self.writing.take() else { return Ok(None) };
-        writing.await.unwrap_or(Err(SpoolError::Panic { doing: "writing a file" })).map(Some)
+    /// Whether so much is gathered that it belongs on the disk.
+    pub fn is_full(&self) -> bool {
+        u64::try_from(self.gathered.length()).unwrap_or(u64::MAX) >= GATHER_BYTES
+    }
+
+    /// Puts what is gathered on the disk, and then what `source` hands on; this thread waits for both. What the disk
+    /// does not take breaks the source off, and is told by [`Incoming::commit`].
+    pub async fn pour<T>(&mut self, source: impl FnOnce(&mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> T) -> T {
+        let spool = self.spool.clone();
+        let _turn = spool.0.writers.acquire().await;
+        here(|| {
+            self.put_down();
+            source(&mut |fragment| {
+                if let Ok(Some(part)) = &mut self.part
+                    && let Err(error) = part.append(fragment, &spool)
+                {
+                    self.part = Err(error);
+                }
+                if self.part.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            })
+        })
+    }
+
+    fn put_down(&mut self) {
+        let (gathered, head) = (std::mem::take(&mut self.gathered), std::mem::take(&mut self.head));
+        let part = std::mem::replace(&mut self.part, Ok(None));
+        self.part = part.and_then(|part| {
+            let mut part = match part {
+                Some(part) => self.spool.check_space().map(|()| part)?,
+                None => Part::create(&self.spool)?,
+            };
+            part.write(gathered, head)?;
+            Ok(Some(part))
+        });
     }
 
     /// The data set is complete: checks it, makes it durable and gives it its place in the spool.
     pub async fn commit(mut self) -> Result<Stored, SpoolError> {
-        let part = self.written().await?;
+        let part = std::mem::replace(&mut self.part, Ok(None))?;
         let spool = self.spool.clone();
         let candidate = match part {
             // A hop to another thread takes longer than this.
             None if self.announced.transfer_syntax.as_str() != part10::DEFLATED => self.checked()?,
             None => blocking("checking an object", move || self.checked()).await?,
-            Some(part) => blocking("storing an object", move || self.sealed(part)).await?,
+            Some(part) => {
+                let _turn = spool.0.writers.acquire().await;
+                here(|| self.sealed(part))?
+            }
         };
         spool.0.committer.commit(candidate).await
     }

@@ -19,7 +19,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use tokio::task::spawn_blocking;
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::sync::Semaphore;
+use tokio::task::{block_in_place, spawn_blocking};
 
 use crate::config;
 use crate::ids::{AeTitle, SopClassUid, SopInstanceUid, TransferSyntaxUid};
@@ -141,6 +143,9 @@ pub enum Stored {
     Other(Instance, Urgency, Disposal),
 }
 
+/// Objects that are written at a time: each takes a thread, and the service has 512.
+const WRITERS: usize = 64;
+
 /// The spool directory with its ledger, opened by one process at a time. Clones are the same spool.
 #[derive(Debug, Clone)]
 pub struct Spool(Arc<Opened>);
@@ -152,6 +157,7 @@ struct Opened {
     min_free_mib: u64,
     parts: AtomicU64,
     committer: Committer,
+    writers: Semaphore,
     _lock: Arc<File>,
 }
 
@@ -171,6 +177,7 @@ impl Spool {
             min_free_mib: settings.min_free_mib,
             parts: AtomicU64::new(0),
             committer,
+            writers: Semaphore::new(WRITERS),
             _lock: lock,
         };
         Ok((Self(Arc::new(opened)), left))
@@ -193,6 +200,14 @@ async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, SpoolError> + Send + 'static,
 ) -> Result<T, SpoolError> {
     spawn_blocking(work).await.unwrap_or(Err(SpoolError::Panic { doing }))
+}
+
+/// Does work on the disk on this thread, while another one takes over what else it had to do.
+fn here<T>(work: impl FnOnce() -> T) -> T {
+    match Handle::current().runtime_flavor() {
+        RuntimeFlavor::CurrentThread => work(),
+        _ => block_in_place(work),
+    }
 }
 
 #[cfg(test)]

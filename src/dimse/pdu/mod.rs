@@ -139,17 +139,60 @@ pub struct Pdv {
 pub struct Pdvs(Bytes);
 
 impl Pdvs {
+    /// Whether none is left.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     fn cut(&mut self) -> Result<Pdv, &'static str> {
+        let Label { context, part, last, length } = Label::read(&self.0)?;
+        self.0.advance(PDV_HEADER_BYTES);
+        Ok(Pdv { context, part, last, fragment: self.0.split_to(length) })
+    }
+}
+
+/// What stands before the fragment of a presentation data value (PS3.8 9.3.5.1).
+struct Label {
+    context: u8,
+    part: Part,
+    last: bool,
+    /// Octets of the fragment, which are there.
+    length: usize,
+}
+
+impl Label {
+    fn read(values: &[u8]) -> Result<Self, &'static str> {
         let [l0, l1, l2, l3, context, control] =
-            *self.0.first_chunk::<PDV_HEADER_BYTES>().ok_or("bytes after the last value")?;
+            *values.first_chunk::<PDV_HEADER_BYTES>().ok_or("bytes after the last value")?;
         let length = usize::try_from(u32::from_be_bytes([l0, l1, l2, l3])).unwrap_or(usize::MAX);
-        if length < 2 || length > self.0.len() - 4 {
+        if length < 2 || length > values.len() - 4 {
             return Err("the length of a value is wrong");
         }
-        self.0.advance(PDV_HEADER_BYTES);
         let part = if control & 1 == 1 { Part::Command } else { Part::DataSet };
-        Ok(Pdv { context, part, last: control & 2 == 2, fragment: self.0.split_to(length - 2) })
+        Ok(Self { context, part, last: control & 2 == 2, length: length - 2 })
     }
+}
+
+/// The fragments in the values of a P-DATA-TF, where all are well-formed and belong to the data set of one context, and
+/// none but the last ends it; and whether that does.
+pub fn data_set_fragments(values: &[u8], context: u8) -> Option<(impl Iterator<Item = &[u8]>, bool)> {
+    let (mut rest, mut ended) = (values, false);
+    while !rest.is_empty() {
+        let label = Label::read(rest).ok()?;
+        if ended || label.context != context || label.part != Part::DataSet {
+            return None;
+        }
+        ended = label.last;
+        rest = rest.get(PDV_HEADER_BYTES + label.length..)?;
+    }
+    let mut rest = values;
+    let fragments = std::iter::from_fn(move || {
+        let length = Label::read(rest).ok()?.length;
+        let (fragment, behind) = rest.get(PDV_HEADER_BYTES..)?.split_at_checked(length)?;
+        rest = behind;
+        Some(fragment)
+    });
+    Some((fragments, ended))
 }
 
 impl Iterator for Pdvs {
