@@ -79,7 +79,7 @@ async fn receive(spool: &Spool, round: u64) -> Duration {
                     calling: "PACS".parse().unwrap(),
                     urgency: Urgency::Routine,
                 });
-                incoming.write(data_set(&uid).into()).await.unwrap();
+                incoming.gather(data_set(&uid).into());
                 incoming.commit().await.unwrap();
             }
         });
