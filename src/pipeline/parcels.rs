@@ -235,7 +235,7 @@ fn message(to: &Destination, occurrence: &Occurrence, pipeline: &Pipeline) -> Op
     };
     let (finding, report) = (&occurrence.examination.finding, &occurrence.report);
     let header = &occurrence.examination.sources.first()?.header;
-    let image = sr::header_in_unicode(header).unwrap_or_else(|| header.octets().clone());
+    let image = sr::header_in_unicode(header);
     let parties = Parties {
         sending_application: pipeline.delivery.calling().to_string(),
         sending_facility: sending_facility.clone(),
