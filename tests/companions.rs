@@ -1,5 +1,5 @@
 //! Companions of real images before foreign judges: dicom3tools and DCMTK where they are installed.
-//! `AUSCULT_COMPANIONS_OUT=dir` keeps them.
+//! `TEST_COMPANIONS_OUT=dir` keeps them.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test that cannot go on fails")]
 
@@ -106,7 +106,7 @@ fn faults(text: &str) -> Vec<&str> {
 fn dicom3tools_and_dcmtk_find_no_fault() {
     let model = Model::load(&checkout("models/cxr-pneumonia-reference")).unwrap();
     let scratch = tempfile::tempdir().unwrap();
-    let directory = std::env::var_os("AUSCULT_COMPANIONS_OUT").map_or(scratch.path().to_owned(), PathBuf::from);
+    let directory = std::env::var_os("TEST_COMPANIONS_OUT").map_or(scratch.path().to_owned(), PathBuf::from);
     let judges = ["dciodvfy", "dcentvfy", "dsrdump", "dcmpschk", "dcmdump"].map(|judge| (judge, installed(judge)));
     let mut found = Vec::new();
     for (name, path) in images() {

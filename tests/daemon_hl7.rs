@@ -19,13 +19,15 @@ enum Mood {
     Rejects,
     /// Ends the connection without an answer.
     Resets,
+    /// Resets the connection in the middle of the message.
+    BreaksOff,
     /// Answers for another message.
     Strays,
     /// Never answers.
     Sleeps,
 }
 
-/// Every message with what became of it, in the order in which they came.
+/// Every whole message with what became of it, in the order in which they came.
 type Seen = Arc<Mutex<Vec<(String, Mood)>>>;
 
 /// A receiver that goes through `moods`, one for each message, and accepts everything after them.
@@ -37,18 +39,25 @@ fn receiver(moods: &'static [Mood]) -> (u16, Seen) {
     std::thread::spawn(move || {
         // Those that sleep stay open: a closed connection would be an answer.
         let mut asleep = Vec::new();
+        let mut moods = moods.iter().copied().chain(std::iter::repeat(Mood::Accepts)).peekable();
         for connection in listener.incoming() {
             let mut connection = connection.unwrap();
-            while let Some(message) = next_message(&mut connection) {
-                let mut record = record.lock().unwrap();
-                let mood = moods.get(record.len()).copied().unwrap_or(Mood::Accepts);
-                record.push((message.clone(), mood));
-                drop(record);
+            loop {
+                if moods.peek() == Some(&Mood::BreaksOff) {
+                    // What is not read of it makes a reset of the end.
+                    if connection.read_exact(&mut [0; 16]).is_ok() {
+                        moods.next();
+                    }
+                    break;
+                }
+                let Some(message) = next_message(&mut connection) else { break };
+                let mood = moods.next().unwrap();
+                record.lock().unwrap().push((message.clone(), mood));
                 let code = match mood {
                     Mood::Accepts | Mood::Strays => "AA",
                     Mood::FindsAnError => "AE",
                     Mood::Rejects => "AR",
-                    Mood::Resets => break,
+                    Mood::Resets | Mood::BreaksOff => break,
                     Mood::Sleeps => {
                         asleep.push(connection);
                         break;
@@ -58,9 +67,6 @@ fn receiver(moods: &'static [Mood]) -> (u16, Seen) {
                 let answer =
                     format!("\x0BMSH|^~\\&|RIS||AUSCULT||20260101||ACK^R01|1|P|2.5.1\rMSA|{code}|{id}\r\x1C\r");
                 let _ = connection.write_all(answer.as_bytes());
-                if mood == Mood::Sleeps {
-                    break;
-                }
             }
         }
     });
@@ -113,8 +119,9 @@ const STUDIES: [(&str, &str); 3] = [
 
 #[test]
 fn every_message_arrives_in_order_whatever_the_receiver_does() {
-    use Mood::{FindsAnError, Rejects, Resets, Sleeps, Strays};
-    let (port, seen) = receiver(&[Rejects, Resets, FindsAnError, Mood::Accepts, Sleeps, Strays, Resets]);
+    use Mood::{BreaksOff, FindsAnError, Rejects, Resets, Sleeps, Strays};
+    let (port, seen) =
+        receiver(&[Rejects, Resets, BreaksOff, FindsAnError, Mood::Accepts, Sleeps, Strays, BreaksOff, Resets]);
     let mut service = service(port);
     for (number, (study, _)) in STUDIES.iter().enumerate() {
         send(&service, &checkout(study));

@@ -1,5 +1,5 @@
 //! Reports of real images before foreign judges: DCMTK's and dicom3tools' checkers where they are installed, and
-//! the project's acceptance check where `../shared` is there. `AUSCULT_SR_OUT=dir` keeps the reports.
+//! the project's acceptance check where `../shared` is there. `TEST_SR_OUT=dir` keeps the reports.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stderr, reason = "a test says what it finds")]
 
@@ -145,6 +145,10 @@ fn cases(scratch: &Path) -> Vec<Case> {
         Case::new("partial", &[(PA, scored(0.0725)), lateral], "partial"),
         Case::new("two-images", &[(PA, scored(0.0725)), (LATERAL, scored(0.8))], "positive"),
     ];
+    for reason in Reason::ALL {
+        let name = format!("not-analysed-{reason:?}").to_lowercase();
+        cases.push(Case::new(&name, &[(PA, declined(reason))], "failed"));
+    }
     let classes = [("enhanced", ReportSopClass::Enhanced), ("comprehensive-3d", ReportSopClass::Comprehensive3d)];
     for (name, sop_class) in classes {
         let positive = Case::new(name, &[(PA, scored(0.931_187))], "positive");
@@ -208,9 +212,9 @@ fn cases(scratch: &Path) -> Vec<Case> {
     cases
 }
 
-/// The reports as files: in `AUSCULT_SR_OUT`, else in `scratch`.
+/// The reports as files: in `TEST_SR_OUT`, else in `scratch`.
 fn written(scratch: &Path) -> Vec<(Case, PathBuf)> {
-    let directory = std::env::var_os("AUSCULT_SR_OUT").map_or(scratch.to_owned(), PathBuf::from);
+    let directory = std::env::var_os("TEST_SR_OUT").map_or(scratch.to_owned(), PathBuf::from);
     let write = |case: Case| {
         let path = directory.join(format!("sr_{}.dcm", case.name));
         std::fs::write(&path, case.report().bytes).unwrap();

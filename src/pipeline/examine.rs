@@ -14,7 +14,7 @@ use crate::config::Select;
 use crate::finding::{Finding, ImageFinding, Outcome, Reason, SopReference};
 use crate::inference::{Inference, InferenceError};
 use crate::instance::{Header, HeaderError, Instance, Study};
-use crate::model::{Answer, Input, Plausibility};
+use crate::model::{Answer, Explanation, Framing, Input, InputError, Plausibility};
 use crate::part10::Location;
 use crate::pixels::{Bounds, Decoder, PixelError, Radiograph, THIS_PROGRAM};
 use crate::select::{self, Candidate, Selection, Verdict};
@@ -73,6 +73,34 @@ impl Examination {
         }
         Ok(reports)
     }
+}
+
+/// An image that the model has looked at, with where it sees what it says.
+#[derive(Debug)]
+pub struct Seen {
+    /// The image's pixels.
+    pub radiograph: Radiograph,
+    /// How they lay in the model's input.
+    pub framing: Framing,
+    /// Score and heat map.
+    pub explanation: Explanation,
+}
+
+/// Why the model could not look at an image.
+#[derive(Debug, thiserror::Error)]
+pub enum LookError {
+    /// It cannot be decoded.
+    #[error(transparent)]
+    Pixels(#[from] PixelError),
+    /// It cannot be brought into the model's input.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// The model failed on it, or has ended.
+    #[error(transparent)]
+    Inference(#[from] InferenceError),
+    /// The decoder panicked.
+    #[error("a fault of Auscult's own in the decoder; please report it")]
+    Panic,
 }
 
 /// Selection, decoding and classification: what the service and `auscult classify` share.
@@ -139,6 +167,8 @@ impl Examiner {
     /// image at all (reports, key objects, presentation states).
     pub async fn examine(&self, study: &Study, known: &Foreknowledge) -> Result<Option<Examination>, PipelineError> {
         let mut selection = self.select(study).await?;
+        // Whatever order they came in: the same images are the same report.
+        selection.offered.sort_by(|a, b| a.instance.sop_instance.cmp(&b.instance.sop_instance));
         let (mut images, mut sources) = (Vec::new(), Vec::new());
         for candidate in selection.offered {
             images.push(self.image(&candidate, known).await?);
@@ -191,6 +221,22 @@ impl Examiner {
             },
         };
         Ok(ExaminedImage { instance: candidate.instance.clone(), outcome, grounds })
+    }
+
+    /// Decodes an image.
+    pub async fn decode(&self, location: &Location) -> Result<Radiograph, LookError> {
+        let (decoder, location) = (self.decoder.clone(), location.clone());
+        Ok(background::run(move || decoder.decode(location)).await.map_err(|_| LookError::Panic)??)
+    }
+
+    /// Decodes an image, and asks the model where it sees what it says.
+    pub async fn look(&self, location: &Location) -> Result<Seen, LookError> {
+        let radiograph = self.decode(location).await?;
+        let input = self.inference.input().clone();
+        let prepare = move || input.framed(&radiograph).map(|framed| (radiograph, framed));
+        let (radiograph, framed) = background::run(prepare).await.map_err(|_| LookError::Panic)??;
+        let framing = framed.framing.clone();
+        Ok(Seen { radiograph, framing, explanation: self.inference.explain(framed).await? })
     }
 
     async fn classify(&self, instance: &Instance) -> Result<Result<Outcome, (Reason, String)>, PipelineError> {

@@ -12,7 +12,7 @@ use crate::instance::HeaderError;
 use crate::ledger::LedgerError;
 use crate::sr::SrError;
 
-pub use examine::{Examination, ExaminedImage, Examiner, Foreknowledge, Foreseen, decoder};
+pub use examine::{Examination, ExaminedImage, Examiner, Foreknowledge, Foreseen, LookError, Seen, decoder};
 pub use study::Pipeline;
 
 /// A study that did not become a report.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use chrono::{DateTime, FixedOffset, Local};
 use tokio::task::spawn_blocking;
 
-use super::{Examination, Pipeline, PipelineError};
+use super::{Examination, LookError, Pipeline, PipelineError, Seen};
 use crate::background;
 use crate::config::{Companion, Destination};
 use crate::delivery::Format;
@@ -17,7 +17,7 @@ use crate::hl7::{Message, Observation, Parties, Reported};
 use crate::ids::SopInstanceUid;
 use crate::instance::Instance;
 use crate::ledger::Part;
-use crate::part10::Location;
+use crate::model::Explanation;
 use crate::pixels::Radiograph;
 use crate::sr::companion::{Explained, Occasion, key_objects, presentation_state, secondary_capture};
 use crate::sr::{self, Device, Report, Source};
@@ -46,12 +46,6 @@ struct Occurrence {
 
 /// Heat maps by image.
 type Heats = HashMap<SopInstanceUid, HeatMap>;
-
-/// An image with what the model sees in it.
-struct Seen {
-    radiograph: Radiograph,
-    heat: HeatMap,
-}
 
 impl Occurrence {
     fn occasion(&self) -> Occasion<'_> {
@@ -100,8 +94,8 @@ impl Pipeline {
         let Examination { finding, images, sources, .. } = examination;
         let mut heats = Heats::new();
         for (image, source) in images.iter().zip(sources).filter(|(image, _)| is_notable(finding, image.outcome)) {
-            match self.seen(&image.instance.location, None).await {
-                Ok(Seen { radiograph, heat }) => {
+            match self.examiner.look(&image.instance.location).await {
+                Ok(Seen { radiograph, explanation: Explanation { heat, .. }, .. }) => {
                     source.focus = heat.focus(Extent::of(radiograph.rows, radiograph.columns));
                     heats.insert(image.instance.sop_instance.clone(), heat);
                 }
@@ -171,13 +165,11 @@ impl Pipeline {
         instance: &Instance,
         wanted: &HashSet<Companion>,
     ) -> Result<Vec<(Companion, Report)>, String> {
-        let heat = occurrence.heats.get(&instance.sop_instance).cloned();
-        let seen = self.seen(&instance.location, heat).await?;
+        let (radiograph, heat) = self.picture(occurrence, instance).await.map_err(|why| why.to_string())?;
         let (occurrence, wanted) = (occurrence.clone(), wanted.clone());
         let draw = move || {
             let source: &Source = occurrence.examination.sources.get(index).ok_or("its header is not there")?;
-            let Seen { radiograph, heat } = &seen;
-            let explained = Explained { source, radiograph, heat };
+            let explained = Explained { source, radiograph: &radiograph, heat: &heat };
             let mut made = Vec::new();
             for (kind, make) in [
                 (Companion::SecondaryCapture, secondary_capture as fn(&Occasion, &Explained) -> _),
@@ -192,22 +184,12 @@ impl Pipeline {
         background::run(draw).await.map_err(|_| PANIC)?
     }
 
-    /// Decodes an image once more, and asks the model where it sees what it says, unless that is known.
-    async fn seen(&self, location: &Location, heat: Option<HeatMap>) -> Result<Seen, String> {
-        let (location, decoder) = (location.clone(), self.examiner.decoder().clone());
-        let inference = self.examiner.inference();
-        let input = inference.input().clone();
-        let prepare = move || {
-            let radiograph = decoder.decode(&location).map_err(|error| error.to_string())?;
-            let framed = input.framed(&radiograph).map_err(|error| error.to_string())?;
-            Ok::<_, String>((radiograph, framed))
-        };
-        let (radiograph, framed) = background::run(prepare).await.map_err(|_| PANIC)??;
-        let heat = match heat {
-            Some(heat) => heat,
-            None => inference.explain(framed).await.map_err(|error| error.to_string())?.heat,
-        };
-        Ok(Seen { radiograph, heat })
+    /// An image once more, with its heat map.
+    async fn picture(&self, occurrence: &Occurrence, instance: &Instance) -> Result<(Radiograph, HeatMap), LookError> {
+        match occurrence.heats.get(&instance.sop_instance) {
+            Some(heat) => Ok((self.examiner.decode(&instance.location).await?, heat.clone())),
+            None => self.examiner.look(&instance.location).await.map(|seen| (seen.radiograph, seen.explanation.heat)),
+        }
     }
 }
 
@@ -235,7 +217,7 @@ fn message(to: &Destination, occurrence: &Occurrence, pipeline: &Pipeline) -> Op
     };
     let (finding, report) = (&occurrence.examination.finding, &occurrence.report);
     let header = &occurrence.examination.sources.first()?.header;
-    let image = sr::header_in_unicode(header).unwrap_or_else(|| header.octets().clone());
+    let image = sr::header_in_unicode(header);
     let parties = Parties {
         sending_application: pipeline.delivery.calling().to_string(),
         sending_facility: sending_facility.clone(),

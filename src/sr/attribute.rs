@@ -56,10 +56,25 @@ fn all_padding(value: &[u8]) -> bool {
     value.iter().all(|octet| matches!(octet, 0 | b' '))
 }
 
-/// The octets of an attribute if they are legal for `vr`, without padding.
+/// The octets of an attribute if they are legal for `vr`, without padding. Dates and times in the form of before 1993
+/// (PS3.5 table 6.2-1, DA and TM: `yyyy.mm.dd`, `hh:mm:ss`) come in today's.
 pub(super) fn legal(octets: &InMemDicomObject, tag: Tag, vr: VR) -> Option<Vec<u8>> {
     let value = verbatim(octets, tag)?;
+    let value = match vr {
+        VR::DA => without_separators(value, b'.', [4, 7]),
+        VR::TM => without_separators(value, b':', [2, 5]),
+        _ => value,
+    };
     is_legal(&value, vr).then(|| value.trim_ascii_end().to_vec())
+}
+
+/// The value without separators where they stand at both places.
+fn without_separators(mut value: Vec<u8>, separator: u8, [first, second]: [usize; 2]) -> Vec<u8> {
+    if [first, second].iter().all(|place| value.get(*place) == Some(&separator)) {
+        value.remove(second);
+        value.remove(first);
+    }
+    value
 }
 
 /// The values of a multi-valued attribute, each trimmed; an illegal one is empty.

@@ -295,6 +295,21 @@ mod tests {
     }
 
     #[test]
+    fn dates_and_times_of_the_old_form_go_over_in_todays() {
+        let report = reported(
+            scored(0.7),
+            vec![
+                element(tags::PATIENT_BIRTH_DATE, VR::DA, "1960.02.29"),
+                element(tags::STUDY_DATE, VR::DA, "2024.01.02"),
+                element(tags::STUDY_TIME, VR::TM, "09:30:59.5"),
+            ],
+        );
+        assert_eq!(text(&report, tags::PATIENT_BIRTH_DATE), "19600229");
+        assert_eq!(text(&report, tags::STUDY_DATE), "20240102");
+        assert_eq!(text(&report, tags::STUDY_TIME), "093059.5");
+    }
+
+    #[test]
     fn only_what_belongs_into_a_coded_entry_goes_over() {
         let item = InMemDicomObject::from_element_iter([
             element(tags::CODE_VALUE, VR::SH, "RPID1"),

@@ -7,7 +7,7 @@ use dicom::dictionary_std::tags;
 use dicom::object::InMemDicomObject;
 
 use super::attribute::verbatim;
-use super::character_set::{CharacterSet, in_unicode};
+use super::character_set::{CharacterSet, in_ascii, in_unicode, readable_in_unicode};
 use super::codes::{Code, Concept};
 use super::document::Source;
 use super::identity;
@@ -39,9 +39,9 @@ impl Scribe {
         Self { language: Language::ENGLISH, set: CharacterSet::ASCII }
     }
 
-    /// The scribe for a report of these images, and the images as it quotes them. Where the language's words are
-    /// not in the set of the first image, and a text of one of the images cannot be brought into Unicode without a
-    /// doubt, it writes English.
+    /// The scribe for a report of these images, and the images as it quotes them: the first one's octets, and of images
+    /// in another character set what is ASCII, or all of them in Unicode. Where the language's words are not in the set of
+    /// the first image, and a text of one of the images cannot be brought into Unicode without a doubt, it writes English.
     pub fn for_images<'a>(configured: config::Language, sources: &'a [Source]) -> (Self, Vec<Quoted<'a>>) {
         let language = Language::of(configured);
         let quoted = |source: &'a Source, octets| Quoted {
@@ -50,12 +50,21 @@ impl Scribe {
             focus: source.focus.as_ref(),
             octets,
         };
-        let as_they_are =
-            || sources.iter().map(|source| quoted(source, Cow::Borrowed(source.header.octets()))).collect();
+        let set_of = |source: &Source| {
+            let named = verbatim(source.header.octets(), tags::SPECIFIC_CHARACTER_SET);
+            named.map(|set| set.trim_ascii_end().to_owned())
+        };
+        let named = sources.first().and_then(set_of);
+        let as_they_are = || {
+            let octets = |source: &'a Source| match source.header.octets() {
+                octets if set_of(source) == named => Cow::Borrowed(octets),
+                octets => Cow::Owned(in_ascii(octets, identity::is_quoted)),
+            };
+            sources.iter().map(|source| quoted(source, octets(source))).collect()
+        };
         if language.vocabulary().all(str::is_ascii) {
             return (Self { language, ..Self::english() }, as_they_are());
         }
-        let named = sources.first().and_then(|first| verbatim(first.header.octets(), tags::SPECIFIC_CHARACTER_SET));
         if let Some(set) = CharacterSet::parse(named.as_deref())
             && language.vocabulary().all(|text| set.encode(text).is_some())
         {
@@ -97,10 +106,10 @@ impl Scribe {
     }
 }
 
-/// An image's header with every text that a report quotes in UTF-8; `None` where one of them cannot be brought there
-/// without a doubt.
-pub fn header_in_unicode(header: &Header) -> Option<InMemDicomObject> {
-    in_unicode(header.octets(), identity::is_quoted)
+/// An image's header with every text that a report quotes in UTF-8, without those that cannot be brought there without a
+/// doubt.
+pub fn header_in_unicode(header: &Header) -> InMemDicomObject {
+    readable_in_unicode(header.octets(), identity::is_quoted)
 }
 
 #[cfg(test)]
@@ -142,6 +151,32 @@ mod tests {
         ] {
             assert_eq!(chosen(language, set, name), (tag, set.to_owned(), name.to_vec()));
         }
+    }
+
+    #[test]
+    fn an_image_in_another_set_is_quoted_in_what_both_have() {
+        let view = |meaning: &[u8]| {
+            let code = InMemDicomObject::from_element_iter([
+                element(tags::CODE_VALUE, VR::SH, "1"),
+                element(tags::CODING_SCHEME_DESIGNATOR, VR::SH, "99X"),
+                element(tags::CODE_MEANING, VR::LO, meaning),
+            ]);
+            crate::sr::content::sequence(tags::VIEW_CODE_SEQUENCE, vec![code])
+        };
+        let image =
+            |set: &str, meaning: &[u8]| source(vec![element(tags::SPECIFIC_CHARACTER_SET, VR::CS, set), view(meaning)]);
+        let sources =
+            [image("ISO_IR 100", b"Sch\xe4del"), image("ISO_IR 144", b"\xbb\xee"), image("ISO_IR 144", b"PA")];
+        let views = |language| {
+            let (_, images) = Scribe::for_images(language, &sources);
+            let codes = images.iter().map(|image| crate::sr::attribute::codes(&image.octets, tags::VIEW_CODE_SEQUENCE));
+            codes.map(|codes| codes.first().map(|code| code.meaning.to_vec())).collect::<Vec<_>>()
+        };
+        for language in [Configured::En, Configured::De] {
+            assert_eq!(views(language), [Some(b"Sch\xe4del".to_vec()), None, Some(b"PA".to_vec())]);
+        }
+        let unicode = ["Schädel", "Лю", "PA"].map(|meaning| Some(meaning.as_bytes().to_vec()));
+        assert_eq!(views(Configured::Ja), unicode);
     }
 
     #[test]

@@ -13,8 +13,9 @@ use crate::finding::Outcome;
 use crate::heat::{Extent, HeatMap};
 use crate::inference::Inference;
 use crate::instance::{Header, Instance, Study};
-use crate::model::{Answer, Explanation, Framing, Input, Package};
-use crate::pipeline::{Examination, Examiner, Foreknowledge, Foreseen, decoder};
+use crate::model::{Answer, Explanation, Input, Package};
+use crate::part10::Location;
+use crate::pipeline::{Examination, Examiner, Foreknowledge, Foreseen, LookError, Seen, decoder};
 use crate::pixels::Radiograph;
 use crate::resource;
 use crate::select::{self, Asked, Verdict};
@@ -51,13 +52,6 @@ pub(super) struct Explain {
     /// Configuration file; without one the documented defaults hold
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-}
-
-/// An image after the model.
-struct Seen {
-    radiograph: Radiograph,
-    framing: Framing,
-    explanation: Explanation,
 }
 
 impl Explain {
@@ -117,7 +111,7 @@ impl Explain {
         let accepted = matches!(asked.last().and_then(|asked| asked.verdict.as_ref()), Some(Verdict::Accepted(_)));
         let mut known = Foreknowledge::new();
         let examiner = Examiner::new(config.select.clone(), inference.clone(), decoder(&config.select)?);
-        let seen = if accepted { self.see(&examiner, &inference).await? } else { None };
+        let seen = if accepted { seen(&examiner, &instance.location).await? } else { None };
         if let Some(seen) = &seen {
             self.picture(&seen.radiograph)?;
             preprocessing(seen, inference.input())?;
@@ -154,21 +148,6 @@ impl Explain {
         Ok(())
     }
 
-    /// What the model sees in the image; `None`, with the reason on a line, when it cannot be decoded.
-    async fn see(&self, examiner: &Examiner, inference: &Inference) -> Result<Option<Seen>> {
-        let radiograph = match examiner.decoder().decode(&self.file) {
-            Ok(decoded) => decoded,
-            Err(error) => {
-                show("pixels", error)?;
-                return Ok(None);
-            }
-        };
-        let framed = inference.input().framed(&radiograph)?;
-        let framing = framed.framing.clone();
-        let explanation = inference.explain(framed).await?;
-        Ok(Some(Seen { radiograph, framing, explanation }))
-    }
-
     fn heat(&self, seen: &Seen, examination: &Examination, device: &Device) -> Result<()> {
         let heat = &seen.explanation.heat;
         show("heat map", heat_in_words(heat, &seen.radiograph))?;
@@ -177,6 +156,15 @@ impl Explain {
         let (columns, rows) = (u32::from(plate.columns), u32::from(plate.rows));
         save(path, &plate.rgb, (columns, rows), image::ColorType::Rgb8)?;
         show("", path.display())
+    }
+}
+
+/// What the model sees in the image; `None`, with the reason on a line, when it cannot be decoded.
+async fn seen(examiner: &Examiner, location: &Location) -> Result<Option<Seen>> {
+    match examiner.look(location).await {
+        Ok(seen) => Ok(Some(seen)),
+        Err(LookError::Pixels(error)) => show("pixels", error).map(|()| None),
+        Err(error) => Err(error.into()),
     }
 }
 

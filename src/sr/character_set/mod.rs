@@ -9,7 +9,7 @@ mod transcode;
 use encoding::all::{GB18030, GBK};
 use encoding::{DecoderTrap, EncoderTrap, EncodingRef};
 
-pub(super) use transcode::in_unicode;
+pub(super) use transcode::{in_ascii, in_unicode, readable_in_unicode};
 
 use repertoire::{Designation, Repertoire};
 

@@ -10,16 +10,42 @@ use super::CharacterSet;
 use crate::sr::attribute::verbatim;
 use crate::sr::content::sequence;
 
+/// What becomes of a text that cannot be decoded faithfully.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Doubt {
+    /// Nothing is transcoded.
+    Refuses,
+    /// The others are.
+    LeavesOut,
+}
+
 /// The same data set in ISO_IR 192, with those texts and sequences only that are `wanted` of it; `None` when one of them
 /// cannot be decoded faithfully. The values are octets, before and after.
 pub(in crate::sr) fn in_unicode(image: &InMemDicomObject, wanted: fn(Tag) -> bool) -> Option<InMemDicomObject> {
     let set = CharacterSet::parse(verbatim(image, tags::SPECIFIC_CHARACTER_SET).as_deref())?;
-    let mut object = data_set(image, &set, wanted)?;
+    let mut object = data_set(image, &set, wanted, Doubt::Refuses)?;
     object.put(octets(tags::SPECIFIC_CHARACTER_SET, VR::CS, b"ISO_IR 192".to_vec()));
     Some(object)
 }
 
-fn data_set(object: &InMemDicomObject, set: &CharacterSet, wanted: fn(Tag) -> bool) -> Option<InMemDicomObject> {
+/// The same without the texts that cannot be decoded faithfully; of a set that is unknown, ASCII is left.
+pub(in crate::sr) fn readable_in_unicode(image: &InMemDicomObject, wanted: fn(Tag) -> bool) -> InMemDicomObject {
+    let set = CharacterSet::parse(verbatim(image, tags::SPECIFIC_CHARACTER_SET).as_deref());
+    let set = set.unwrap_or(CharacterSet::ASCII);
+    data_set(image, &set, wanted, Doubt::LeavesOut).unwrap_or_else(InMemDicomObject::new_empty)
+}
+
+/// The same data set without the texts that are not ASCII, which every set has.
+pub(in crate::sr) fn in_ascii(image: &InMemDicomObject, wanted: fn(Tag) -> bool) -> InMemDicomObject {
+    data_set(image, &CharacterSet::ASCII, wanted, Doubt::LeavesOut).unwrap_or_else(InMemDicomObject::new_empty)
+}
+
+fn data_set(
+    object: &InMemDicomObject,
+    set: &CharacterSet,
+    wanted: fn(Tag) -> bool,
+    doubt: Doubt,
+) -> Option<InMemDicomObject> {
     let mut transcoded = InMemDicomObject::new_empty();
     for element in object.iter() {
         let tag = element.header().tag;
@@ -28,15 +54,20 @@ fn data_set(object: &InMemDicomObject, set: &CharacterSet, wanted: fn(Tag) -> bo
         if tag == tags::SPECIFIC_CHARACTER_SET || !(plain || wanted(tag)) {
             continue;
         }
-        transcoded.put(if plain { element.clone() } else { self::element(element, vr, set)? });
+        let read = if plain { Some(element.clone()) } else { self::element(element, vr, set, doubt) };
+        match read {
+            Some(read) => drop(transcoded.put(read)),
+            None if doubt == Doubt::LeavesOut => {}
+            None => return None,
+        }
     }
     Some(transcoded)
 }
 
-fn element(element: &InMemElement, vr: VR, set: &CharacterSet) -> Option<InMemElement> {
+fn element(element: &InMemElement, vr: VR, set: &CharacterSet, doubt: Doubt) -> Option<InMemElement> {
     let tag = element.header().tag;
     if let Some(items) = element.items() {
-        let items: Option<Vec<_>> = items.iter().map(|item| self::item(item, set)).collect();
+        let items: Option<Vec<_>> = items.iter().map(|item| self::item(item, set, doubt)).collect();
         return Some(sequence(tag, items?));
     }
     let PrimitiveValue::U8(value) = element.value().primitive()? else { return Some(element.clone()) };
@@ -46,10 +77,10 @@ fn element(element: &InMemElement, vr: VR, set: &CharacterSet) -> Option<InMemEl
 }
 
 /// An item, which may have a character set of its own.
-fn item(item: &InMemDicomObject, outer: &CharacterSet) -> Option<InMemDicomObject> {
+fn item(item: &InMemDicomObject, outer: &CharacterSet, doubt: Doubt) -> Option<InMemDicomObject> {
     match verbatim(item, tags::SPECIFIC_CHARACTER_SET) {
-        Some(own) => data_set(item, &CharacterSet::parse(Some(&own))?, |_| true),
-        None => data_set(item, outer, |_| true),
+        Some(own) => data_set(item, &CharacterSet::parse(Some(&own))?, |_| true, doubt),
+        None => data_set(item, outer, |_| true, doubt),
     }
 }
 
@@ -118,5 +149,36 @@ mod tests {
         assert!(unicode.get(tags::PATIENT_COMMENTS).is_none());
         assert_eq!(codes(&unicode, tags::PROCEDURE_CODE_SEQUENCE)[0].meaning.as_ref(), "Люк".as_bytes());
         assert!(in_unicode(&source, |_| true).is_none(), "a text that is no text of its set");
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_left_out_and_nothing_is_read_as_another_set() {
+        let order =
+            || image(vec![raw(tags::REQUESTED_PROCEDURE_ID, VR::SH, b"RP1"), raw(tags::CODE_MEANING, VR::LO, b"\x80")]);
+        let of = |set: &[u8]| {
+            readable_in_unicode(
+                &image(vec![
+                    raw(tags::SPECIFIC_CHARACTER_SET, VR::CS, set),
+                    // In GB18030 a Chinese name; as UTF-8 it would be a Russian letter.
+                    raw(tags::PATIENT_NAME, VR::PN, b"\xd0\xa1"),
+                    raw(tags::REFERRING_PHYSICIAN_NAME, VR::PN, b"\xff"),
+                    raw(tags::PATIENT_ID, VR::LO, b"4711"),
+                    sequence(tags::REQUEST_ATTRIBUTES_SEQUENCE, vec![order()]),
+                ]),
+                |_| true,
+            )
+        };
+        let chinese = of(b"GB18030");
+        assert_eq!(verbatim(&chinese, tags::PATIENT_NAME).unwrap(), "\u{5c0f} ".as_bytes());
+        for read in [&chinese, &of(b"ISO_IR 999")] {
+            assert_eq!(verbatim(read, tags::PATIENT_ID).unwrap(), b"4711");
+            assert!(read.get(tags::REFERRING_PHYSICIAN_NAME).is_none());
+            let order = &read.get(tags::REQUEST_ATTRIBUTES_SEQUENCE).unwrap().items().unwrap()[0];
+            assert_eq!(
+                (order.iter().count(), verbatim(order, tags::REQUESTED_PROCEDURE_ID).unwrap()),
+                (1, b"RP1 ".to_vec())
+            );
+        }
+        assert!(of(b"ISO_IR 999").get(tags::PATIENT_NAME).is_none());
     }
 }
