@@ -376,7 +376,7 @@ Qualitative Evaluations
                     code_sequence(tags::VIEW_CODE_SEQUENCE, &retired),
                     code_sequence(tags::PROCEDURE_CODE_SEQUENCE, &retired),
                     element(tags::MODALITY, VR::CS, "??"),
-                    element(tags::STUDY_TIME, VR::TM, "10:11:12"),
+                    element(tags::STUDY_TIME, VR::TM, "25:99"),
                     element(tags::PIXEL_SPACING, VR::DS, "0.1"),
                     element(tags::PATIENT_ORIENTATION, VR::CS, "L"),
                 ],
