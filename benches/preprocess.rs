@@ -60,7 +60,9 @@ fn station(input: &Input) {
 /// Milliseconds from the file to the tensor.
 fn prepare(input: &Input, file: &str) -> f64 {
     let began = Instant::now();
-    let tensor = input.tensor(&Decoder::in_process(BOUNDS).decode(Path::new(file)).unwrap()).unwrap();
+    let tensor = input
+        .tensor(&Decoder::in_process(BOUNDS).decode_at_least(Path::new(file), input.least_side()).unwrap())
+        .unwrap();
     let took = began.elapsed().as_secs_f64() * 1e3;
     assert_eq!(black_box(tensor).dims(), [3, 224, 224]);
     took

@@ -60,6 +60,12 @@ fn seen(decoder: &Decoder, file: &Path) -> Result<Vec<f32>, String> {
     Ok(radiograph.luminance().unwrap())
 }
 
+/// The same, decoded coarsely where that may be.
+fn coarse(decoder: &Decoder, file: &Path) -> Result<Vec<f32>, String> {
+    let radiograph = decoder.decode_at_least(file, 100).map_err(|error| error.to_string())?;
+    Ok(radiograph.luminance().unwrap())
+}
+
 #[test]
 fn workers_give_the_pixels_that_decoding_in_process_gives() {
     let bounds = Bounds { max_pixels: 40_000_000 };
@@ -70,6 +76,8 @@ fn workers_give_the_pixels_that_decoding_in_process_gives() {
     for file in &files {
         let seen = [&here, &workers].map(|decoder| seen(decoder, file));
         assert_eq!(seen[0], seen[1], "{}", file.display());
+        let coarse = [&here, &workers].map(|decoder| coarse(decoder, file));
+        assert_eq!(coarse[0], coarse[1], "coarsely: {}", file.display());
         decoded += usize::from(seen[0].is_ok());
     }
     assert!(decoded >= 9, "{decoded} of {}", files.len());

@@ -7,6 +7,9 @@ use super::framing::Framing;
 use super::manifest::{Crop, Filter, InputSpec, Resize};
 use crate::pixels::{Geometry, PixelError, Radiograph};
 
+/// Samples down and across for each pixel of an input, at least, where there are as many.
+const SAMPLES_PER_PIXEL: usize = 2;
+
 /// A radiograph that could not be made into an input.
 #[derive(Debug, thiserror::Error)]
 pub enum InputError {
@@ -42,6 +45,15 @@ impl Input {
     /// What the manifest asks for.
     pub fn spec(&self) -> &InputSpec {
         &self.spec
+    }
+
+    /// Samples that a radiograph must have down and across at least, for its input to be as good as that of all its
+    /// pixels ([`Decoder::decode_at_least`](crate::pixels::Decoder::decode_at_least)). Borders are looked for among all.
+    pub fn least_side(&self) -> usize {
+        match self.spec.crop {
+            Crop::None => SAMPLES_PER_PIXEL * self.spec.width.max(self.spec.height) as usize,
+            Crop::Collimation => usize::MAX,
+        }
     }
 
     /// How a radiograph lies in the input: in display orientation (Patient Orientation), cropped and resized as the

@@ -242,7 +242,8 @@ impl Examiner {
     async fn classify(&self, instance: &Instance) -> Result<Result<Outcome, (Reason, String)>, PipelineError> {
         let (decoder, location) = (self.decoder.clone(), instance.location.clone());
         let input = self.inference.input().clone();
-        let prepared = background::run(move || prepare(decoder.decode(location), &input)).await;
+        let prepared =
+            background::run(move || prepare(decoder.decode_at_least(location, input.least_side()), &input)).await;
         let tensor = match prepared {
             Ok(Ok(Ok(tensor))) => tensor,
             Ok(Ok(Err(fault))) => return Ok(Err(fault)),

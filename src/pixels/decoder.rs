@@ -6,11 +6,12 @@ use std::path::Path;
 use dicom::dictionary_std::tags;
 use dicom::object::InMemDicomObject;
 
-use super::codec::{Broken, Codec, Kept};
+use super::codec::{Broken, Codec, Decoded, Kept};
 use super::geometry::Geometry;
+use super::grain::{Grain, Step};
 use super::grey::Grey;
 use super::header::Header;
-use super::samples::Samples;
+use super::samples::{Samples, Source};
 use super::stored::Stored;
 use super::workers::{Request, WorkerError, Workers};
 use super::{Bounds, Format, PixelError, Radiograph, picture};
@@ -36,6 +37,7 @@ struct CodeStream<'a> {
     location: &'a Location,
     items: Stretch,
     codec: Codec,
+    coarsest: Step,
     data_set: &'a InMemDicomObject,
 }
 
@@ -82,6 +84,16 @@ impl Decoder {
     /// # Errors
     /// Every variant of [`PixelError`].
     pub fn decode(&self, location: impl Into<Location>) -> Result<Radiograph, PixelError> {
+        self.decode_at_least(location, usize::MAX)
+    }
+
+    /// The same for somebody who needs no more than `side` samples down and across: fewer than all where the code stream
+    /// is lossy, is decoded to fewer the faster, and where a mean of stored values has the mean luminance
+    /// (`docs/decoders.md`).
+    ///
+    /// # Errors
+    /// The same.
+    pub fn decode_at_least(&self, location: impl Into<Location>, side: usize) -> Result<Radiograph, PixelError> {
         let location = location.into();
         let image = part10::read_image(&location, self.bounds.inflated()).map_err(|error| match error {
             ReadError::Io(source) => PixelError::Io { location: location.clone(), source },
@@ -91,7 +103,9 @@ impl Decoder {
         let header = Header::of(&image.header, &self.bounds)?;
         let grey = Grey::of(&image.header, header.signed)?;
         let geometry = Geometry::of(&image.header, (header.rows, header.columns));
-        Ok(grey.radiograph(self.samples(&location, &image, pixels, &header)?)?.lying(geometry))
+        let coarsest = if grey.keeps_means(&header) { Step::leaving(side, &header) } else { Step::One };
+        let (samples, grain) = self.samples(&location, &image, pixels, (&header, coarsest))?;
+        Ok(grey.radiograph(samples)?.of_grain(grain, &header).lying(geometry))
     }
 
     /// The samples of the image; what needs no decoding stays where it is.
@@ -100,15 +114,15 @@ impl Decoder {
         location: &Location,
         image: &Image,
         pixels: Pixels,
-        header: &Header,
-    ) -> Result<Samples, PixelError> {
+        (header, coarsest): (&Header, Step),
+    ) -> Result<(Samples, Grain), PixelError> {
         let codec = Codec::of(&image.transfer_syntax)
             .ok_or_else(|| PixelError::NotDecodable("its transfer syntax has no decoder here".into()))?;
         let broken = |broken| Err(not_decodable(codec, broken));
         match pixels {
             Pixels::Fragments(items) => {
                 let data_set = &image.header;
-                self.code_stream(&CodeStream { location, items, codec, data_set }, header)
+                self.code_stream(&CodeStream { location, items, codec, coarsest, data_set }, header)
             }
             Pixels::Native(..) if codec != Codec::Native => broken(Broken::NotEncapsulated),
             Pixels::Native(stretch, order) => {
@@ -116,36 +130,41 @@ impl Decoder {
                     Some(octets) => Stored::inflated(location, octets, stretch, header),
                     None => Stored::in_file(location, stretch, order, header),
                 };
-                stored.map_or_else(|| broken(Broken::TooFewCells), |cells| Ok(Samples::as_in_header(cells, header)))
+                let all = |cells| Ok((Samples::as_in_header(cells, header), Grain::default()));
+                stored.map_or_else(|| broken(Broken::TooFewCells), all)
             }
             Pixels::Foreign => broken(Broken::NeitherBytesNorWords),
         }
     }
 
-    fn code_stream(&self, image: &CodeStream<'_>, header: &Header) -> Result<Samples, PixelError> {
-        let CodeStream { location, items, codec, data_set } = *image;
+    fn code_stream(&self, image: &CodeStream<'_>, header: &Header) -> Result<(Samples, Grain), PixelError> {
+        let CodeStream { location, items, codec, coarsest, data_set } = *image;
         let broken = |broken| not_decodable(codec, broken);
         if codec == Codec::Native {
             return Err(broken(Broken::Encapsulated));
         }
         let open = || location.open().map_err(|source| PixelError::Io { location: location.clone(), source });
         let longest = self.bounds.inflated();
+        let samples = |cells: Source, Decoded { precision, grain }: Decoded| {
+            Ok((Samples::of_stream(cells, precision, &grain.header(header)), grain))
+        };
         match &self.place {
             Place::Here => {
                 let mut items = open()?.part(items).map_err(|_| broken(Broken::Unreadable))?;
                 let mut kept = Kept::new(header.pixels);
-                let precision = codec.decode(&mut items, longest, header, &mut kept).map_err(broken)?;
-                Ok(Samples::of_stream(kept.cells(), precision, header))
+                let decoded = codec.decode(&mut items, longest, header, coarsest, &mut kept).map_err(broken)?;
+                samples(kept.cells().into(), decoded)
             }
             Place::Workers(workers) => {
                 let file = open()?.part(items).map_err(|_| broken(Broken::Unreadable))?;
-                let request = Request { codec, header: *header, items: file.stretch(), longest };
+                let request = Request { codec, header: *header, items: file.stretch(), longest, coarsest };
                 let painted = workers.decode(&request, &file, &name(data_set)).map_err(|error| match error {
                     WorkerError::NotStarted(source) => PixelError::NoDecoder(source),
                     WorkerError::Broken(_) | WorkerError::Ended(_) => not_decodable(codec, error),
                 })?;
-                let cells = Stored::on_canvas(location, painted.canvas, painted.cell_bytes, header);
-                Ok(Samples::of_stream(cells, painted.precision, header))
+                let header = painted.decoded.grain.header(header);
+                let cells = Stored::on_canvas(location, painted.canvas, painted.cell_bytes, &header);
+                samples(cells.into(), painted.decoded)
             }
         }
     }

@@ -7,11 +7,16 @@ use dicom::core::Tag;
 use dicom::dictionary_std::tags;
 use dicom::object::InMemDicomObject;
 
+use super::header::Header;
 use super::lut::{Input, Lut};
 use super::rendering::{ModalityStep, Polarity, Rendering, VoiFunction, VoiStep};
 use super::samples::Samples;
 use super::{PixelError, Radiograph};
 use crate::part10::attribute::{decimal, integer, text};
+
+/// The share of all stored values that a window must be as wide as, for means to be kept well enough: at what it cuts off,
+/// they are not.
+const WIDE: f64 = 0.8;
 
 /// The grey scale transformations of one image.
 #[derive(Debug, Clone, PartialEq)]
@@ -87,6 +92,15 @@ impl Grey {
         }
         let rendering = self.rendering(&voi);
         Ok(Radiograph::new(samples, table.into_iter(), rendering))
+    }
+
+    /// Whether the luminance of a mean of stored values is the mean of their luminances: what lies between black and white
+    /// is straight, nothing is padding, and the window shows [`WIDE`] of all values or more.
+    pub fn keeps_means(&self, header: &Header) -> bool {
+        let (Modality::Rescale { slope, .. }, Some(voi)) = (&self.modality, &self.voi) else { return false };
+        let (Voi::Linear { width, .. } | Voi::LinearExact { width, .. }) = voi else { return false };
+        let all = f64::from(1_u32 << header.bits_stored) * slope.abs();
+        !header.signed && self.padding.is_none() && *width >= WIDE * all
     }
 
     /// What [`Grey::radiograph`] does, in words that others can use.
@@ -207,7 +221,6 @@ fn padding(dataset: &InMemDicomObject, stored: Input) -> Option<RangeInclusive<i
 mod tests {
     use dicom::core::{DataElement, PrimitiveValue, VR};
 
-    use super::super::header::Header;
     use super::super::samples::Cells;
     use super::*;
 

@@ -2,9 +2,9 @@
 //!
 //! `decoder` goes the way of one file. `header` holds what it says of its pixels, `codec` turns the code stream into
 //! `samples`, in one of the `workers`, `stored` reads cells where they lie, `grey` maps stored values to luminance
-//! (PS3.3 C.7.6.3, C.11.1, C.11.2), `radiograph` is both together and `resample` brings it to another size; `geometry` says
-//! how it lies, `borders` finds what is beside it; `picture` reads JPEG and PNG. `docs/decoders.md` lists which decoder
-//! serves which transfer syntax.
+//! (PS3.3 C.7.6.3, C.11.1, C.11.2), `radiograph` is both together and `resample` brings it to another size; `grain` says
+//! how coarsely it was decoded, `geometry` how it lies, `borders` finds what is beside it; `picture` reads JPEG and PNG.
+//! `docs/decoders.md` lists which decoder serves which transfer syntax.
 
 mod borders;
 mod codec;
@@ -12,6 +12,7 @@ mod decoder;
 mod error;
 mod format;
 mod geometry;
+mod grain;
 mod grey;
 mod header;
 mod jpeg_outline;

@@ -1,5 +1,7 @@
 //! One image as a radiologist sees it: stored values, and the luminance of each.
 
+use super::grain::Grain;
+use super::header::Header;
 use super::rendering::{ModalityStep, Polarity, Rendering, VoiStep};
 use super::samples::{Cells, Samples};
 use super::{Geometry, PixelError};
@@ -50,6 +52,8 @@ pub(super) trait OverRows {
 
 /// Shows each row's luminance.
 struct EachRow<'a, F> {
+    rows: usize,
+    grain: Grain,
     luminance: Vec<f32>,
     each: &'a mut F,
 }
@@ -58,9 +62,17 @@ impl<F: FnMut(&[f32])> OverRows for EachRow<'_, F> {
     type Made = ();
 
     fn over(mut self, samples: &Samples, luminance: impl Fn(u16) -> f32 + Copy) -> Result<(), PixelError> {
+        let step = self.grain.step.pixels();
+        let mut left = self.rows;
         samples.for_each_row(|codes| {
-            self.luminance.iter_mut().zip(codes).for_each(|(place, code)| *place = luminance(*code));
-            (self.each)(&self.luminance);
+            match step {
+                1 => self.luminance.iter_mut().zip(codes).for_each(|(place, code)| *place = luminance(*code)),
+                _ => (self.luminance.chunks_mut(step).zip(codes))
+                    .for_each(|(places, code)| places.fill(luminance(*code))),
+            }
+            let lines = step.min(left);
+            (0..lines).for_each(|_| (self.each)(&self.luminance));
+            left -= lines;
         })
     }
 }
@@ -77,6 +89,7 @@ pub struct Radiograph {
     /// How its pixels lie, which are as stored; a picture that is no DICOM lies as it is shown, and has square pixels.
     pub geometry: Geometry,
     samples: Samples,
+    grain: Grain,
     /// Luminance of each code, 0..=1.
     table: Table,
     /// The line that the table lies on, if it is straight.
@@ -91,8 +104,18 @@ impl Radiograph {
         table.iter_mut().zip(luminance).for_each(|(entry, luminance)| *entry = luminance);
         let many = table.get(..samples.codes()).filter(|codes| codes.len() > FEW);
         let line = many.and_then(Line::through);
-        let geometry = Geometry::default();
-        Self { rows: samples.len() / columns, columns, rendering, geometry, samples, table, line }
+        let (geometry, grain) = (Geometry::default(), Grain::default());
+        Self { rows: samples.len() / columns, columns, rendering, geometry, samples, grain, table, line }
+    }
+
+    /// The same, with samples that stand for the pixels of an image with this header.
+    pub(super) fn of_grain(self, grain: Grain, header: &Header) -> Self {
+        Self { rows: header.rows, columns: header.columns, grain, ..self }
+    }
+
+    /// How far its samples lie apart.
+    pub(super) fn grain(&self) -> Grain {
+        self.grain
     }
 
     /// The same, with pixels that lie in another way.
@@ -122,12 +145,12 @@ impl Radiograph {
     }
 
     /// Goes over the luminance of each row, from the top: `columns` values from the left, 0..=1, 0 = black whatever
-    /// the photometric interpretation.
+    /// the photometric interpretation. A sample of what was decoded coarsely is repeated for each of its pixels.
     ///
     /// # Errors
     /// [`PixelError::Io`] where the pixels are in a file that cannot be read any more.
     pub fn for_each_row(&self, mut each: impl FnMut(&[f32])) -> Result<(), PixelError> {
-        self.mapped(EachRow { luminance: vec![0.0; self.columns], each: &mut each })
+        self.mapped(EachRow { rows: self.rows, grain: self.grain, luminance: vec![0.0; self.columns], each: &mut each })
     }
 
     /// Has something made of its rows, with the luminance of their codes computed or looked up.
@@ -143,7 +166,7 @@ impl Radiograph {
     /// # Errors
     /// As [`Radiograph::for_each_row`].
     pub fn luminance(&self) -> Result<Vec<f32>, PixelError> {
-        let mut luminance = Vec::with_capacity(self.samples.len());
+        let mut luminance = Vec::with_capacity(self.rows * self.columns);
         self.for_each_row(|row| luminance.extend_from_slice(row))?;
         Ok(luminance)
     }
@@ -156,6 +179,7 @@ impl Radiograph {
 
 #[cfg(test)]
 mod tests {
+    use super::super::grain::{Place, Step};
     use super::*;
 
     #[test]
@@ -166,6 +190,17 @@ mod tests {
         let words = Radiograph::of_words(3, vec![0, 13_107, 65_535]);
         let luminance = words.luminance().unwrap();
         assert!(luminance.iter().zip([0.0, 0.2, 1.0]).all(|(found, level)| (found - level).abs() < FINE));
+    }
+
+    #[test]
+    fn a_coarse_sample_is_repeated_for_each_of_its_pixels() {
+        let header =
+            Header { rows: 3, columns: 5, pixels: 15, bits_allocated: 8, bits_stored: 8, high_bit: 7, signed: false };
+        let grain = Grain { step: Step::Two, place: Place::Middle };
+        let picture = Radiograph::of_bytes(3, vec![0, 51, 102, 153, 204, 255]).of_grain(grain, &header);
+        assert_eq!((picture.rows, picture.columns), (3, 5));
+        let luminance = picture.luminance().unwrap();
+        assert_eq!(luminance, [0.0, 0.0, 0.2, 0.2, 0.4, 0.0, 0.0, 0.2, 0.2, 0.4, 0.6, 0.6, 0.8, 0.8, 1.0]);
     }
 
     #[test]

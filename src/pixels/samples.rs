@@ -119,8 +119,13 @@ impl Samples {
     /// # Errors
     /// [`PixelError::Io`] where the cells are in a file that cannot be read any more.
     pub fn for_each_row(&self, mut each: impl FnMut(&[u16])) -> Result<(), PixelError> {
+        self.for_each_rows(|rows| rows.chunks_exact(self.columns).for_each(&mut each))
+    }
+
+    /// The same, one row or two of them at a time.
+    pub fn for_each_rows(&self, mut each: impl FnMut(&[u16])) -> Result<(), PixelError> {
         let columns = self.columns;
-        let mut codes = vec![0; columns];
+        let mut codes = vec![0; 2 * columns];
         match &self.cells {
             Source::Memory(Cells::Bytes(cells)) => self.rows(cells, u16::from, &mut codes, &mut each),
             Source::Memory(Cells::Words(cells)) => self.rows(cells, |word| word, &mut codes, &mut each),
@@ -137,13 +142,13 @@ impl Samples {
         Ok(())
     }
 
-    /// Goes over whole rows of cells; `codes` has the room for one.
+    /// Goes over whole rows of cells; `codes` has the room for two.
     fn rows<C: Copy>(&self, cells: &[C], cell: impl Fn(C) -> u16, codes: &mut [u16], each: &mut impl FnMut(&[u16])) {
         // At most 65535, since there are at most 65536 codes.
         let (shift, mask) = (self.shift, (self.codes() - 1) as u16);
-        for row in cells.chunks_exact(self.columns) {
-            codes.iter_mut().zip(row).for_each(|(code, stored)| *code = (cell(*stored) >> shift) & mask);
-            each(codes);
+        for rows in cells.chunks(2 * self.columns) {
+            codes.iter_mut().zip(rows).for_each(|(code, stored)| *code = (cell(*stored) >> shift) & mask);
+            each(codes.get(..rows.len()).unwrap_or_default());
         }
     }
 }

@@ -30,9 +30,14 @@ pub(super) struct Segments<'a>(Option<&'a [u8]>);
 /// The segments of a stream, which begins with SOI.
 pub(super) fn segments(stream: &[u8]) -> Result<Segments<'_>, Broken> {
     match stream {
-        [0xff, SOI, rest @ ..] => Ok(Segments(Some(rest))),
+        [0xff, SOI, rest @ ..] => Ok(segments_behind(rest)),
         _ => Err(Broken::NoStartOfImage),
     }
+}
+
+/// The segments behind a marker without parameters that a stream begins with.
+pub(super) fn segments_behind(rest: &[u8]) -> Segments<'_> {
+    Segments(Some(rest))
 }
 
 impl<'a> Iterator for Segments<'a> {

@@ -19,6 +19,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use serde::{Deserialize, Serialize};
 
+use super::grain::{Grain, Step};
 use super::header::Header;
 use super::samples::Cells;
 use rows::Exactly;
@@ -62,6 +63,22 @@ pub(super) enum Codec {
     JpegXl,
 }
 
+/// What was decoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Decoded {
+    /// Bits of a sample of the stream, from Bits Stored to Bits Allocated.
+    pub precision: u32,
+    /// Which samples of it.
+    pub grain: Grain,
+}
+
+impl Decoded {
+    /// All samples of a stream of this precision.
+    fn in_full(precision: u32) -> Self {
+        Self { precision, grain: Grain::default() }
+    }
+}
+
 impl Codec {
     /// The coding of a transfer syntax that is read here.
     pub fn of(transfer_syntax: &str) -> Option<Self> {
@@ -87,36 +104,35 @@ impl Codec {
         }
     }
 
-    /// Decodes the one frame that these items of encapsulated Pixel Data hold, of `longest` octets at most: gives `rows` as
-    /// many cells as the image has pixels, and says how many bits a sample of the stream has, from Bits Stored to Bits
-    /// Allocated.
+    /// Decodes the one frame that these items of encapsulated Pixel Data hold, of `longest` octets at most: gives `rows` a
+    /// cell for each pixel of the image, or as few as `coarsest` allows where that is faster and the stream is lossy.
     pub fn decode(
         self,
         items: &mut Content,
         longest: u64,
         header: &Header,
+        coarsest: Step,
         rows: &mut dyn Rows,
-    ) -> Result<u32, Broken> {
+    ) -> Result<Decoded, Broken> {
         if self == Self::Native {
             return Err(Broken::Encapsulated);
         }
-        self.stream(&fragments::joined(items, longest)?, header, rows)
+        self.stream(&fragments::joined(items, longest)?, header, coarsest, rows)
     }
 
     /// Runs the decoder; a panic of a library is an error of the stream.
-    fn stream(self, stream: &[u8], header: &Header, rows: &mut dyn Rows) -> Result<u32, Broken> {
-        let decode = match self {
-            Self::Native => return Err(Broken::Encapsulated),
-            Self::Rle => rle::decode,
-            Self::Jpeg => jpeg::decode,
-            Self::JpegLs => jpeg_ls::decode,
-            Self::Jpeg2000 => jpeg2000::decode,
-            Self::JpegXl => jpeg_xl::decode,
-        };
+    fn stream(self, stream: &[u8], header: &Header, coarsest: Step, rows: &mut dyn Rows) -> Result<Decoded, Broken> {
         let mut rows = Exactly::new(rows, header.pixels);
-        let decoded = catch_unwind(AssertUnwindSafe(|| decode(stream, header, &mut rows)));
-        let precision = decoded.unwrap_or(Err(Broken::GaveUp))?;
-        rows.finish().map(|()| precision)
+        let decode = || match self {
+            Self::Native => Err(Broken::Encapsulated),
+            Self::Rle => rle::decode(stream, header, &mut rows).map(Decoded::in_full),
+            Self::Jpeg => jpeg::decode(stream, header, coarsest, &mut rows),
+            Self::JpegLs => jpeg_ls::decode(stream, header, &mut rows).map(Decoded::in_full),
+            Self::Jpeg2000 => jpeg2000::decode(stream, header, coarsest, &mut rows),
+            Self::JpegXl => jpeg_xl::decode(stream, header, &mut rows).map(Decoded::in_full),
+        };
+        let decoded = catch_unwind(AssertUnwindSafe(decode)).unwrap_or(Err(Broken::GaveUp))?;
+        rows.finish(decoded.grain.header(header).pixels).map(|()| decoded)
     }
 }
 

@@ -45,24 +45,25 @@ impl Rows for Kept {
     }
 }
 
-/// Lets exactly the image's number of cells through.
+/// Lets at most the image's number of cells through, and counts them.
 pub(super) struct Exactly<'a> {
     rows: &'a mut dyn Rows,
-    left: usize,
+    most: usize,
+    came: usize,
 }
 
 impl<'a> Exactly<'a> {
     pub fn new(rows: &'a mut dyn Rows, pixels: usize) -> Self {
-        Self { rows, left: pixels }
+        Self { rows, most: pixels, came: 0 }
     }
 
-    /// Whether all came.
-    pub fn finish(self) -> Result<(), Broken> {
-        if self.left == 0 { Ok(()) } else { Err(Broken::PixelCount) }
+    /// Whether exactly so many came.
+    pub fn finish(self, cells: usize) -> Result<(), Broken> {
+        if self.came == cells { Ok(()) } else { Err(Broken::PixelCount) }
     }
 
     fn count(&mut self, cells: usize) -> Result<(), Broken> {
-        self.left = self.left.checked_sub(cells).ok_or(Broken::PixelCount)?;
+        self.came = self.came.checked_add(cells).filter(|came| *came <= self.most).ok_or(Broken::PixelCount)?;
         Ok(())
     }
 }

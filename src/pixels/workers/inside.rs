@@ -40,9 +40,10 @@ pub fn work(bounds: &Bounds) -> io::Result<()> {
 /// Decodes an image onto the canvas.
 fn paint(request: &Request, items: &mut Content, canvas: &File) -> Result<Answer, Broken> {
     let mut brush = Brush { canvas, at: 0, cell_bytes: 1, stripe: Vec::with_capacity(STRIPE_BYTES) };
-    let precision = request.codec.decode(items, request.longest, &request.header, &mut brush)?;
+    let Request { codec, header, longest, coarsest, .. } = request;
+    let decoded = codec.decode(items, *longest, header, *coarsest, &mut brush)?;
     brush.paint()?;
-    Ok(Answer::Decoded { cell_bytes: brush.cell_bytes, precision })
+    Ok(Answer::Decoded { cell_bytes: brush.cell_bytes, decoded })
 }
 
 /// Puts rows onto the canvas, a stripe at a time.

@@ -16,7 +16,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Confinement;
 use crate::part10::Stretch;
-use crate::pixels::codec::{Broken, Codec};
+use crate::pixels::codec::{Broken, Codec, Decoded};
+use crate::pixels::grain::Step;
 use crate::pixels::header::Header;
 
 /// Octets of the longest message; both ends refuse longer ones.
@@ -31,6 +32,8 @@ pub(in crate::pixels) struct Request {
     pub items: Stretch,
     /// Octets that its code stream may have.
     pub longest: u64,
+    /// How coarsely it may be decoded.
+    pub coarsest: Step,
 }
 
 /// What a worker says.
@@ -40,8 +43,8 @@ pub(super) enum Answer {
     Ready(Confinement),
     /// Instead, where the operating system does not let it be confined: its error number.
     NotConfined(i32),
-    /// The canvas has the image: cells of so many octets, little end first, of a stream of this precision.
-    Decoded { cell_bytes: usize, precision: u32 },
+    /// The canvas has the image: cells of so many octets, little end first.
+    Decoded { cell_bytes: usize, decoded: Decoded },
     /// The image cannot be decoded.
     Broken(Broken),
 }

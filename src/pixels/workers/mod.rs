@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use super::Bounds;
-use super::codec::Broken;
+use super::codec::{Broken, Decoded};
 use crate::part10::Content;
 
 pub use inside::work;
@@ -47,8 +47,8 @@ pub(super) struct Painted {
     pub canvas: Canvas,
     /// Octets of a cell, 1 or 2.
     pub cell_bytes: usize,
-    /// Bits of a sample of the stream.
-    pub precision: u32,
+    /// What of the stream it is.
+    pub decoded: Decoded,
 }
 
 /// Why a worker gave no image.
@@ -93,8 +93,10 @@ impl Workers {
         let mut tries = 1;
         loop {
             let end = match process.decode(request, file) {
-                Ok(Answer::Decoded { cell_bytes: cell_bytes @ (1 | 2), precision }) => {
-                    return Ok(Painted { canvas: Canvas::new(process, self.0.clone()), cell_bytes, precision });
+                Ok(Answer::Decoded { cell_bytes: cell_bytes @ (1 | 2), decoded })
+                    if decoded.grain.step <= request.coarsest =>
+                {
+                    return Ok(Painted { canvas: Canvas::new(process, self.0.clone()), cell_bytes, decoded });
                 }
                 Ok(Answer::Broken(broken)) => {
                     self.0.rest(process);
