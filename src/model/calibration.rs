@@ -15,6 +15,9 @@ const BARS: usize = 256;
 /// Hundredths of the largest value at which values may be cut off.
 const CUTS: std::ops::RangeInclusive<u8> = 10..=100;
 
+/// Places of an image that are looked at in a layer, spread over all of them: neighbours are alike.
+const PLACES: usize = 49;
+
 /// How far the steps of a layer's channels go from the largest one (0) to each channel's own (1). What finer steps of
 /// the outputs win, the weights behind them lose: they are rounded in one step for all inputs.
 const OWN: f32 = 0.5;
@@ -78,9 +81,12 @@ impl Output {
         Self { channels: vec![Channel::EMPTY; channels], places: 0 }
     }
 
-    /// Values of some places, channels last.
+    /// Some of the values of an image, channels last.
     fn add(&mut self, values: &[f32]) {
-        for place in values.chunks_exact(self.channels.len().max(1)) {
+        let channels = self.channels.len().max(1);
+        // An odd distance comes by all columns.
+        let apart = (values.len() / channels / PLACES) | 1;
+        for place in values.chunks_exact(channels).step_by(apart) {
             self.channels.iter_mut().zip(place).for_each(|(channel, value)| channel.add(*value));
             self.places += 1;
         }
