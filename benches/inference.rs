@@ -3,7 +3,7 @@
 //! Every engine runs in a process of its own with one thread and with two, and they take turns. Prints medians:
 //! milliseconds for one image, images a second for sixteen.
 //!
-//! `inference --station kernels|candle THREADS` is one of those processes: it reads a number of images from each line,
+//! `inference --station kernels|int8|candle THREADS` is one of those processes: it reads a number of images from each line,
 //! and answers with the milliseconds that they took. `runtimes.py` uses it, too.
 #![allow(
     missing_docs,
@@ -19,7 +19,7 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Instant;
 
-use auscult::model::{Compute, Model};
+use auscult::model::{Compute, Model, Precision};
 use candle_core::Tensor;
 
 const REFERENCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/models/cxr-pneumonia-reference");
@@ -39,7 +39,8 @@ fn main() {
 /// Answers each number of images on standard input with the milliseconds that they took.
 fn station(engine: &str, threads: usize) {
     let compute = match engine {
-        "kernels" => Compute::Kernels { threads },
+        "kernels" => Compute::f32(threads),
+        "int8" => Compute::Kernels { threads, precision: Precision::Int8 },
         "candle" => Compute::Graph,
         other => panic!("no engine {other}"),
     };

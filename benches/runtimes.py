@@ -1,26 +1,35 @@
-"""ONNX Runtime and Auscult's kernels, the same weights and the same input, in turn: ratios of their times.
+"""Auscult's kernels beside ONNX Runtime and OpenVINO, the same weights and the same input, in turn: ratios of their times.
 
-    python3 -m venv /tmp/runtimes && /tmp/runtimes/bin/pip install onnxruntime onnx numpy
+    python3 -m venv /tmp/runtimes && /tmp/runtimes/bin/pip install onnxruntime onnx numpy openvino nncf
     cargo bench --bench inference --no-run        # prints where the executable is
     /tmp/runtimes/bin/python benches/runtimes.py target/release/deps/inference-...
 
-Rounds alternate between both, so that a machine that changes its pace hurts both alike; medians, and the median of the
-ratios within a round. A ratio below 1 says that the kernels are faster.
+Rounds alternate between all, so that a machine that changes its pace hurts all alike; medians, and the median of the
+ratios within a round. A ratio below 1 says that the kernels are faster. Without openvino and nncf those rows are left out.
 """
 
+import io
 import json
 import os
 import statistics
 import struct
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import numpy
 import onnx
 import onnxruntime
+import onnxruntime.quantization
 from onnx import TensorProto, helper, numpy_helper
+
+try:
+    import nncf
+    import openvino
+except ImportError:
+    openvino = None
 
 PACKAGE = Path(__file__).parent.parent / "models" / "cxr-pneumonia-reference"
 STAGES = [(3, 64, 1), (4, 128, 2), (6, 256, 2), (3, 512, 2)]
@@ -99,22 +108,55 @@ def ramp():
     return ((luminance[None] - mean) / deviation).astype(numpy.float32)
 
 
+def images(count):
+    return numpy.stack([ramp()] * count)
+
+
+class Calibration(onnxruntime.quantization.CalibrationDataReader):
+    """The ramp, brighter and darker: enough to measure the speed of eight bits, not their accuracy."""
+
+    def __init__(self):
+        self.inputs = iter([{"image": images(1) * factor} for factor in (1.0, 0.7, 0.4, -0.3)])
+
+    def get_next(self):
+        return next(self.inputs, None)
+
+
+def in_eight_bits(model):
+    """The network with quantised weights and activations, as ONNX Runtime's own tool makes it."""
+    with tempfile.TemporaryDirectory() as directory:
+        source, target = (os.path.join(directory, name) for name in ("f32.onnx", "int8.onnx"))
+        onnx.save(model, source)
+        onnxruntime.quantization.quantize_static(source, target, Calibration(), per_channel=True)
+        return onnx.load(target)
+
+
 def onnx_runtime(model, threads):
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-
-    def run(count):
-        images = numpy.stack([ramp()] * count)
-        began = time.perf_counter()
-        session.run(None, {"image": images})
-        return (time.perf_counter() - began) * 1e3
-
-    return session, run
+    return lambda count: timed(lambda: session.run(None, {"image": images(count)}))
 
 
-def kernels(executable, threads):
-    arguments = [executable, "--station", "kernels", str(threads)]
+def open_vino(model, threads, eight_bits):
+    network = openvino.convert_model(io.BytesIO(model.SerializeToString()))
+    if eight_bits:
+        data = nncf.Dataset([images(1) * factor for factor in (1.0, 0.7, 0.4, -0.3)])
+        network = nncf.quantize(network, data, subset_size=4)
+    hints = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1}
+    compiled = openvino.Core().compile_model(network, "CPU", hints)
+    request = compiled.create_infer_request()
+    return lambda count: timed(lambda: request.infer({0: images(count)}))
+
+
+def timed(work):
+    began = time.perf_counter()
+    work()
+    return (time.perf_counter() - began) * 1e3
+
+
+def kernels(executable, engine, threads):
+    arguments = [executable, "--station", engine, str(threads)]
     child = subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def run(count):
@@ -122,34 +164,43 @@ def kernels(executable, threads):
         child.stdin.flush()
         return float(child.stdout.readline())
 
-    return child, run
+    return run
+
+
+def compare(precision, threads, own, others):
+    """One block of the table: our kernels beside the others, for each number of images."""
+    for count, rounds in ROUNDS.items():
+        everybody = {"kernels": own, **others}
+        times = {name: [] for name in everybody}
+        for run in everybody.values():
+            run(count)
+        for _ in range(rounds):
+            for name, run in everybody.items():
+                times[name].append(run(count))
+                # Their threads go on looking for work for a while.
+                time.sleep(0.02)
+        for name, theirs in times.items():
+            median = statistics.median(theirs)
+            shown = f"{median:.1f} ms" if count == 1 else f"{count * 1e3 / median:.1f} /s"
+            ratio = statistics.median(a / b for a, b in zip(times["kernels"], theirs))
+            print(f"{precision:>9} {count:>6} {threads:>7} {name:>14} {shown:>12} {ratio:>6.2f}", flush=True)
 
 
 def main():
     model = Graph(weights()).network()
-    stations = {threads: kernels(sys.argv[1], threads) for threads in (1, 2)}
-    # The kernels' threads give way to other work by as much; what else runs here shall hurt both alike.
+    stations = {(engine, threads): kernels(sys.argv[1], engine, threads) for engine in ("kernels", "int8") for threads in (1, 2)}
+    # The kernels' threads give way to other work by as much; what else runs here shall hurt all alike.
     os.nice(10)
-    print(f"{'images':>6} {'threads':>7} {'ONNX Runtime':>14} {'kernels':>14} {'ratio':>6}")
+    eight_bits = in_eight_bits(model)
+    print(f"{'precision':>9} {'images':>6} {'threads':>7} {'engine':>14} {'':>12} {'kernels / engine':>6}")
     for threads in (1, 2):
-        session, theirs = onnx_runtime(model, threads)
-        child, ours = stations[threads]
-        if threads == 1:
-            logits = session.run(None, {"image": ramp()[None]})[0]
-            print("logits of the ramp by ONNX Runtime:", logits[0])
-        for count, rounds in ROUNDS.items():
-            theirs(count), ours(count)
-            pairs = []
-            for _ in range(rounds):
-                pairs.append((theirs(count), ours(count)))
-                # Its threads go on looking for work for a while.
-                time.sleep(0.02)
-            a, b = (statistics.median(side) for side in zip(*pairs))
-            ratio = statistics.median(b / a for a, b in pairs)
-            shown = [f"{t:.1f} ms" if count == 1 else f"{count * 1e3 / t:.1f} /s" for t in (a, b)]
-            print(f"{count:>6} {threads:>7} {shown[0]:>14} {shown[1]:>14} {ratio:>6.2f}", flush=True)
-        child.stdin.close()
-        child.wait()
+        others = {"ONNX Runtime": onnx_runtime(model, threads)}
+        others_in_eight = {"ONNX Runtime": onnx_runtime(eight_bits, threads)}
+        if openvino:
+            others["OpenVINO"] = open_vino(model, threads, False)
+            others_in_eight["OpenVINO"] = open_vino(model, threads, True)
+        compare("f32", threads, stations["kernels", threads], others)
+        compare("int8", threads, stations["int8", threads], others_in_eight)
 
 
 main()

@@ -9,9 +9,9 @@ use candle_core::Tensor;
 use serde_json::json;
 
 use super::{Failed, log};
-use crate::config::{Config, Log, LogLevel};
+use crate::config::{Config, Log, LogLevel, ModelPrecision};
 use crate::daemon;
-use crate::model::{Isa, Model};
+use crate::model::Model;
 
 /// Runs before the first that counts.
 const WARM_UP: usize = 2;
@@ -38,6 +38,9 @@ pub(super) struct Bench {
     /// Directory of the model package, instead of the configured one
     #[arg(long, value_name = "DIR")]
     model: Option<PathBuf>,
+    /// Numbers to compute with: f32, int8 or auto [default: `model.precision` of the configuration]
+    #[arg(long, value_name = "PRECISION")]
+    precision: Option<ModelPrecision>,
     /// Configuration file; without one the documented defaults hold
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -61,6 +64,9 @@ impl Bench {
         log::start(&Log { level: LogLevel::Warn, ..config.log.clone() });
         if let Some(package) = self.model.clone() {
             config.model.package = package;
+        }
+        if let Some(precision) = self.precision {
+            config.model.precision = precision;
         }
         if let Some(threads) = self.threads {
             config.model.threads = threads;
@@ -111,8 +117,9 @@ impl Measured {
 fn tell_people(model: &Model, threads: usize, measured: &Measured) -> Result<()> {
     let mut out = io::stdout().lock();
     let (algorithm, Measured { load, first_answer, runs, images }) = (model.algorithm(), measured);
-    writeln!(out, "machine   {}, {threads} threads, {} with {}", processor(), model.device(), Isa::chosen().name())?;
-    writeln!(out, "model     {} {}", algorithm.name, algorithm.version_with_digest())?;
+    writeln!(out, "machine   {}, {threads} threads, {} with {}", processor(), model.device(), model.isa().name())?;
+    let precision = model.precision().name();
+    writeln!(out, "model     {} {}, {precision}", algorithm.name, algorithm.version_with_digest())?;
     writeln!(out, "load      {:.0} ms with the self-test; first answer after {:.0} ms", ms(*load), ms(*first_answer))?;
     writeln!(
         out,
@@ -128,8 +135,8 @@ fn tell_people(model: &Model, threads: usize, measured: &Measured) -> Result<()>
 fn tell_programs(model: &Model, threads: usize, measured: &Measured) -> Result<()> {
     let algorithm = model.algorithm();
     let facts = json!({
-        "processor": processor(), "device": model.device(), "instructions": Isa::chosen().name(), "threads": threads,
-        "model": algorithm.name, "version": algorithm.version_with_digest(), "precision": "f32",
+        "processor": processor(), "device": model.device(), "instructions": model.isa().name(), "threads": threads,
+        "model": algorithm.name, "version": algorithm.version_with_digest(), "precision": model.precision().name(),
         "batch": measured.images, "runs": measured.runs.len(),
         "median_ms": ms(measured.within(0.5)), "p90_ms": ms(measured.within(0.9)),
         "images_per_second": measured.images_a_second(),

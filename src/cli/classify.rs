@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::files::{self, Collection};
 use super::{Failed, log};
-use crate::config::{Config, Log, LogLevel};
+use crate::config::{Config, Log, LogLevel, ModelPrecision};
 use crate::daemon;
 use crate::finding::{Outcome, Presence, Probability, Reason};
 use crate::inference::Inference;
@@ -36,6 +36,9 @@ pub(super) struct Classify {
     /// Directory of the model package, instead of the configured one
     #[arg(long, value_name = "DIR")]
     model: Option<PathBuf>,
+    /// Numbers to compute with: f32, int8 or auto [default: `model.precision` of the configuration]
+    #[arg(long, value_name = "PRECISION")]
+    precision: Option<ModelPrecision>,
     /// Configuration file; without one the documented defaults hold
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -47,6 +50,9 @@ impl Classify {
         log::start(&Log { level: LogLevel::Warn, ..config.log.clone() });
         if let Some(package) = self.model {
             config.model.package = package;
+        }
+        if let Some(precision) = self.precision {
+            config.model.precision = precision;
         }
         let files = files::collect(&self.files);
         if files.is_empty() {

@@ -75,7 +75,7 @@ impl Evaluate {
     pub(super) fn run(self) -> Result<()> {
         log::start(&Log { level: LogLevel::Warn, ..Log::default() });
         let directory = resource::find(&self.model).context("name the directory of a model package")?;
-        let model = Model::load_with(&directory, Compute::Kernels { threads: self.threads })?;
+        let model = Model::load_with(&directory, Compute::f32(self.threads))?;
         let register = Register::read(&directory)?;
         let labels = ClassNames::Given(model.manifest().output.labels.clone());
         let mut dataset = Dataset::read(&self.data, &labels)?;
@@ -125,7 +125,7 @@ fn looked_at<'a>(model: &Model, dataset: &'a Dataset) -> Result<Evaluation<'a>> 
 
 fn compared(own: &Evaluation<'_>, other: &Path, threads: usize, dataset: &Dataset) -> Result<(Manifest, Comparison)> {
     let directory = resource::find(other).context("name the directory of a model package with --against")?;
-    let model = Model::load_with(&directory, Compute::Kernels { threads })?;
+    let model = Model::load_with(&directory, Compute::f32(threads))?;
     let comparison = own.against(&looked_at(&model, dataset)?)?;
     Ok((model.manifest().clone(), comparison))
 }

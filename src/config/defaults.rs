@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use super::{
     BasicText, CalledAeTitle, Config, ContentQualification, Delivery, Destination, ForProcessing, ImageRegion,
-    Language, Log, LogFormat, LogLevel, Model, NotAnalysed, OtherContent, PlausibilityRule, Report, ReportForm,
-    ReportSopClass, Scp, Select, Spool, State, Study,
+    Language, Log, LogFormat, LogLevel, Model, ModelPrecision, NotAnalysed, OtherContent, PlausibilityRule, Report,
+    ReportForm, ReportSopClass, Scp, Select, Spool, State, Study,
 };
 use crate::ids::AeTitle;
 
@@ -95,7 +95,12 @@ impl Default for Select {
 
 impl Default for Model {
     fn default() -> Self {
-        Self { package: "models/cxr-pneumonia-reference".into(), queue: 64, threads: 0 }
+        Self {
+            package: "models/cxr-pneumonia-reference".into(),
+            queue: 64,
+            threads: 0,
+            precision: ModelPrecision::Auto,
+        }
     }
 }
 

@@ -15,10 +15,12 @@ mod defaults;
 mod destination;
 mod load;
 mod plausibility;
+mod precision;
 
 pub use destination::{Companion, Destination, StorageCommitment};
 pub use load::{suspicious_variables, toml_fault};
 pub use plausibility::PlausibilityRule;
+pub use precision::ModelPrecision;
 
 /// A configuration that cannot be used: where it is wrong and how to mend it.
 #[derive(Debug, thiserror::Error)]
@@ -203,6 +205,8 @@ pub struct Model {
     pub queue: usize,
     /// Threads that compute the model; 0 for one a processor.
     pub threads: usize,
+    /// The numbers that it is computed with.
+    pub precision: ModelPrecision,
 }
 
 /// `[report]`

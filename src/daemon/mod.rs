@@ -15,11 +15,11 @@ mod vitals;
 
 use crate::assemble::Assembler;
 use crate::background;
-use crate::config::{self, Config, ContentQualification};
+use crate::config::{self, Config, ContentQualification, ModelPrecision};
 use crate::delivery::{self, Delivery, OutboxError};
 use crate::inference::Inference;
 use crate::ledger::Waiting;
-use crate::model::{Compute, Isa, Model, ModelError, Qualification};
+use crate::model::{Compute, Model, ModelError, Precision, Qualification};
 use crate::pipeline::line::Line;
 use crate::pipeline::{self, Examiner, Pipeline};
 use crate::pixels::Decoder;
@@ -86,7 +86,7 @@ pub fn load_model(config: &Config) -> Result<Model, StartError> {
     background::give_way_in_arithmetic();
     let directory = resource::find(&config.model.package)?;
     let started = Instant::now();
-    let model = Model::load_with(&directory, Compute::Kernels { threads: config.model.threads })?;
+    let model = Model::load_with(&directory, compute(config))?;
     let manifest = model.manifest();
     let promised = config.report.content_qualification == ContentQualification::Product;
     if promised && manifest.qualification != Qualification::Product {
@@ -95,7 +95,7 @@ pub fn load_model(config: &Config) -> Result<Model, StartError> {
     let milliseconds = started.elapsed().as_millis();
     tracing::info!(
         package = %directory.display(), name = %manifest.name, version = %manifest.version, device = model.device(),
-        instructions = Isa::chosen().name(), milliseconds, "model loaded, self-test passed"
+        precision = model.precision().name(), instructions = model.isa().name(), milliseconds, "model loaded, self-test passed"
     );
     if model.gate().is_none() {
         tracing::warn!(
@@ -104,6 +104,15 @@ pub fn load_model(config: &Config) -> Result<Model, StartError> {
         );
     }
     Ok(model)
+}
+
+/// How the configuration has the model computed.
+fn compute(config: &Config) -> Compute {
+    let precision = match config.model.precision {
+        ModelPrecision::Auto | ModelPrecision::F32 => Precision::F32,
+        ModelPrecision::Int8 => Precision::Int8,
+    };
+    Compute::Kernels { threads: config.model.threads, precision }
 }
 
 /// A running service.

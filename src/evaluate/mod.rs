@@ -1,5 +1,7 @@
 //! A finished model on labelled images: what it says of each, to the bit what the service says, and what that is worth.
 
+mod drift;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -12,6 +14,8 @@ use crate::model::{GalleryError, Manifest, Model, ModelError, Output, PLAUSIBILI
 use crate::performance::{Figures, Page, Performance, Scored};
 use crate::pixels::Decoder;
 use crate::statistics::{Aim, Counts, Difference};
+
+pub use drift::Drift;
 
 /// Why images are not evaluated.
 #[derive(Debug, thiserror::Error)]

@@ -38,6 +38,14 @@ pub(super) struct Bottleneck {
     pub(super) shortcut: Option<usize>,
 }
 
+/// Where a convolution's values come from, as layers whose output they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Source {
+    pub(super) input: usize,
+    /// What is added to its sums.
+    pub(super) added: Option<usize>,
+}
+
 /// The network as a list of layers, and their order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Architecture {
@@ -75,6 +83,23 @@ impl Architecture {
         let hidden = add(&mut layers, "fc.0", None, (inputs, HIDDEN), Kernel { size: 1, stride: 1 });
         let logits = add(&mut layers, "fc.2", None, (HIDDEN, outputs), Kernel { size: 1, stride: 1 });
         Self { layers, stem, early, last, hidden, logits }
+    }
+
+    /// Of each layer; none for the first one and the Dense layers.
+    pub(super) fn sources(&self) -> Vec<Option<Source>> {
+        let mut sources = vec![None; self.layers.len()];
+        let mut x = self.stem;
+        for Bottleneck { reduce, spatial, expand, shortcut } in self.early.iter().chain(&self.last).copied() {
+            let around = shortcut.unwrap_or(x);
+            let each = [(Some(reduce), x, None), (shortcut, x, None), (Some(spatial), reduce, None)];
+            for (layer, input, added) in each.into_iter().chain([(Some(expand), spatial, Some(around))]) {
+                if let Some(source) = layer.and_then(|layer| sources.get_mut(layer)) {
+                    *source = Some(Source { input, added });
+                }
+            }
+            x = expand;
+        }
+        sources
     }
 }
 

@@ -90,7 +90,7 @@ impl Draft {
         manifest.check().map_err(DraftError::Manifest)?;
         let device = Device::Cpu;
         let package = Package::of(manifest, weights);
-        let engine = package.engine(&device, Compute::Kernels { threads: 0 })?;
+        let engine = package.engine(&device, Compute::f32(0))?;
         let (manifest, weights) = package.into_parts();
         let input = Input::new(&manifest.input);
         let mut model = Model { manifest, input, engine, gate: None, device };
@@ -166,6 +166,6 @@ impl Manifest {
     }
 }
 
-fn write(path: &Path, octets: &[u8]) -> Result<(), DraftError> {
+pub(super) fn write(path: &Path, octets: &[u8]) -> Result<(), DraftError> {
     replace::file(path, octets).map_err(|source| DraftError::Io { path: path.to_owned(), source })
 }

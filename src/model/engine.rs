@@ -4,9 +4,30 @@ use candle_core::{CpuStorage, Device, Error, Result, Storage, Tensor};
 
 use super::architecture::Architecture;
 use super::graph::{self, Convolution, Graph};
-use super::kernels::{self, Images, Isa, Network, Raw};
+use super::kernels::int8;
+use super::kernels::{self, Features, Images, Isa, Network, Raw};
+use super::quantisation::Quantisation;
 use super::unfolded::Depth;
 use super::weights::{Folded, WeightError, Weights};
+
+/// The numbers that the kernels compute with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Precision {
+    /// 32-bit floating point.
+    F32,
+    /// Eight-bit integers, for packages that `auscult model quantize` has prepared.
+    Int8,
+}
+
+impl Precision {
+    /// As the configuration and messages name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Int8 => "int8",
+        }
+    }
+}
 
 /// How the processor computes the network; other devices always take candle's graph.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,9 +36,23 @@ pub enum Compute {
     Kernels {
         /// How many; 0 for one a processor.
         threads: usize,
+        /// With which numbers.
+        precision: Precision,
     },
     /// By candle's own operations, with the threads of the rayon pool that the caller is in: to compare.
     Graph,
+}
+
+impl Compute {
+    /// By the kernels in f32.
+    pub fn f32(threads: usize) -> Self {
+        Self::Kernels { threads, precision: Precision::F32 }
+    }
+
+    /// Whether it takes a package's int8 part.
+    pub(super) fn is_int8(self) -> bool {
+        matches!(self, Self::Kernels { precision: Precision::Int8, .. })
+    }
 }
 
 /// What the network says of images.
@@ -32,26 +67,32 @@ pub(super) struct Seen {
 pub(super) enum Engine {
     /// The processor, by the kernels.
     Kernels(Box<Network>),
+    /// The same in eight bits.
+    Int8(Box<int8::Network>),
     /// Any device, by candle's own operations.
     Graph(Box<Graph>),
 }
 
 impl Engine {
-    /// Builds the network on a device.
+    /// Builds the network on a device; in eight bits where it is said how.
     pub(super) fn new(
         weights: &Weights<'_>,
         architecture: Architecture,
         device: &Device,
-        compute: Compute,
+        (compute, quantisation): (Compute, Option<Quantisation>),
     ) -> std::result::Result<Self, WeightError> {
         let threads = match compute {
-            Compute::Kernels { threads } if device.is_cpu() => threads,
+            Compute::Kernels { threads, .. } if device.is_cpu() => threads,
             _ => return Ok(Self::Graph(Box::new(Graph::new(weights, architecture, device)?))),
         };
         let layer = |layer: &_| -> std::result::Result<Raw, WeightError> {
             let Folded { weights, bias } = weights.folded(layer)?;
             Ok(Raw { weights, bias })
         };
+        if let Some(Quantisation { coded, codes }) = quantisation {
+            let isa = int8::trusted(Isa::chosen());
+            return Ok(Self::Int8(Box::new(int8::Network::new(architecture, layer, (&coded, codes), threads, isa)?)));
+        }
         Ok(Self::Kernels(Box::new(Network::new(architecture, layer, threads, Isa::chosen())?)))
     }
 
@@ -59,15 +100,24 @@ impl Engine {
     pub(super) fn look(&self, images: &Tensor) -> Result<Seen> {
         match self {
             Self::Graph(graph) => graph.look(images),
-            Self::Kernels(network) => {
-                let kernels::Seen { pooled, logits } = with_images(images, |images| network.look(images))?;
-                let count = images.dim(0)?;
-                let rows = |values: Vec<f32>| {
-                    let width = values.len() / count.max(1);
-                    Tensor::from_vec(values, (count, width), &Device::Cpu)
-                };
-                Ok(Seen { pooled: rows(pooled)?, logits: rows(logits)? })
-            }
+            Self::Kernels(network) => seen(images.dim(0)?, with_images(images, |images| network.look(images))?),
+            Self::Int8(network) => seen(images.dim(0)?, with_images(images, |images| network.look(images))?),
+        }
+    }
+
+    /// The numbers that it computes with.
+    pub(super) fn precision(&self) -> Precision {
+        match self {
+            Self::Graph(_) | Self::Kernels(_) => Precision::F32,
+            Self::Int8(_) => Precision::Int8,
+        }
+    }
+
+    /// The instructions that it uses.
+    pub(super) fn isa(&self) -> Isa {
+        match self {
+            Self::Graph(_) | Self::Kernels(_) => Isa::chosen(),
+            Self::Int8(network) => network.isa(),
         }
     }
 
@@ -88,6 +138,7 @@ impl Engine {
             (Self::Graph(graph), Depth::Pooled) => {
                 return graph.judge_pooled(&tensor(&[images, values.len() / images.max(1)])?);
             }
+            (Self::Int8(_), _) => return Err(Error::msg("training is done in f32")),
             (Self::Kernels(network), Depth::LastStage) => network.judge_before_last(values, images, side),
             (Self::Kernels(network), Depth::Pooled) => network.judge(values, images, side),
         };
@@ -101,30 +152,45 @@ impl Engine {
     pub(super) fn features(&self, images: &Tensor) -> Result<Tensor> {
         match self {
             Self::Graph(graph) => graph.features(images),
-            Self::Kernels(network) => {
-                let features = with_images(images, |images| network.features(images))?;
-                Tensor::from_vec(features.values, &features.shape, &Device::Cpu)
-            }
+            Self::Kernels(network) => of_features(with_images(images, |images| network.features(images))?),
+            Self::Int8(network) => of_features(with_images(images, |images| network.features(images))?),
         }
     }
 
-    /// [`Engine::features`] to logits `[n, outputs] f32`, as a graph of candle's operations: with gradients.
+    /// [`Engine::features`] to logits `[n, outputs] f32`, as a graph of candle's operations: with gradients, in f32, with the
+    /// weights as they count in the engine.
     pub(super) fn judge(&self, features: &Tensor) -> Result<Tensor> {
         match self {
             Self::Graph(graph) => graph.judge(features),
+            // Unpacked when asked for and given back afterwards: few images are explained.
             Self::Kernels(network) => {
-                // Unpacked when asked for and given back afterwards: few images are explained.
-                let layer = |index| unpacked(network, index);
-                graph::judge(network.architecture(), &layer, features)
+                let architecture = network.architecture();
+                graph::judge(architecture, &|index| unpacked(architecture, index, network.layer(index)), features)
+            }
+            Self::Int8(network) => {
+                let architecture = network.architecture();
+                graph::judge(architecture, &|index| unpacked(architecture, index, network.layer(index)), features)
             }
         }
     }
 }
 
+/// What the kernels say of so many images.
+fn seen(count: usize, kernels::Seen { pooled, logits }: kernels::Seen) -> Result<Seen> {
+    let rows = |values: Vec<f32>| {
+        let width = values.len() / count.max(1);
+        Tensor::from_vec(values, (count, width), &Device::Cpu)
+    };
+    Ok(Seen { pooled: rows(pooled)?, logits: rows(logits)? })
+}
+
+fn of_features(Features { values, shape }: Features) -> Result<Tensor> {
+    Tensor::from_vec(values, &shape, &Device::Cpu)
+}
+
 /// One layer of the kernels' network for candle's operations.
-fn unpacked(network: &Network, index: usize) -> Result<Convolution> {
-    let architecture = network.architecture();
-    let layer = architecture.layers.get(index).zip(network.layer(index));
+fn unpacked(architecture: &Architecture, index: usize, raw: Option<Raw>) -> Result<Convolution> {
+    let layer = architecture.layers.get(index).zip(raw);
     let (layer, Raw { weights, bias }) = layer.ok_or_else(|| Error::msg("no such layer"))?;
     Convolution::new(Folded { weights, bias }, layer, &Device::Cpu)
 }

@@ -27,21 +27,19 @@ pub struct Explanation {
     pub heat: HeatMap,
 }
 
-/// The logits `[1, outputs] f64` of one image, and the map over the stored image of the output `positive`.
-pub(super) fn logits_and_map(engine: &Engine, positive: usize, framed: &Framed) -> Result<(Tensor, HeatMap)> {
+/// The map over the stored image of the output `positive`. The gradients are those of a last stage in f32, whatever the
+/// engine computes with: weights and features are the engine's, as they count.
+pub(super) fn heat_map(engine: &Engine, positive: usize, framed: &Framed) -> Result<HeatMap> {
     let features = engine.features(&beside_reference(framed)?)?;
     let (image, reference) = (Var::from_tensor(&features.narrow(0, 0, 1)?)?, features.narrow(0, 1, 1)?);
     let logits = engine.judge(&image)?;
-    let found = logits.detach().to_dtype(DType::F64)?;
-    let weights = towards(positive, &found.flatten_all()?.to_vec1()?);
-    let weights = Tensor::from_vec(weights, logits.shape(), logits.device())?;
+    let found = logits.detach().to_dtype(DType::F64)?.flatten_all()?.to_vec1()?;
+    let weights = Tensor::from_vec(towards(positive, &found), logits.shape(), logits.device())?;
     let gradients = (logits * weights)?.sum_all()?.backward()?;
     let slope = gradients.get(&image).ok_or_else(|| candle_core::Error::msg("the features have no gradient"))?;
     let excess = (image.as_tensor() - reference)?.relu()?;
     let evidence = (excess * slope.relu()?)?.sum(1)?.squeeze(0)?.detach();
-    let map = map(&framed.framing, &smoothed(&evidence)?)?
-        .ok_or_else(|| candle_core::Error::msg("the feature map is empty"))?;
-    Ok((found, map))
+    map(&framed.framing, &smoothed(&evidence)?)?.ok_or_else(|| candle_core::Error::msg("the feature map is empty"))
 }
 
 /// `[h, w] f32` by itself and its neighbours, 1 : 2 : 1 along both sides. The last stage begins with a step of two

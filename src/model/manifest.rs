@@ -42,6 +42,9 @@ pub struct Manifest {
     /// What tells chest radiographs from other pictures; none: nothing does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plausibility: Option<PlausibilitySpec>,
+    /// The part with which it is computed in eight bits; none: it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub int8: Option<Int8Spec>,
     /// On which data the model was measured, and the figures; free tables for readers and pages.
     #[serde(default)]
     pub performance: toml::Table,
@@ -170,6 +173,16 @@ pub struct PlausibilitySpec {
     pub threshold: f64,
 }
 
+/// `[int8]`: the part with which the model is computed in eight bits.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Int8Spec {
+    /// SHA-256 of `int8.safetensors`, hexadecimal.
+    pub sha256: String,
+    /// What the model must answer in eight bits before it may serve so.
+    pub self_test: SelfTest,
+}
+
 /// `[self_test]`: a built-in image and what the model answers to it.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -213,6 +226,7 @@ impl Manifest {
             input,
             output,
             plausibility: None,
+            int8: None,
             performance: toml::Table::new(),
             training: toml::Table::new(),
             self_test,
@@ -239,12 +253,21 @@ impl Manifest {
         require(finite && input.std.iter().all(|v| *v > 0.0), "input.mean and input.std must be finite, std above 0")?;
         require(self.output.labels.len() >= 2, "output.labels must name at least two labels")?;
         require(self.output.labels.contains(&self.output.positive), "output.positive must be one of output.labels")?;
-        let test = &self.self_test;
-        require(
-            test.probabilities.len() == self.output.labels.len(),
-            "self_test.probabilities must have one per label",
-        )?;
-        require(test.tolerance > 0.0 && test.tolerance <= 0.05, "self_test.tolerance must be above 0, at most 0.05")
+        if let Some(int8) = &self.int8 {
+            require(digest(&int8.sha256), "int8.sha256 must be 64 hexadecimal digits")?;
+            int8.self_test.check("int8.self_test", self.output.labels.len())?;
+        }
+        self.self_test.check("self_test", self.output.labels.len())
+    }
+}
+
+impl SelfTest {
+    fn check(&self, key: &str, labels: usize) -> Result<(), String> {
+        if self.probabilities.len() != labels {
+            return Err(format!("{key}.probabilities must have one per label"));
+        }
+        let allowed = self.tolerance > 0.0 && self.tolerance <= 0.05;
+        if allowed { Ok(()) } else { Err(format!("{key}.tolerance must be above 0, at most 0.05")) }
     }
 }
 

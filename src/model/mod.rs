@@ -1,8 +1,10 @@
 //! The model: a package on disk, what it wants as input, the network, and the answer.
 
 mod architecture;
+mod calibration;
 mod draft;
 mod engine;
+mod fault;
 mod framing;
 mod gallery;
 mod gate;
@@ -13,6 +15,8 @@ mod input;
 mod kernels;
 mod manifest;
 mod package;
+mod quantisation;
+mod quantised;
 mod trunk;
 mod unfolded;
 mod weights;
@@ -21,8 +25,10 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 
+pub use calibration::Calibration;
 pub use draft::{Draft, DraftError, Naming, PLAUSIBILITY};
-pub use engine::Compute;
+pub use engine::{Compute, Precision};
+pub use fault::{ModelError, TensorFault};
 pub use framing::Framing;
 pub use gallery::{GalleryError, look_through};
 pub use gate::{Gate, Impression, Lesson, Plausibility, Trial, operating_point};
@@ -31,68 +37,18 @@ pub use heat::Explanation;
 pub use input::{Framed, Input, InputError};
 pub use kernels::{Columns, Isa, Sum, multiply};
 pub use manifest::{
-    Crop, Filter, InputSpec, Manifest, Output, PlausibilitySpec, Qualification, Resize, SelfTest, SelfTestInput,
+    Crop, Filter, InputSpec, Int8Spec, Manifest, Output, PlausibilitySpec, Qualification, Resize, SelfTest,
+    SelfTestInput,
 };
 pub use package::{Package, PackageError};
+pub use quantisation::QuantisationError;
+pub use quantised::Quantised;
 pub use trunk::Trunk;
 pub use unfolded::{Depth, TrunkBlock, TrunkLayer, Unfolded};
 pub use weights::WeightError;
 
 use crate::finding::{AgeRange, Algorithm, OperatingPoint, Probability};
-use crate::heat::HeatMap;
 use engine::{Engine, Seen};
-
-/// What candle said, in one line: without the backtrace that it may carry.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct TensorFault(String);
-
-impl From<candle_core::Error> for TensorFault {
-    fn from(error: candle_core::Error) -> Self {
-        Self(error.to_string().lines().next().unwrap_or("unknown fault").to_owned())
-    }
-}
-
-/// A run of the model that failed.
-#[derive(Debug, thiserror::Error)]
-pub enum ModelError {
-    /// The package cannot be used.
-    #[error(transparent)]
-    Package(#[from] PackageError),
-    /// The input has not the model's shape, or the device failed.
-    #[error("the model failed on {device}: {source}")]
-    Inference {
-        /// Where it ran.
-        device: &'static str,
-        /// What candle said.
-        source: TensorFault,
-    },
-    /// The network gave something that is no probability.
-    #[error("the model answered {0}, which is no probability; the weights are damaged: install the package again")]
-    NotAProbability(f64),
-    /// The self-test gave other probabilities than the package promises.
-    #[error(
-        "model package {name}: self-test gives {found:?}, the package promises {expected:?} within {tolerance}; \
-         no image is classified with it: install the package again, or the one that belongs to this version"
-    )]
-    SelfTest {
-        /// Name of the package.
-        name: String,
-        /// Probabilities in the package.
-        expected: Vec<f64>,
-        /// Probabilities computed here.
-        found: Vec<f64>,
-        /// Largest allowed difference.
-        tolerance: f64,
-    },
-}
-
-impl ModelError {
-    /// Whether the package has to be mended first.
-    pub fn is_package_fault(&self) -> bool {
-        matches!(self, Self::Package(_) | Self::SelfTest { .. })
-    }
-}
 
 /// A loaded model that has passed its self-test.
 pub struct Model {
@@ -122,9 +78,9 @@ pub struct Answer {
 }
 
 impl Model {
-    /// Loads a package and runs its self-test, which is also the warm-up. One thread a processor.
+    /// Loads a package and runs its self-test, which is also the warm-up. In f32, with one thread a processor.
     pub fn load(directory: &Path) -> Result<Self, ModelError> {
-        Self::load_with(directory, Compute::Kernels { threads: 0 })
+        Self::load_with(directory, Compute::f32(0))
     }
 
     /// The same, computed as wished.
@@ -161,6 +117,16 @@ impl Model {
         }
     }
 
+    /// The numbers that it computes with.
+    pub fn precision(&self) -> Precision {
+        self.engine.precision()
+    }
+
+    /// The instructions that it uses.
+    pub fn isa(&self) -> Isa {
+        self.engine.isa()
+    }
+
     /// The same model behind another preprocessing.
     #[cfg(test)]
     fn with_input(&mut self, crop: Crop, resize: Resize) {
@@ -189,10 +155,14 @@ impl Model {
             name: self.manifest.name.clone(),
             version: self.manifest.version.clone(),
             weights_sha256: self.manifest.sha256.clone(),
-            parameters: vec![
+            parameters: [
                 format!("architecture={}", self.manifest.architecture),
                 format!("input={}x{}", input.width, input.height),
-            ],
+            ]
+            .into_iter()
+            // Reports of f32 stay what they were.
+            .chain((self.precision() != Precision::F32).then(|| format!("precision={}", self.precision().name())))
+            .collect(),
         }
     }
 
@@ -261,21 +231,15 @@ impl Model {
     /// The score of one image, as [`Input::framed`] makes it, and where in the stored image it comes from. Costs about
     /// five classifications.
     pub fn explain(&self, image: &Framed) -> Result<Explanation, ModelError> {
-        let (probabilities, heat) = self.probabilities_and_map(image).map_err(|fault| self.failed(fault))?;
-        let plausibility = match self.gate {
-            Some(_) => {
-                let image = image.tensor.unsqueeze(0).map_err(|fault| self.failed(fault))?;
-                self.look(&image)?.pop().and_then(|said| said.plausibility)
-            }
-            None => None,
-        };
-        Ok(Explanation { score: self.score(&probabilities)?, plausibility, heat })
-    }
-
-    fn probabilities_and_map(&self, image: &Framed) -> candle_core::Result<(Vec<f64>, HeatMap)> {
-        let image = Framed { tensor: image.tensor.to_device(&self.device)?, framing: image.framing.clone() };
-        let (logits, map) = heat::logits_and_map(&self.engine, self.manifest.output.positive_index(), &image)?;
-        Ok((candle_nn::ops::softmax(&logits, 1)?.squeeze(0)?.to_vec1::<f64>()?, map))
+        let failed = |fault| self.failed(fault);
+        let one = image.tensor.unsqueeze(0).map_err(failed)?;
+        let Answer { score, plausibility } =
+            self.answers(&one)?.pop().ok_or_else(|| failed(candle_core::Error::msg("no answer")))?;
+        let tensor = image.tensor.to_device(&self.device).map_err(failed)?;
+        let image = Framed { tensor, framing: image.framing.clone() };
+        let positive = self.manifest.output.positive_index();
+        let heat = heat::heat_map(&self.engine, positive, &image).map_err(failed)?;
+        Ok(Explanation { score, plausibility, heat })
     }
 
     fn said(&self, images: &Tensor) -> candle_core::Result<Vec<Said>> {
@@ -317,7 +281,10 @@ impl Model {
     }
 
     fn self_test(&self) -> Result<(), ModelError> {
-        let test = &self.manifest.self_test;
+        let test = match (&self.manifest.int8, self.precision()) {
+            (Some(int8), Precision::Int8) => &int8.self_test,
+            _ => &self.manifest.self_test,
+        };
         let found = self.ramp_probabilities()?;
         let near = |(a, b): (&f64, &f64)| (a - b).abs() <= test.tolerance;
         if found.len() == test.probabilities.len() && found.iter().zip(&test.probabilities).all(near) {
@@ -360,12 +327,12 @@ mod tests {
         let images: Vec<Tensor> = (0..6).map(|image| (&ramp * (1.0 - 0.3 * f64::from(image))).unwrap()).collect();
         let batch = Tensor::stack(&images, 0).unwrap();
         let expected = graph.probabilities(&batch).unwrap();
-        let alone = load(Compute::Kernels { threads: 1 });
+        let alone = load(Compute::f32(1));
         let found = alone.probabilities(&batch).unwrap();
         for (found, expected) in found.iter().flatten().zip(expected.iter().flatten()) {
             assert!((found - expected).abs() < 1e-5, "{found} for {expected}");
         }
-        let several = load(Compute::Kernels { threads: 3 });
+        let several = load(Compute::f32(3));
         assert_eq!(several.probabilities(&batch).unwrap(), found);
         let third = several.probabilities(&images[2].unsqueeze(0).unwrap()).unwrap();
         assert_eq!(third[0], found[2]);

@@ -9,9 +9,11 @@ use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use super::architecture::Architecture;
+use super::calibration::Calibration;
 use super::engine::{Compute, Engine};
 use super::gate::Gate;
 use super::manifest::Manifest;
+use super::quantisation::{Quantisation, QuantisationError};
 use super::weights::{WeightError, Weights};
 
 /// Bytes of the weights that are read at a time.
@@ -57,6 +59,23 @@ pub enum PackageError {
         /// What is wrong with it.
         cause: String,
     },
+    /// It was never prepared for int8.
+    #[error(
+        "model package: {path}: there is no [int8]; set model.precision = \"f32\", or prepare the package with \
+         auscult model quantize", path = path.display()
+    )]
+    NoInt8 {
+        /// The manifest.
+        path: PathBuf,
+    },
+    /// The int8 part is none.
+    #[error("model package: {path}: {cause}; prepare the package again with auscult model quantize", path = path.display())]
+    Int8 {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        cause: QuantisationError,
+    },
     /// The weights are not those of the architecture.
     #[error("model package: {path}: {cause}; the file is not a {architecture}", path = path.display())]
     Weights {
@@ -86,6 +105,9 @@ impl Package {
 
     /// The file of the plausibility gate.
     pub const GATE: &str = "gate.safetensors";
+
+    /// The file of the int8 part.
+    pub const INT8: &str = "int8.safetensors";
 
     /// The file of the model card.
     pub const CARD: &str = "README.md";
@@ -120,10 +142,7 @@ impl Package {
     /// Checks the weights' digest.
     pub(super) fn verify(&self) -> Result<(), PackageError> {
         let found = sha256(&self.weights);
-        if found.eq_ignore_ascii_case(&self.manifest.sha256) {
-            return Ok(());
-        }
-        Err(PackageError::Digest { path: self.weights_path.clone(), expected: self.manifest.sha256.clone(), found })
+        same_digest(&self.weights_path, &self.manifest.sha256, found)
     }
 
     /// What the package says of itself.
@@ -151,16 +170,66 @@ impl Package {
         Self { manifest, weights_path: Self::WEIGHTS.into(), weights, gate: None }
     }
 
-    /// Builds the network on a device, in f32.
+    /// Builds the network on a device.
     pub(super) fn engine(&self, device: &Device, compute: Compute) -> Result<Engine, PackageError> {
-        let architecture = Architecture::resnet50(self.manifest.output.labels.len());
-        let build = |weights| Engine::new(&weights, architecture, device, compute);
-        Weights::new(&self.weights).and_then(build).map_err(|cause| PackageError::Weights {
-            path: self.weights_path.clone(),
-            architecture: self.manifest.architecture.clone(),
-            cause,
-        })
+        let quantisation = if compute.is_int8() { Some(self.quantisation()?) } else { None };
+        self.engine_with(device, (compute, quantisation))
     }
+
+    /// The same, in eight bits where it is said how.
+    pub(super) fn engine_with(
+        &self,
+        device: &Device,
+        how: (Compute, Option<Quantisation>),
+    ) -> Result<Engine, PackageError> {
+        let build = |weights| Engine::new(&weights, self.architecture(), device, how);
+        self.weights().and_then(build).map_err(|cause| self.weight_fault(cause))
+    }
+
+    /// What calibration makes of the weights.
+    pub(super) fn calibrated(&self, calibration: &Calibration) -> Result<Quantisation, PackageError> {
+        let quantisation = |weights| calibration.quantisation(&weights);
+        self.weights().and_then(quantisation).map_err(|cause| self.weight_fault(cause))
+    }
+
+    fn weights(&self) -> Result<Weights<'_>, WeightError> {
+        Weights::new(&self.weights)
+    }
+
+    pub(super) fn architecture(&self) -> Architecture {
+        Architecture::resnet50(self.manifest.output.labels.len())
+    }
+
+    fn weight_fault(&self, cause: WeightError) -> PackageError {
+        let (path, architecture) = (self.weights_path.clone(), self.manifest.architecture.clone());
+        PackageError::Weights { path, architecture, cause }
+    }
+
+    /// The int8 part.
+    fn quantisation(&self) -> Result<Quantisation, PackageError> {
+        let Some(spec) = &self.manifest.int8 else {
+            return Err(PackageError::NoInt8 { path: self.weights_path.with_file_name(Self::MANIFEST) });
+        };
+        let path = self.weights_path.with_file_name(Self::INT8);
+        let octets = std::fs::read(&path);
+        let octets = octets.map_err(|source| PackageError::Unreadable { path: path.clone(), source })?;
+        same_digest(&path, &spec.sha256, sha256(&octets))?;
+        self.quantisation_of(&octets)
+    }
+
+    /// The int8 part, from the octets of its file.
+    pub(super) fn quantisation_of(&self, octets: &[u8]) -> Result<Quantisation, PackageError> {
+        let path = self.weights_path.with_file_name(Self::INT8);
+        Quantisation::read(octets, &self.architecture()).map_err(|cause| PackageError::Int8 { path, cause })
+    }
+}
+
+/// That a file has the digest that the manifest says.
+fn same_digest(path: &Path, expected: &str, found: String) -> Result<(), PackageError> {
+    if found.eq_ignore_ascii_case(expected) {
+        return Ok(());
+    }
+    Err(PackageError::Digest { path: path.to_owned(), expected: expected.to_owned(), found })
 }
 
 /// The gate that the manifest speaks of.

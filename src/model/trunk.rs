@@ -190,7 +190,7 @@ mod tests {
     #[test]
     fn trunk_and_head_become_a_package_that_answers_the_same_bits() {
         let trunk = Trunk::open(Path::new(REFERENCE), 2).unwrap();
-        let reference = Model::load_with(Path::new(REFERENCE), Compute::Kernels { threads: 1 }).unwrap();
+        let reference = Model::load_with(Path::new(REFERENCE), Compute::f32(1)).unwrap();
         let ramp = trunk.input().ramp().unwrap();
         let images = Tensor::stack(&[ramp.clone(), (ramp * 0.5).unwrap()], 0).unwrap();
         let features = trunk.at(Depth::Pooled, &images).unwrap();

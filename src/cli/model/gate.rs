@@ -42,7 +42,7 @@ pub(in crate::cli) struct Gate {
 impl Gate {
     pub(super) fn run(self) -> Result<()> {
         log::start(&Log { level: LogLevel::Warn, ..Log::default() });
-        let model = Model::load_with(&self.model, Compute::Kernels { threads: self.threads })?;
+        let model = Model::load_with(&self.model, Compute::f32(self.threads))?;
         let decoder = decoder(&Config::default().select)?;
         let chest = images(&self.chest)?;
         let (mut progress, began) = (Progress::new(), Instant::now());

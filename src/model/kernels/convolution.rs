@@ -35,22 +35,23 @@ pub(super) struct Convolution {
     pub(super) filter: usize,
     offsets: Arc<[u32]>,
     input: View,
-    output: View,
+    pub(super) output: View,
     after: After,
     cut: Cut,
 }
 
 /// How a convolution is cut into tasks: `stretches` of the tiles times `groups` of the panels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Cut {
-    tiles: usize,
+pub(super) struct Cut {
+    pub(super) tiles: usize,
     panels: usize,
     stretches: usize,
     groups: usize,
 }
 
 impl Cut {
-    fn new(places: usize, rows: usize, panels: usize, bytes_of_a_tile: usize, threads: usize) -> Self {
+    /// Tiles of at most `rows` places, each of which reads about so many bytes.
+    pub(super) fn new(places: usize, rows: usize, panels: usize, bytes_of_a_tile: usize, threads: usize) -> Self {
         let tiles = tiles(places, rows);
         let wanted = (TASKS_OF_A_THREAD * threads).max(2);
         let fitting = (INPUT_OF_A_TASK / bytes_of_a_tile.max(1)).max(1);
@@ -62,12 +63,13 @@ impl Cut {
         Self { tiles, panels, stretches, groups }
     }
 
-    fn tasks(&self) -> usize {
+    /// Tasks.
+    pub(super) fn tasks(&self) -> usize {
         self.stretches * self.groups
     }
 
     /// The tiles and panels of one task.
-    fn task(&self, task: usize) -> (Range<usize>, Range<usize>) {
+    pub(super) fn task(&self, task: usize) -> (Range<usize>, Range<usize>) {
         let part = |index, parts, whole| begin_of(index, parts, whole)..begin_of(index + 1, parts, whole);
         let (stretch, group) = (task / self.groups, task % self.groups);
         (part(stretch, self.stretches, self.tiles), part(group, self.groups, self.panels))

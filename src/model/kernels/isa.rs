@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-/// Overrides the choice, for tests and diagnosis: `avx512`, `avx2`, `neon` or `plain`.
+/// Overrides the choice, for tests and diagnosis: the name of an [`Isa`].
 const OVERRIDE: &str = "AUSCULT_ISA";
 
 /// A set of vector instructions that there are kernels for.
@@ -14,12 +14,16 @@ pub enum Isa {
     Neon,
     /// x86-64 with AVX2 and FMA: 8 values a register.
     Avx2,
+    /// The same with AVX-VNNI, for eight bits.
+    AvxVnni,
     /// x86-64 with AVX-512F: 16 values a register.
     Avx512,
+    /// The same with AVX-512 VNNI and BW, for eight bits.
+    Avx512Vnni,
 }
 
 impl Isa {
-    const ALL: [Self; 4] = [Self::Plain, Self::Neon, Self::Avx2, Self::Avx512];
+    const ALL: [Self; 6] = [Self::Plain, Self::Neon, Self::Avx2, Self::AvxVnni, Self::Avx512, Self::Avx512Vnni];
 
     /// The one to use: the best of this processor, or the one that `AUSCULT_ISA` names if this processor has it.
     pub fn chosen() -> Self {
@@ -45,18 +49,23 @@ impl Isa {
             Self::Plain => "plain",
             Self::Neon => "neon",
             Self::Avx2 => "avx2",
+            Self::AvxVnni => "avxvnni",
             Self::Avx512 => "avx512",
+            Self::Avx512Vnni => "avx512vnni",
         }
     }
 
     #[cfg(target_arch = "x86_64")]
     fn is_available(self) -> bool {
         let fma = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+        let wide = fma && is_x86_feature_detected!("avx512f");
         match self {
             Self::Plain => true,
             Self::Neon => false,
             Self::Avx2 => fma,
-            Self::Avx512 => fma && is_x86_feature_detected!("avx512f"),
+            Self::AvxVnni => fma && is_x86_feature_detected!("avxvnni"),
+            Self::Avx512 => wide,
+            Self::Avx512Vnni => wide && is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512vnni"),
         }
     }
 
@@ -65,7 +74,7 @@ impl Isa {
         match self {
             Self::Plain => true,
             Self::Neon => std::arch::is_aarch64_feature_detected!("neon"),
-            Self::Avx2 | Self::Avx512 => false,
+            _ => false,
         }
     }
 

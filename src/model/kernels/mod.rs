@@ -1,5 +1,5 @@
-//! The network's layers on the processor, in f32: activations in NHWC, weights packed once, bias, sum and ReLU done
-//! while a tile is still in registers.
+//! The network's layers on the processor, in f32 and (room `int8`) in eight bits: activations in NHWC, weights packed once,
+//! bias, sum and ReLU done while a tile is still in registers.
 //!
 //! Micro-kernels exist for AVX-512, AVX2 with FMA, NEON, and for any processor; [`Isa::chosen`] says which are used.
 //! Each output is summed up in the same order whatever the number of threads, the tile and the batch that it is in, so
@@ -11,6 +11,7 @@ mod convolution;
 mod crew;
 mod filter;
 mod geometry;
+pub(super) mod int8;
 mod isa;
 mod lane;
 mod network;
@@ -25,5 +26,5 @@ mod winograd;
 
 pub(super) use filter::Raw;
 pub use isa::Isa;
-pub(super) use network::{Images, Network, Seen};
+pub(super) use network::{Features, Images, Network, Seen};
 pub use product::{Columns, Sum, multiply};

@@ -19,7 +19,7 @@ use super::winograd;
 use crate::model::architecture::{Architecture, Layer};
 
 /// Images of one run. Larger batches are done in several: more would not be faster, and take more memory.
-const IMAGES_OF_A_RUN: usize = 4;
+pub(super) const IMAGES_OF_A_RUN: usize = 4;
 
 /// Places of the largest image; offsets into its activations fit in 32 bits.
 const LARGEST_IMAGE: usize = 1 << 22;
@@ -28,7 +28,7 @@ const LARGEST_IMAGE: usize = 1 << 22;
 #[derive(Clone, Copy)]
 pub(in crate::model) struct Images<'a> {
     /// `[n, 3, rows, columns]`
-    values: &'a [f32],
+    pub(super) values: &'a [f32],
     rows: usize,
     columns: usize,
 }
@@ -42,7 +42,13 @@ impl<'a> Images<'a> {
         fits.then_some(Self { values, rows, columns })
     }
 
-    fn one(&self) -> usize {
+    /// Rows and columns.
+    pub(super) fn side(&self) -> (usize, usize) {
+        (self.rows, self.columns)
+    }
+
+    /// Values of each.
+    pub(super) fn one(&self) -> usize {
         COLOURS * self.rows * self.columns
     }
 }
@@ -212,6 +218,23 @@ impl Network {
         Some(Features { values, shape })
     }
 
+    /// Shows the output of each convolution, ReLU and what is added included, channels last, one image after the other;
+    /// that of the first one behind the pooling that follows it. None where the filters are not the architecture's.
+    pub(in crate::model) fn watch(&self, images: Images<'_>, mut show: impl FnMut(usize, &[f32])) -> Option<()> {
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        let ground = self.ground();
+        for values in images.values.chunks(images.one()) {
+            let (slots, plan) = memory.prepare(ground, 1, images.side())?;
+            for step in 0..plan.trunk {
+                self.take(plan, step..step + 1, (ground, values), slots);
+                if let Some((layer, view)) = plan.steps.get(step)?.shows(&self.architecture) {
+                    show(layer, &places(slots, &view).collect::<Vec<_>>());
+                }
+            }
+        }
+        Some(())
+    }
+
     /// Runs a few images at a time, and shows what came of them.
     fn run(&self, images: Images<'_>, reach: Reach, mut show: impl FnMut(&Plan, &Slots)) -> Option<()> {
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
@@ -255,7 +278,7 @@ impl Network {
 }
 
 /// The values of a view, without what fills up its places.
-fn places<'a>(slots: &'a Slots, view: &View) -> impl Iterator<Item = f32> + 'a {
+pub(super) fn places<'a>(slots: &'a Slots, view: &View) -> impl Iterator<Item = f32> + 'a {
     let Extent { channels, pitch, .. } = view.extent;
     slots.read(view).chunks_exact(pitch).flat_map(move |place| place.iter().copied().take(channels))
 }

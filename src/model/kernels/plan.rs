@@ -26,11 +26,11 @@ mod slot {
 }
 
 /// The pooling after the first convolution.
-const POOLING: Window = Window { size: 3, stride: 2, padding: 1 };
+pub(super) const POOLING: Window = Window { size: 3, stride: 2, padding: 1 };
 
 /// Bottlenecks from this width on are computed for all images of a run together, because their weights take more memory
 /// than their activations; narrower ones image by image.
-const TOGETHER_FROM: usize = 256;
+pub(super) const TOGETHER_FROM: usize = 256;
 
 /// One step; all tasks of a step may be done at the same time.
 pub(super) enum Step {
@@ -104,6 +104,19 @@ impl Step {
             Self::Gather(step) => step.tasks(),
             Self::Maximum(step) => step.tasks(),
             Self::Mean(step) => step.tasks(),
+        }
+    }
+
+    /// The layer whose output it finishes, and where that is; the first layer's is finished by the pooling.
+    pub(super) fn shows(&self, architecture: &Architecture) -> Option<(usize, View)> {
+        match self {
+            Self::Maximum(step) => Some((architecture.stem, step.output)),
+            Self::Gather(step) => Some((step.filter, step.output)),
+            Self::Convolve(steps) => match steps.as_slice() {
+                [step] if step.filter != architecture.stem => Some((step.filter, step.output)),
+                _ => None,
+            },
+            _ => None,
         }
     }
 

@@ -98,7 +98,7 @@ impl Maximum {
 }
 
 /// The input's rows, or columns, that the window at one step covers.
-fn within(step: usize, window: Window, side: usize) -> std::ops::Range<usize> {
+pub(super) fn within(step: usize, window: Window, side: usize) -> std::ops::Range<usize> {
     let first = step * window.stride;
     first.saturating_sub(window.padding)..(first + window.size).saturating_sub(window.padding).min(side)
 }

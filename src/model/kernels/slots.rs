@@ -2,6 +2,8 @@
 
 use std::marker::PhantomData;
 
+use bytemuck::Zeroable;
+
 use super::buffer::Buffer;
 use super::geometry::Extent;
 
@@ -32,9 +34,9 @@ impl View {
 }
 
 /// The blocks.
-pub(super) struct Slots(Vec<Buffer>);
+pub(super) struct Slots<T = f32>(Vec<Buffer<T>>);
 
-impl Slots {
+impl<T: Zeroable + Copy> Slots<T> {
     /// Blocks without memory.
     pub(super) fn empty() -> Self {
         Self((0..SLOTS).map(|_| Buffer::zeroed(0)).collect())
@@ -52,12 +54,12 @@ impl Slots {
     }
 
     /// What a view holds; empty where the block is smaller.
-    pub(super) fn read(&self, view: &View) -> &[f32] {
+    pub(super) fn read(&self, view: &View) -> &[T] {
         self.0.get(view.slot).and_then(|slot| slot.values().get(view.start..view.end())).unwrap_or_default()
     }
 
     /// Lays values into a view, place by place; nothing where the block is smaller.
-    pub(super) fn write(&mut self, view: &View, values: &[f32]) {
+    pub(super) fn write(&mut self, view: &View, values: &[T]) {
         let block = self.0.get_mut(view.slot).map(Buffer::values_mut).unwrap_or_default();
         let places = block.get_mut(view.start..view.end()).unwrap_or_default().chunks_exact_mut(view.extent.pitch);
         for (to, from) in places.zip(values.chunks(view.extent.channels)) {
@@ -66,7 +68,7 @@ impl Slots {
     }
 
     /// For the threads of one run.
-    pub(super) fn share(&mut self) -> Shared<'_> {
+    pub(super) fn share(&mut self) -> Shared<'_, T> {
         let mut blocks = [(std::ptr::null_mut(), 0); SLOTS];
         for (block, slot) in blocks.iter_mut().zip(&mut self.0) {
             let values = slot.values_mut();
@@ -77,24 +79,24 @@ impl Slots {
 }
 
 /// The blocks while several threads read and write them.
-pub(super) struct Shared<'a> {
-    blocks: [(*mut f32, usize); SLOTS],
-    slots: PhantomData<&'a mut Slots>,
+pub(super) struct Shared<'a, T = f32> {
+    blocks: [(*mut T, usize); SLOTS],
+    slots: PhantomData<&'a mut Slots<T>>,
 }
 
 // SAFETY: the pointers are to memory that the slots own and that outlives `'a`; every use of them is unsafe and has to
 // keep writers apart.
-unsafe impl Send for Shared<'_> {}
+unsafe impl<T: Send> Send for Shared<'_, T> {}
 // SAFETY: as above.
-unsafe impl Sync for Shared<'_> {}
+unsafe impl<T: Send> Sync for Shared<'_, T> {}
 
-impl Shared<'_> {
+impl<T> Shared<'_, T> {
     /// Where a view begins; all of its values are there.
     ///
     /// # Panics
     /// If the block is smaller than the view, which [`Slots::grow`] has prevented.
     #[allow(clippy::panic, reason = "a fault of the plan; going on would write to foreign memory")]
-    pub(super) fn start(&self, view: &View) -> *mut f32 {
+    pub(super) fn start(&self, view: &View) -> *mut T {
         match self.blocks.get(view.slot) {
             Some((block, length)) if view.end() <= *length => block.wrapping_add(view.start),
             _ => panic!("block {} is too small for {:?}", view.slot, view.extent),
@@ -105,7 +107,7 @@ impl Shared<'_> {
     ///
     /// # Safety
     /// Nobody writes to the view as long as the slice is used.
-    pub(super) unsafe fn values(&self, view: &View) -> &[f32] {
+    pub(super) unsafe fn values(&self, view: &View) -> &[T] {
         // SAFETY: all of the view's values are there, and the caller keeps writers away.
         unsafe { std::slice::from_raw_parts(self.start(view), view.extent.length()) }
     }
@@ -115,7 +117,7 @@ impl Shared<'_> {
     /// # Safety
     /// Nobody else reads or writes them as long as the slice is used.
     #[allow(clippy::mut_from_ref, reason = "threads write to parts of a view of their own")]
-    pub(super) unsafe fn part_mut(&self, view: &View, first: usize, length: usize) -> &mut [f32] {
+    pub(super) unsafe fn part_mut(&self, view: &View, first: usize, length: usize) -> &mut [T] {
         let end = first.saturating_add(length).min(view.extent.length());
         let first = first.min(end);
         // SAFETY: all of the view's values are there, and the caller keeps everybody else away.

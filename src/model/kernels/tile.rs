@@ -83,9 +83,9 @@ impl Micro {
     pub(super) fn of(isa: Isa) -> &'static Self {
         match isa {
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => &AVX2,
+            Isa::Avx2 | Isa::AvxVnni => &AVX2,
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => &AVX512,
+            Isa::Avx512 | Isa::Avx512Vnni => &AVX512,
             #[cfg(target_arch = "aarch64")]
             Isa::Neon => &NEON,
             _ => &PLAIN,

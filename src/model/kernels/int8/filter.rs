@@ -1,0 +1,250 @@
+//! The weights of one convolution in eight bits, in the order in which the micro-kernel reads them.
+//!
+//! Each output has a step; its weights are -127 to 127 steps. Where AVX2 multiplies, it sums up four products in sixteen
+//! bits, and so the weights of one sign among such four are 128 steps together at most: 128 times 255 is the most that fits.
+
+use super::super::buffer::Buffer;
+use super::super::filter::Raw;
+use super::super::geometry::Window;
+
+/// Inputs that a register multiplies at once for each column.
+pub(super) const GROUP: usize = 4;
+
+/// Inputs of two groups, which are summed up together.
+pub(super) const PAIR: usize = 2 * GROUP;
+
+/// The most steps that weights of one sign may have together where their products are summed up in sixteen bits.
+const BOUND: i32 = 128;
+
+/// The largest weight, in steps.
+const LARGEST: f32 = 127.0;
+
+/// How an activation is stored: `(octet - zero) * step`, with a step for each channel.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::model) struct Code {
+    /// Above 0, finite.
+    pub(in crate::model) steps: Vec<f32>,
+    /// 0 where nothing is below zero.
+    pub(in crate::model) zero: u8,
+}
+
+/// What goes into a convolution and comes out of it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Codes<'a> {
+    /// With zero 0.
+    pub(super) input: &'a Code,
+    pub(super) output: &'a Code,
+    /// What is added to the output.
+    pub(super) added: Option<&'a Code>,
+}
+
+/// Packed weights: for each panel of `columns` outputs, for each place of the window, for each group of inputs, the
+/// group's weights of each output. Outputs are filled up with zeros to whole panels, inputs to whole pairs of groups.
+pub(super) struct Filter {
+    pub(super) window: Window,
+    pub(super) outputs: usize,
+    inputs: usize,
+    columns: usize,
+    weights: Buffer<i8>,
+    steps: Vec<f32>,
+    input_steps: Vec<f32>,
+    bias: Vec<f32>,
+    scale: Buffer<f32>,
+    shift: Buffer<f32>,
+    added: Buffer<f32>,
+}
+
+impl Filter {
+    /// Packs weights for panels of `columns`. One octet of an input times a weight counts so many of `steps`, one an output.
+    pub(super) fn pack(raw: &Raw, steps: &[f32], window: Window, columns: usize, codes: Codes<'_>) -> Self {
+        let (inputs, outputs, places) = (codes.input.steps.len(), raw.bias.len(), window.size * window.size);
+        let (padded, depth) = (outputs.next_multiple_of(columns), inputs.next_multiple_of(PAIR));
+        let mut weights = Buffer::zeroed(padded * places * depth);
+        let panels = weights.values_mut().chunks_exact_mut((places * depth * columns).max(1));
+        let each = raw.weights.chunks(columns * places * inputs);
+        for ((panel, from), steps) in panels.zip(each).zip(steps.chunks(columns)) {
+            for (column, (from, step)) in from.chunks_exact(places * inputs).zip(steps).enumerate() {
+                lay(groups(from, places, (&codes.input.steps, *step)), panel, column, columns);
+            }
+        }
+        let [mut scale, mut shift, mut added] = [(); 3].map(|()| Buffer::zeroed(padded));
+        let to = scale.values_mut().iter_mut().zip(shift.values_mut()).zip(added.values_mut());
+        let from = codes.output.steps.iter().zip(steps).zip(&raw.bias).enumerate();
+        for (((scale, shift), factor), (output, ((step, weight), bias))) in to.zip(from) {
+            *factor = codes.added.and_then(|added| added.steps.get(output)).map_or(0.0, |added| added / step);
+            *scale = weight / step;
+            let zero = codes.added.map_or(0.0, |added| f32::from(added.zero));
+            *shift = bias / step + f32::from(codes.output.zero) - zero * *factor;
+        }
+        let (steps, bias, input_steps) = (steps.to_vec(), raw.bias.clone(), codes.input.steps.clone());
+        Self { window, outputs, inputs, columns, weights, steps, input_steps, bias, scale, shift, added }
+    }
+
+    /// The weights as they count, `[outputs, inputs, size, size]`, and the bias.
+    pub(super) fn unpack(&self) -> Raw {
+        let places = self.window.size * self.window.size;
+        let mut weights = vec![0.0; self.outputs * self.inputs * places];
+        for ((output, to), step) in weights.chunks_exact_mut((self.inputs * places).max(1)).enumerate().zip(&self.steps)
+        {
+            let (panel, column) = (self.panel(output / self.columns), output % self.columns);
+            let groups = panel.chunks_exact(self.columns * GROUP).filter_map(|group| group.as_chunks().0.get(column));
+            let depth = self.depth();
+            for (index, value) in groups.flat_map(|group: &[i8; GROUP]| group).enumerate() {
+                let input = index % depth;
+                if let Some((to, per)) = to.get_mut(input * places + index / depth).zip(self.input_steps.get(input)) {
+                    *to = f32::from(*value) * step / per;
+                }
+            }
+        }
+        Raw { weights, bias: self.bias.clone() }
+    }
+
+    /// Inputs, filled up to whole pairs of groups.
+    pub(super) fn depth(&self) -> usize {
+        self.inputs.next_multiple_of(PAIR)
+    }
+
+    /// Taps of the window.
+    pub(super) fn taps(&self) -> usize {
+        self.window.size * self.window.size
+    }
+
+    /// Panels of outputs.
+    pub(super) fn panels(&self) -> usize {
+        self.outputs.div_ceil(self.columns)
+    }
+
+    /// The weights of one panel.
+    pub(super) fn panel(&self, panel: usize) -> &[i8] {
+        let length = self.taps() * self.depth() * self.columns;
+        self.weights.values().get(panel * length..(panel + 1) * length).unwrap_or_default()
+    }
+
+    /// What the sums of a panel are multiplied by, one value a column.
+    pub(super) fn panel_scale(&self, panel: usize) -> &[f32] {
+        self.scale.values().get(panel * self.columns..(panel + 1) * self.columns).unwrap_or_default()
+    }
+
+    /// What is added to them then, one value a column.
+    pub(super) fn panel_shift(&self, panel: usize) -> &[f32] {
+        self.shift.values().get(panel * self.columns..(panel + 1) * self.columns).unwrap_or_default()
+    }
+
+    /// The steps of what is added last, in steps of the output, one value a column.
+    pub(super) fn panel_added(&self, panel: usize) -> &[f32] {
+        self.added.values().get(panel * self.columns..(panel + 1) * self.columns).unwrap_or_default()
+    }
+}
+
+/// The weights of one output, `[inputs, places]`, as whole steps: for each place, for each group of inputs, which ends
+/// with zeros.
+fn groups(from: &[f32], places: usize, (input_steps, step): (&[f32], f32)) -> impl Iterator<Item = [i8; GROUP]> {
+    let inputs = from.len() / places.max(1);
+    let pairs = (0..places).flat_map(move |place| (0..inputs.div_ceil(PAIR)).map(move |pair| (place, pair)));
+    pairs.flat_map(move |(place, pair)| {
+        let mut values = [0.0; PAIR];
+        let weights = from.iter().skip(pair * PAIR * places + place).step_by(places);
+        let weights = weights.zip(input_steps.iter().skip(pair * PAIR));
+        values.iter_mut().zip(weights).for_each(|(value, (weight, per))| *value = *weight * per);
+        whole(values, 1.0 / step)
+    })
+}
+
+/// Two groups of weights in whole steps; larger ones than the bound allows are made smaller.
+fn whole(weights: [f32; PAIR], steps: f32) -> [[i8; GROUP]; 2] {
+    /// Added and taken away again, it leaves the nearest integer.
+    const INTEGERS: f32 = 12_582_912.0;
+    let [mut a, mut b, mut c, mut d, mut e, mut f, mut g, mut h] =
+        weights.map(|weight| ((weight * steps).clamp(-LARGEST, LARGEST) + INTEGERS - INTEGERS) as i32);
+    keep_bound([&mut a, &mut b, &mut e, &mut f]);
+    keep_bound([&mut c, &mut d, &mut g, &mut h]);
+    [[a as i8, b as i8, c as i8, d as i8], [e as i8, f as i8, g as i8, h as i8]]
+}
+
+/// Makes the largest of four weights smaller until those of one sign are together within [`BOUND`].
+fn keep_bound(mut four: [&mut i32; 4]) {
+    for sign in [1, -1] {
+        let together = |four: &[&mut i32; 4]| four.iter().map(|weight| (**weight * sign).max(0)).sum::<i32>();
+        while together(&four) > BOUND {
+            if let Some(largest) = four.iter_mut().max_by_key(|weight| ***weight * sign) {
+                **largest -= sign;
+            }
+        }
+    }
+}
+
+/// The smallest step with which the weights of one output, `[inputs, places]`, times the steps of the inputs, keep the
+/// bound.
+pub(in crate::model) fn bounded_step(weights: &[f32], input_steps: &[f32]) -> f32 {
+    let places = weights.len() / input_steps.len().max(1);
+    let weight = |input: usize, place: usize| {
+        weights.get(input * places + place).zip(input_steps.get(input)).map_or(0.0, |(weight, per)| weight * per)
+    };
+    let mut step = f32::MIN_POSITIVE;
+    for place in 0..places {
+        for pair in (0..input_steps.len()).step_by(PAIR) {
+            for first in [0, 2] {
+                let four =
+                    [first, first + 1, first + GROUP, first + GROUP + 1].map(|index| weight(pair + index, place));
+                step = four.iter().fold(step, |step, weight| step.max(weight.abs() / LARGEST));
+                for sign in [1.0, -1.0] {
+                    let together: f32 = four.iter().map(|weight| (weight * sign).max(0.0)).sum();
+                    // Rounding makes each larger by a half at most.
+                    step = step.max(together / (BOUND - 2) as f32);
+                }
+            }
+        }
+    }
+    step
+}
+
+/// Lays the groups of one output into its panel, whose first group of this output is at `to`.
+fn lay(groups: impl Iterator<Item = [i8; GROUP]>, panel: &mut [i8], column: usize, columns: usize) {
+    for (group, to) in groups.zip(panel.chunks_exact_mut(columns * GROUP)) {
+        if let Some(to) = to.as_chunks_mut().0.get_mut(column) {
+            *to = group;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_keep_the_bound_and_come_back_within_half_a_step() {
+        let mut random = fastrand::Rng::with_seed(1);
+        for (inputs, outputs, size) in [(1, 1, 1), (20, 9, 3), (64, 33, 1), (5, 16, 3), (300, 2, 1)] {
+            let places = size * size;
+            let weights: Vec<f32> = (0..inputs * outputs * places).map(|_| random.f32().powi(3) - 0.3).collect();
+            let input = Code { steps: (0..inputs).map(|_| 0.5 + random.f32()).collect(), zero: 0 };
+            let each = weights.chunks(inputs * places);
+            let steps: Vec<f32> = each.map(|each| bounded_step(each, &input.steps)).collect();
+            let raw = Raw { weights, bias: vec![0.5; outputs] };
+            let output = Code { steps: vec![1.0; outputs], zero: 0 };
+            let codes = Codes { input: &input, output: &output, added: None };
+            let window = Window { size, stride: 1, padding: size / 2 };
+            let filter = Filter::pack(&raw, &steps, window, 16, codes);
+            let back = filter.unpack();
+            for ((found, wanted), step) in
+                back.weights.chunks(inputs * places).zip(raw.weights.chunks(inputs * places)).zip(&steps)
+            {
+                let near = |(a, b): (&f32, &f32)| (a - b).abs() <= step * 0.501 / 0.5;
+                assert!(found.iter().zip(wanted).all(near), "{inputs} {outputs} {size}: {found:?} for {wanted:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn too_small_a_step_cuts_weights_and_never_breaks_the_bound() {
+        for weights in [[1.0; PAIR], [-1.0; PAIR], [1.0, -1.0, 0.9, 0.1, 0.8, -0.2, 0.7, 0.6]] {
+            let [[a, b, c, d], [e, f, g, h]] = whole(weights, 127.0);
+            for four in [[a, b, e, f], [c, d, g, h]] {
+                for sign in [1, -1] {
+                    let together: i32 = four.iter().map(|weight| (i32::from(*weight) * sign).max(0)).sum();
+                    assert!(together <= BOUND, "{four:?}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,302 @@
+//! A vector register of i32 sums, whatever the processor calls it.
+
+use super::filter::GROUP;
+
+/// What a register's sums become, column by column.
+#[derive(Clone, Copy)]
+pub(super) struct Finish {
+    /// The sum is multiplied by it, `WIDTH` values.
+    pub(super) scale: *const f32,
+    /// And this is added, `WIDTH` values.
+    pub(super) shift: *const f32,
+    /// And `WIDTH` values times as many factors, if there are any.
+    pub(super) added: Option<(*const u8, *const f32)>,
+}
+
+/// A register of `WIDTH` sums, one a column.
+///
+/// No step rounds or overflows differently from one processor to another: sums are exact, and their way to u8 is a
+/// product and one or two sums of f32, each rounded by itself, then the nearest integer (even where two are near) from 0 to 255.
+///
+/// # Safety
+/// Every function may be called only on a processor that has the type's instructions, and should be inlined into a
+/// function that enables them.
+#[allow(clippy::missing_safety_doc, reason = "said once, above")]
+pub(super) trait Lane: Copy {
+    /// Columns of a register.
+    const WIDTH: usize;
+    /// [`GROUP`] inputs, for every column.
+    type Inputs: Copy;
+    /// Sums of nothing.
+    unsafe fn zero() -> Self;
+    /// From memory: [`GROUP`] values.
+    unsafe fn inputs(from: *const u8) -> Self::Inputs;
+    /// Adds the products of two groups of inputs with their weights; of each group `WIDTH` times [`GROUP`] weights,
+    /// which are bounded as [`super::filter`] says.
+    unsafe fn add_products(self, inputs: [Self::Inputs; 2], weights: [*const i8; 2]) -> Self;
+    /// Writes `WIDTH` values.
+    unsafe fn finish(self, finish: &Finish, to: *mut u8);
+    /// Asks for the cache line at `at`, which need not exist.
+    unsafe fn prefetch(at: *const i8);
+}
+
+/// Without instructions of its own: the compiler makes of it what the target has.
+#[derive(Clone, Copy)]
+pub(super) struct Plain([i32; 8]);
+
+#[allow(clippy::indexing_slicing, clippy::needless_range_loop, reason = "constant bounds, checked when compiled")]
+impl Lane for Plain {
+    const WIDTH: usize = 8;
+    type Inputs = [u8; GROUP];
+
+    #[inline(always)]
+    unsafe fn zero() -> Self {
+        Self([0; 8])
+    }
+
+    #[inline(always)]
+    unsafe fn inputs(from: *const u8) -> [u8; GROUP] {
+        // SAFETY: the caller has so many values there.
+        unsafe { from.cast::<[u8; GROUP]>().read() }
+    }
+
+    #[inline(always)]
+    unsafe fn add_products(mut self, inputs: [[u8; GROUP]; 2], weights: [*const i8; 2]) -> Self {
+        for (inputs, weights) in inputs.into_iter().zip(weights) {
+            // SAFETY: the caller has so many values there.
+            let weights = unsafe { weights.cast::<[[i8; GROUP]; 8]>().read() };
+            for column in 0..8 {
+                for index in 0..GROUP {
+                    self.0[column] += i32::from(inputs[index]) * i32::from(weights[column][index]);
+                }
+            }
+        }
+        self
+    }
+
+    #[inline(always)]
+    unsafe fn finish(self, finish: &Finish, to: *mut u8) {
+        /// Added to a number from 0 to 255, it leaves the nearest integer in the lowest bits.
+        const INTEGERS: f32 = 8_388_608.0;
+        for column in 0..8 {
+            // SAFETY: the caller has `WIDTH` values everywhere.
+            unsafe {
+                let mut value = self.0[column] as f32 * *finish.scale.add(column) + *finish.shift.add(column);
+                if let Some((added, factor)) = finish.added {
+                    value += f32::from(*added.add(column)) * *factor.add(column);
+                }
+                *to.add(column) = (value.clamp(0.0, 255.0) + INTEGERS).to_bits() as u8;
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn prefetch(_at: *const i8) {}
+}
+
+/// Implements the rest of [`Lane`] for AVX2's registers; `|sums, inputs, weights|` adds the products of two groups.
+#[cfg(target_arch = "x86_64")]
+macro_rules! lane_of_eight {
+    ($name:ident, |$sums:ident, $inputs:ident, $weights:ident| $products:expr) => {
+        impl Lane for $name {
+            const WIDTH: usize = 8;
+            type Inputs = __m256i;
+
+            #[inline(always)]
+            unsafe fn zero() -> Self {
+                // SAFETY: the caller's processor has the instruction.
+                Self(unsafe { _mm256_setzero_si256() })
+            }
+
+            #[inline(always)]
+            unsafe fn inputs(from: *const u8) -> __m256i {
+                // SAFETY: the caller has four values there, and its processor has the instruction.
+                unsafe { _mm256_set1_epi32(from.cast::<i32>().read_unaligned()) }
+            }
+
+            #[inline(always)]
+            unsafe fn add_products(self, $inputs: [__m256i; 2], weights: [*const i8; 2]) -> Self {
+                let $sums = self.0;
+                // SAFETY: the caller has 32 weights at each, and its processor has the instructions.
+                unsafe {
+                    let $weights = weights.map(|at| _mm256_loadu_si256(at.cast()));
+                    Self($products)
+                }
+            }
+
+            #[inline(always)]
+            unsafe fn finish(self, finish: &Finish, to: *mut u8) {
+                // SAFETY: the caller has eight values everywhere, and its processor has the instructions.
+                unsafe {
+                    let scaled = _mm256_mul_ps(_mm256_cvtepi32_ps(self.0), _mm256_loadu_ps(finish.scale));
+                    let mut values = _mm256_add_ps(scaled, _mm256_loadu_ps(finish.shift));
+                    if let Some((added, factor)) = finish.added {
+                        let added = _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(added.cast())));
+                        values = _mm256_add_ps(values, _mm256_mul_ps(added, _mm256_loadu_ps(factor)));
+                    }
+                    let integers = _mm256_cvtps_epi32(_mm256_min_ps(values, _mm256_set1_ps(255.0)));
+                    let (low, high) = (_mm256_castsi256_si128(integers), _mm256_extracti128_si256::<1>(integers));
+                    let words = _mm_packs_epi32(low, high);
+                    _mm_storel_epi64(to.cast(), _mm_packus_epi16(words, words));
+                }
+            }
+
+            #[inline(always)]
+            unsafe fn prefetch(at: *const i8) {
+                ask_for(at);
+            }
+        }
+    };
+}
+
+#[cfg(target_arch = "x86_64")]
+pub(super) mod x86 {
+    use std::arch::x86_64::*;
+
+    use super::{Finish, Lane};
+
+    #[inline(always)]
+    fn ask_for(at: *const i8) {
+        // SAFETY: a prefetch is a hint; it faults nowhere, and every x86-64 has it.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at) }
+    }
+
+    /// AVX2: products are summed up in i16 four at a time, which their bound allows.
+    #[derive(Clone, Copy)]
+    pub(in super::super) struct Avx2(__m256i);
+
+    lane_of_eight!(Avx2, |sums, inputs, weights| {
+        let ([first, second], [a, b]) = (inputs, weights);
+        let fours = _mm256_add_epi16(_mm256_maddubs_epi16(first, a), _mm256_maddubs_epi16(second, b));
+        _mm256_add_epi32(sums, _mm256_madd_epi16(fours, _mm256_set1_epi16(1)))
+    });
+
+    /// AVX-VNNI, the form of 256 bits.
+    #[derive(Clone, Copy)]
+    pub(in super::super) struct AvxVnni(__m256i);
+
+    lane_of_eight!(AvxVnni, |sums, inputs, weights| {
+        let ([first, second], [a, b]) = (inputs, weights);
+        _mm256_dpbusd_avx_epi32(_mm256_dpbusd_avx_epi32(sums, first, a), second, b)
+    });
+
+    /// AVX-512 VNNI.
+    #[derive(Clone, Copy)]
+    pub(in super::super) struct Avx512Vnni(__m512i);
+
+    impl Lane for Avx512Vnni {
+        const WIDTH: usize = 16;
+        type Inputs = __m512i;
+
+        #[inline(always)]
+        unsafe fn zero() -> Self {
+            // SAFETY: the caller's processor has the instruction.
+            Self(unsafe { _mm512_setzero_si512() })
+        }
+
+        #[inline(always)]
+        unsafe fn inputs(from: *const u8) -> __m512i {
+            // SAFETY: the caller has four values there, and its processor has the instruction.
+            unsafe { _mm512_set1_epi32(from.cast::<i32>().read_unaligned()) }
+        }
+
+        #[inline(always)]
+        unsafe fn add_products(self, inputs: [__m512i; 2], weights: [*const i8; 2]) -> Self {
+            // SAFETY: the caller has 64 weights at each, and its processor has the instructions.
+            unsafe {
+                let [a, b] = weights.map(|at| _mm512_loadu_si512(at.cast()));
+                let [first, second] = inputs;
+                Self(_mm512_dpbusd_epi32(_mm512_dpbusd_epi32(self.0, first, a), second, b))
+            }
+        }
+
+        #[inline(always)]
+        unsafe fn finish(self, finish: &Finish, to: *mut u8) {
+            // SAFETY: the caller has 16 values everywhere, and its processor has the instructions.
+            unsafe {
+                let scaled = _mm512_mul_ps(_mm512_cvtepi32_ps(self.0), _mm512_loadu_ps(finish.scale));
+                let mut values = _mm512_add_ps(scaled, _mm512_loadu_ps(finish.shift));
+                if let Some((added, factor)) = finish.added {
+                    let added = _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(added.cast())));
+                    values = _mm512_add_ps(values, _mm512_mul_ps(added, _mm512_loadu_ps(factor)));
+                }
+                let integers = _mm512_cvtps_epi32(_mm512_min_ps(values, _mm512_set1_ps(255.0)));
+                let integers = _mm512_max_epi32(integers, _mm512_setzero_si512());
+                _mm_storeu_si128(to.cast(), _mm512_cvtepi32_epi8(integers));
+            }
+        }
+
+        #[inline(always)]
+        unsafe fn prefetch(at: *const i8) {
+            ask_for(at);
+        }
+    }
+}
+
+#[cfg(target_arch = "aarch64")]
+pub(super) mod arm {
+    use std::arch::aarch64::*;
+
+    use super::{Finish, Lane};
+
+    /// NEON: four columns. The inputs are moved to -128..=127 for its products of equal signs, and what that takes away
+    /// is added again.
+    #[derive(Clone, Copy)]
+    pub(in super::super) struct Neon(int32x4_t);
+
+    impl Lane for Neon {
+        const WIDTH: usize = 4;
+        type Inputs = int8x16_t;
+
+        #[inline(always)]
+        unsafe fn zero() -> Self {
+            // SAFETY: the caller's processor has the instruction.
+            Self(unsafe { vdupq_n_s32(0) })
+        }
+
+        #[inline(always)]
+        unsafe fn inputs(from: *const u8) -> int8x16_t {
+            // SAFETY: the caller has four values there, and its processor has the instructions.
+            unsafe {
+                let inputs = vreinterpretq_u8_u32(vdupq_n_u32(from.cast::<u32>().read_unaligned()));
+                vreinterpretq_s8_u8(veorq_u8(inputs, vdupq_n_u8(128)))
+            }
+        }
+
+        #[inline(always)]
+        unsafe fn add_products(mut self, inputs: [int8x16_t; 2], weights: [*const i8; 2]) -> Self {
+            for (inputs, weights) in inputs.into_iter().zip(weights) {
+                // SAFETY: the caller has 16 weights there, and its processor has the instructions.
+                unsafe {
+                    let weights = vld1q_s8(weights);
+                    let low = vmull_s8(vget_low_s8(inputs), vget_low_s8(weights));
+                    let high = vmull_high_s8(inputs, weights);
+                    let moved = vshlq_n_s16::<7>(vpaddlq_s8(weights));
+                    let sums = vpaddq_s32(vpaddlq_s16(low), vpaddlq_s16(high));
+                    self.0 = vaddq_s32(self.0, vpadalq_s16(sums, moved));
+                }
+            }
+            self
+        }
+
+        #[inline(always)]
+        unsafe fn finish(self, finish: &Finish, to: *mut u8) {
+            // SAFETY: the caller has four values everywhere, and its processor has the instructions.
+            unsafe {
+                let scaled = vmulq_f32(vcvtq_f32_s32(self.0), vld1q_f32(finish.scale));
+                let mut values = vaddq_f32(scaled, vld1q_f32(finish.shift));
+                if let Some((added, factor)) = finish.added {
+                    let added = vcreate_u8(u64::from(added.cast::<u32>().read_unaligned()));
+                    let added = vcvtq_f32_u32(vmovl_u16(vget_low_u16(vmovl_u8(added))));
+                    values = vaddq_f32(values, vmulq_f32(added, vld1q_f32(factor)));
+                }
+                let words = vqmovun_s32(vcvtnq_s32_f32(values));
+                let bytes = vreinterpret_u32_u8(vqmovn_u16(vcombine_u16(words, words)));
+                to.cast::<u32>().write_unaligned(vget_lane_u32::<0>(bytes));
+            }
+        }
+
+        #[inline(always)]
+        unsafe fn prefetch(_at: *const i8) {}
+    }
+}

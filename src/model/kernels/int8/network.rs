@@ -1,0 +1,218 @@
+//! The network on the processor in eight bits: packed weights, threads, and memory that is kept from one run to the next.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
+
+use rayon::prelude::*;
+
+use super::super::buffer::Buffer;
+use super::super::crew::Crew;
+use super::super::filter::{Filter as Single, Raw};
+use super::super::geometry::{Offsets, Walk, Window};
+use super::super::isa::Isa;
+use super::super::network::{Features, IMAGES_OF_A_RUN, Images, Seen, places};
+use super::super::slots::Slots;
+use super::super::tile::Micro as SingleMicro;
+use super::filter::{Code, Codes, Filter, PAIR};
+use super::plan::{Ground, Layer, Plan};
+use super::tile::Micro;
+use crate::model::architecture::{self, Architecture, Source};
+
+/// What is known of a layer that is computed in eight bits.
+pub(in crate::model) struct Coded {
+    /// How far apart the weights of each output are.
+    pub(in crate::model) steps: Vec<f32>,
+    /// Of each output, corrected for what rounding does to the mean.
+    pub(in crate::model) bias: Vec<f32>,
+}
+
+/// The network. One run at a time; others wait for it.
+pub(in crate::model) struct Network {
+    architecture: Architecture,
+    layers: Vec<Layer>,
+    codes: Vec<Code>,
+    zeros: Buffer<u8>,
+    single_zeros: Buffer,
+    micro: &'static Micro,
+    single_micro: &'static SingleMicro,
+    crew: Crew,
+    memory: Mutex<Memory>,
+}
+
+/// What is kept from run to run.
+struct Memory {
+    octets: Slots<u8>,
+    singles: Slots,
+    offsets: Offsets,
+    /// By number of images; all for the same extent.
+    plans: HashMap<usize, Plan>,
+    side: (usize, usize),
+}
+
+impl Network {
+    /// Packs the weights that `layer` gives for each layer, for these instructions; 0 threads are one a processor.
+    /// `codes` says how the output of each layer is stored, and `coded` the rest for those between the first convolution
+    /// and the Dense layers.
+    pub(in crate::model) fn new<E: Send + From<rayon::ThreadPoolBuildError>>(
+        architecture: Architecture,
+        layer: impl Fn(&architecture::Layer) -> Result<Raw, E> + Sync,
+        (coded, codes): (&[Option<Coded>], Vec<Code>),
+        threads: usize,
+        isa: Isa,
+    ) -> Result<Self, E> {
+        let (crew, micro, single_micro) = (Crew::new(threads)?, Micro::of(isa), SingleMicro::of(isa));
+        let sources = architecture.sources();
+        let pack = |(index, each): (usize, &architecture::Layer)| -> Result<Layer, E> {
+            let raw = layer(each)?;
+            let (size, stride) = (each.kernel.size, each.kernel.stride);
+            let coded = coded.get(index).and_then(Option::as_ref).zip(sources.get(index).copied().flatten());
+            let coded = coded.and_then(|(coded, Source { input, added })| {
+                let added = added.and_then(|added| codes.get(added));
+                Some((coded, Codes { input: codes.get(input)?, output: codes.get(index)?, added }))
+            });
+            let Some((Coded { steps, bias }, codes)) = coded else {
+                // The first convolution's input is padded when it is interleaved.
+                let walk = if index == architecture.stem { Walk::Rows } else { Walk::Places };
+                let window = Window { size, stride, padding: 0 };
+                return Ok(Layer::Single(Single::pack(&raw, each.inputs, window, walk, single_micro.columns)));
+            };
+            let raw = Raw { weights: raw.weights, bias: bias.clone() };
+            let window = Window { size, stride, padding: size / 2 };
+            Ok(Layer::Coded(Filter::pack(&raw, steps, window, micro.columns, codes)))
+        };
+        let layers = architecture.layers.par_iter().enumerate().with_max_len(1);
+        let layers: Result<Vec<Layer>, E> = crew.install(|| layers.map(pack).collect());
+        let widest = architecture.layers.iter().map(|layer| layer.inputs).max().unwrap_or(0);
+        Ok(Self {
+            layers: layers?,
+            codes,
+            zeros: Buffer::zeroed(widest.next_multiple_of(PAIR)),
+            single_zeros: Buffer::zeroed(widest),
+            architecture,
+            micro,
+            single_micro,
+            crew,
+            memory: Mutex::new(Memory::empty((0, 0))),
+        })
+    }
+
+    /// The instructions that it uses.
+    pub(in crate::model) fn isa(&self) -> Isa {
+        self.micro.isa
+    }
+
+    /// Which layers there are.
+    pub(in crate::model) fn architecture(&self) -> &Architecture {
+        &self.architecture
+    }
+
+    /// The weights of one layer as they count.
+    pub(in crate::model) fn layer(&self, index: usize) -> Option<Raw> {
+        match self.layers.get(index)? {
+            Layer::Coded(filter) => Some(filter.unpack()),
+            Layer::Single(filter) => Some(Raw { weights: filter.unpack(), bias: filter.bias().to_vec() }),
+        }
+    }
+
+    /// Pooled features and logits of each image, from one run. None where the filters are not the architecture's.
+    pub(in crate::model) fn look(&self, images: Images<'_>) -> Option<Seen> {
+        let mut seen = Seen { pooled: Vec::new(), logits: Vec::new() };
+        self.run(
+            images,
+            |plan| plan.steps.len(),
+            |plan, memory| {
+                seen.pooled.extend(places(&memory.singles, &plan.pooled));
+                seen.logits.extend(places(&memory.singles, &plan.logits));
+            },
+        )?;
+        Some(seen)
+    }
+
+    /// What the last stage but one says. None where the filters are not the architecture's.
+    pub(in crate::model) fn features(&self, images: Images<'_>) -> Option<Features> {
+        let code = self.codes.get(self.architecture.early.last()?.expand)?;
+        let (mut values, mut shape) = (Vec::new(), [0; 4]);
+        self.run(
+            images,
+            |plan| plan.early,
+            |plan, memory| {
+                let extent = plan.features.extent;
+                shape = [shape[0] + extent.images, extent.channels, extent.rows, extent.columns];
+                for image in 0..extent.images {
+                    let places = memory.octets.read(&plan.features.image(image));
+                    for (channel, step) in code.steps.iter().enumerate() {
+                        let octets = places.iter().skip(channel).step_by(extent.pitch);
+                        values.extend(octets.map(|octet| f32::from(*octet) * step));
+                    }
+                }
+            },
+        )?;
+        Some(Features { values, shape })
+    }
+
+    /// Runs a few images at a time up to a step, and shows what came of them.
+    fn run(
+        &self,
+        images: Images<'_>,
+        end: impl Fn(&Plan) -> usize,
+        mut show: impl FnMut(&Plan, &Memory),
+    ) -> Option<()> {
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        if memory.side != images.side() {
+            *memory = Memory::empty(images.side());
+        }
+        let ground = self.ground();
+        for values in images.values.chunks(images.one() * IMAGES_OF_A_RUN) {
+            let mut plan = memory.plan(ground, values.len() / images.one())?;
+            let steps = 0..end(&plan);
+            self.take(&mut plan, steps, (ground, values), &mut memory);
+            show(&plan, &memory);
+            memory.plans.insert(values.len() / images.one(), plan);
+        }
+        Some(())
+    }
+
+    fn ground(&self) -> Ground<'_> {
+        Ground {
+            architecture: &self.architecture,
+            layers: &self.layers,
+            codes: &self.codes,
+            zeros: self.zeros.values(),
+            single_zeros: self.single_zeros.values(),
+            micro: self.micro,
+            single_micro: self.single_micro,
+            threads: self.crew.threads(),
+        }
+    }
+
+    /// Takes some steps of a plan that was made for this ground and so many images.
+    fn take(&self, plan: &mut Plan, steps: Range<usize>, (ground, images): (Ground<'_>, &[f32]), memory: &mut Memory) {
+        let (octets, singles, list) = (memory.octets.share(), memory.singles.share(), &plan.steps);
+        self.crew.run(&mut plan.run, steps, |step, task| {
+            if let Some(step) = list.get(step) {
+                // SAFETY: the instructions are those of this processor, the plan was made for this ground and so many
+                // images, and the crew does each task once and step after step.
+                unsafe { step.run(task, ground, images, (&octets, &singles)) }
+            }
+        });
+    }
+}
+
+impl Memory {
+    fn empty(side: (usize, usize)) -> Self {
+        let (octets, singles) = (Slots::empty(), Slots::empty());
+        Self { octets, singles, offsets: Offsets::default(), plans: HashMap::new(), side }
+    }
+
+    /// Takes out the plan for so many images, and sees to it that there is memory for it.
+    fn plan(&mut self, ground: Ground<'_>, count: usize) -> Option<Plan> {
+        if let Some(plan) = self.plans.remove(&count) {
+            return Some(plan);
+        }
+        let plan = Plan::new(ground, count, self.side, &mut self.offsets)?;
+        self.octets.grow(&plan.octets);
+        self.singles.grow(&plan.singles);
+        Some(plan)
+    }
+}

@@ -1,0 +1,275 @@
+//! A run of the network in eight bits laid out beforehand: every step, what it reads and writes, and how much memory that
+//! takes.
+
+use super::super::convolution::{self, After};
+use super::super::crew::Run;
+use super::super::filter::Filter as Single;
+use super::super::geometry::{Extent, Offsets};
+use super::super::plan::{POOLING, TOGETHER_FROM};
+use super::super::pooling::{self, Interleave};
+use super::super::slots::{SLOTS, Shared, View};
+use super::super::tile::Micro as SingleMicro;
+use super::convolution::{Convolution, output_of};
+use super::filter::{Code, Filter};
+use super::pooling::{Maximum, Mean};
+use super::tile::Micro;
+use crate::model::architecture::{Architecture, Bottleneck};
+
+/// What the blocks of octets are for.
+mod slot {
+    /// Where bottlenecks read and write, in turn.
+    pub(super) const TURNS: [usize; 2] = [0, 1];
+    pub(super) const SHORTCUT: usize = 2;
+    pub(super) const REDUCED: usize = 3;
+    pub(super) const SPATIAL: usize = 4;
+    /// What the stages that go image by image say of each.
+    pub(super) const GATHERED: usize = 5;
+}
+
+/// What the blocks of f32 are for.
+mod single {
+    pub(super) const INPUT: usize = 0;
+    pub(super) const STEM: usize = 1;
+    pub(super) const POOLED: usize = 2;
+    pub(super) const HIDDEN: usize = 3;
+    pub(super) const LOGITS: usize = 4;
+}
+
+/// One step; all tasks of a step may be done at the same time.
+pub(super) enum Step {
+    Interleave(Interleave),
+    /// In f32.
+    Single(convolution::Convolution),
+    Maximum(Maximum),
+    Convolve(Convolution),
+    Mean(Mean),
+}
+
+/// A layer's filter.
+pub(super) enum Layer {
+    /// In f32.
+    Single(Single),
+    Coded(Filter),
+}
+
+/// What the plans of a network have in common.
+#[derive(Clone, Copy)]
+pub(super) struct Ground<'a> {
+    pub(super) architecture: &'a Architecture,
+    pub(super) layers: &'a [Layer],
+    /// How the output of each layer is stored.
+    pub(super) codes: &'a [Code],
+    /// As many zeros as the widest layer has channels.
+    pub(super) zeros: &'a [u8],
+    /// The same in f32.
+    pub(super) single_zeros: &'a [f32],
+    pub(super) micro: &'a Micro,
+    pub(super) single_micro: &'a SingleMicro,
+    pub(super) threads: usize,
+}
+
+impl<'a> Ground<'a> {
+    fn coded(&self, index: usize) -> Option<&'a Filter> {
+        match self.layers.get(index)? {
+            Layer::Coded(filter) => Some(filter),
+            Layer::Single(_) => None,
+        }
+    }
+
+    fn single(&self, index: usize) -> Option<&'a Single> {
+        match self.layers.get(index)? {
+            Layer::Single(filter) => Some(filter),
+            Layer::Coded(_) => None,
+        }
+    }
+}
+
+/// The steps for so many images of one extent.
+pub(super) struct Plan {
+    pub(super) steps: Vec<Step>,
+    /// How far a run of the steps is.
+    pub(super) run: Run,
+    /// Steps up to the features.
+    pub(super) early: usize,
+    /// u8
+    pub(super) features: View,
+    /// f32
+    pub(super) pooled: View,
+    /// f32
+    pub(super) logits: View,
+    /// Octets that each block of memory needs.
+    pub(super) octets: [usize; SLOTS],
+    /// Values that each block of f32 needs.
+    pub(super) singles: [usize; SLOTS],
+}
+
+impl Plan {
+    /// For `images` of `rows` by `columns`; None where the filters are not those of the architecture.
+    pub(super) fn new(ground: Ground<'_>, images: usize, side: (usize, usize), offsets: &mut Offsets) -> Option<Self> {
+        let architecture = ground.architecture;
+        let mut builder = Builder { ground, offsets, steps: Vec::new(), octets: [0; SLOTS], singles: [0; SLOTS] };
+        let narrow =
+            |block: &Bottleneck| ground.coded(block.reduce).is_some_and(|filter| filter.outputs < TOGETHER_FROM);
+        let (narrow, wide) = architecture.early.split_at_checked(architecture.early.partition_point(narrow))?;
+        let x = builder.each_image(images, side, narrow)?;
+        let features = builder.through(wide, x)?;
+        let early = builder.steps.len();
+        let x = builder.through(&architecture.last, features)?;
+        let pooled = builder.single_view(single::POOLED, pooling::Mean::output_of(x.extent));
+        let code = ground.codes.get(architecture.last.last()?.expand)?.clone();
+        builder.steps.push(Step::Mean(Mean { input: x, output: pooled, code }));
+        let hidden = builder.single(architecture.hidden, pooled, single::HIDDEN, After::Rectify)?;
+        let logits = builder.single(architecture.logits, hidden, single::LOGITS, After::Keep)?;
+        let run = Run::new(builder.steps.iter().map(Step::tasks).collect());
+        let Builder { steps, octets, singles, .. } = builder;
+        Some(Self { steps, run, early, features, pooled, logits, octets, singles })
+    }
+}
+
+impl Step {
+    fn tasks(&self) -> usize {
+        match self {
+            Self::Interleave(step) => step.tasks(),
+            Self::Single(step) => step.tasks(),
+            Self::Maximum(step) => step.tasks(),
+            Self::Convolve(step) => step.tasks(),
+            Self::Mean(step) => step.tasks(),
+        }
+    }
+
+    /// Does one task; `images` are those of the run, `[n, 3, rows, columns]`.
+    ///
+    /// # Safety
+    /// The processor has the micro-kernels' instructions, and `ground` is what the plan was made for. Nobody else does
+    /// the same task, and all tasks of earlier steps are done.
+    pub(super) unsafe fn run(
+        &self,
+        task: usize,
+        ground: Ground<'_>,
+        images: &[f32],
+        (octets, singles): (&Shared<'_, u8>, &Shared<'_>),
+    ) {
+        // SAFETY: a step writes to one view, reads others that lie in other blocks, and cuts its output into tasks that
+        // do not overlap; the rest is the caller's promise.
+        unsafe {
+            match self {
+                Self::Interleave(step) => step.run(task, images, singles),
+                Self::Maximum(step) => step.run(task, singles, octets),
+                Self::Mean(step) => step.run(task, octets, singles),
+                Self::Single(step) => {
+                    if let Some(filter) = ground.single(step.filter) {
+                        step.run(task, filter, singles, ground.single_zeros, ground.single_micro);
+                    }
+                }
+                Self::Convolve(step) => {
+                    if let Some(filter) = ground.coded(step.filter) {
+                        step.run(task, filter, octets, ground.zeros, ground.micro);
+                    }
+                }
+            }
+        }
+    }
+}
+
+struct Builder<'a> {
+    ground: Ground<'a>,
+    offsets: &'a mut Offsets,
+    steps: Vec<Step>,
+    octets: [usize; SLOTS],
+    singles: [usize; SLOTS],
+}
+
+impl Builder<'_> {
+    /// A view of octets at the beginning of a block of memory.
+    fn view(&mut self, slot: usize, extent: Extent) -> View {
+        kept(&mut self.octets, View { slot, start: 0, extent })
+    }
+
+    /// A view of f32 at the beginning of a block of memory.
+    fn single_view(&mut self, slot: usize, extent: Extent) -> View {
+        kept(&mut self.singles, View { slot, start: 0, extent })
+    }
+
+    /// The stem, the pooling and the narrow bottlenecks, image by image, gathered into one view.
+    fn each_image(&mut self, images: usize, side: (usize, usize), blocks: &[Bottleneck]) -> Option<View> {
+        let stem = self.ground.architecture.stem;
+        let (window, code) = (self.ground.single(stem)?.window, self.ground.codes.get(stem)?);
+        let (last, others) = blocks.split_last()?;
+        let mut gathered = None;
+        for image in 0..images {
+            let padding = window.size / 2;
+            let input = self.single_view(single::INPUT, Interleave::output_of(side.0, side.1, padding));
+            self.steps.push(Step::Interleave(Interleave { image, output: input, padding }));
+            let x = self.single(stem, input, single::STEM, After::Rectify)?;
+            let [first, _] = slot::TURNS;
+            let pooled = self.view(first, pooling::Maximum::output_of(x.extent, POOLING));
+            self.steps.push(Step::Maximum(Maximum { input: x, output: pooled, window: POOLING, code: code.clone() }));
+            let x = self.through(others, pooled)?;
+            let one = self.bottleneck_output(last, x)?;
+            let all =
+                *gathered.get_or_insert(View { slot: slot::GATHERED, start: 0, extent: Extent { images, ..one } });
+            kept(&mut self.octets, all);
+            self.bottleneck(last, x, all.image(image))?;
+        }
+        gathered
+    }
+
+    /// Bottlenecks one after the other, each into the block of memory that the last one did not write to.
+    fn through(&mut self, blocks: &[Bottleneck], mut x: View) -> Option<View> {
+        for block in blocks {
+            let slot = slot::TURNS.into_iter().find(|slot| *slot != x.slot)?;
+            let extent = self.bottleneck_output(block, x)?;
+            let output = self.view(slot, extent);
+            self.bottleneck(block, x, output)?;
+            x = output;
+        }
+        Some(x)
+    }
+
+    fn bottleneck_output(&self, block: &Bottleneck, x: View) -> Option<Extent> {
+        let filter = |index: usize| self.ground.coded(index);
+        Some(output_of(filter(block.expand)?, output_of(filter(block.spatial)?, x.extent)))
+    }
+
+    fn bottleneck(&mut self, block: &Bottleneck, x: View, output: View) -> Option<()> {
+        let around = match block.shortcut {
+            Some(shortcut) => self.convolve(shortcut, x, slot::SHORTCUT)?,
+            None => x,
+        };
+        let y = self.convolve(block.reduce, x, slot::REDUCED)?;
+        let y = self.convolve(block.spatial, y, slot::SPATIAL)?;
+        self.convolve_into(block.expand, y, output, Some(around))
+    }
+
+    fn convolve(&mut self, index: usize, input: View, slot: usize) -> Option<View> {
+        let output = self.view(slot, output_of(self.ground.coded(index)?, input.extent));
+        self.convolve_into(index, input, output, None)?;
+        Some(output)
+    }
+
+    fn convolve_into(&mut self, index: usize, input: View, output: View, added: Option<View>) -> Option<()> {
+        let filter = self.ground.coded(index)?;
+        let machine = (self.ground.micro, self.ground.threads);
+        let step = Convolution::new((index, filter), (input, output), added, self.offsets, machine);
+        self.steps.push(Step::Convolve(step));
+        Some(())
+    }
+
+    /// A layer in f32.
+    fn single(&mut self, index: usize, input: View, slot: usize, after: After) -> Option<View> {
+        let filter = self.ground.single(index)?;
+        let output = self.single_view(slot, convolution::output_of(filter, input.extent));
+        let machine = (self.ground.single_micro, self.ground.threads);
+        let step = convolution::Convolution::new((index, filter), (input, output), after, self.offsets, machine);
+        self.steps.push(Step::Single(step));
+        Some(output)
+    }
+}
+
+/// Sees to it that there is memory for a view.
+fn kept(lengths: &mut [usize; SLOTS], view: View) -> View {
+    if let Some(length) = lengths.get_mut(view.slot) {
+        *length = view.end().max(*length);
+    }
+    view
+}
