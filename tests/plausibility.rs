@@ -95,9 +95,14 @@ fn other_pictures_under_a_chest_header_are_declined_by_their_pixels() {
     );
     let gate = &facts["plausibility"];
     assert!(gate["score"].as_f64().unwrap() < gate["threshold"].as_f64().unwrap(), "{facts}");
-    let text = auscult(&["explain", files[3].to_str().unwrap()]);
+    let png = directory.path().join("heat.png");
+    let text = auscult(&["explain", files[3].to_str().unwrap(), "--png", png.to_str().unwrap()]);
     assert!(text.contains(&format!("plausibility declined, {REASON}: score -")), "{text}");
     assert!(text.contains("NOT ANALYSED") && !text.contains("\nresult "), "{text}");
+    assert!(
+        text.contains("\nheat map ") && png.is_file(),
+        "where the model would see it is shown all the same: {text}"
+    );
 }
 
 #[test]

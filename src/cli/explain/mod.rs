@@ -131,9 +131,10 @@ impl Explain {
             return Err(Failed(format!("{}: the object holds no image; name an image", self.file.display())).into());
         };
         let device = Device::new(&config.report, &config.scp.ae_title, &Installation::of_this_machine());
-        let scored = examination.finding.score().is_some();
-        if let Some(seen) = seen.as_ref().filter(|_| scored) {
-            result(seen, &inference)?;
+        if let Some(seen) = &seen {
+            if examination.finding.score().is_some() {
+                result(seen, &inference)?;
+            }
             self.heat(seen, &examination, &device)?;
         } else if self.png.is_some() {
             show("heat map", "none, because the image was not analysed")?;
