@@ -13,7 +13,7 @@ use rustix::fs::Advice;
 
 use super::commit::{Candidate, Content};
 use super::piece::Piece;
-use super::{Announced, Spool, SpoolError, Stored, blocking, disk, file_meta, here};
+use super::{Announced, Spool, SpoolError, Stored, blocking, disk, file_meta};
 use crate::digest::{Digest, Digester};
 use crate::instance::{HeaderError, Instance, Urgency};
 use crate::part10::{self, Location, ReadError, Walked};
@@ -133,8 +133,7 @@ impl Incoming {
     /// does not take breaks the source off, and is told by [`Incoming::commit`].
     pub async fn pour<T>(&mut self, source: impl FnOnce(&mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> T) -> T {
         let spool = self.spool.clone();
-        let _turn = spool.0.writers.acquire().await;
-        here(|| {
+        let work = || {
             self.put_down();
             source(&mut |fragment| {
                 if let Ok(Some(part)) = &mut self.part
@@ -144,7 +143,8 @@ impl Incoming {
                 }
                 if self.part.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
             })
-        })
+        };
+        spool.write_here(work).await
     }
 
     fn put_down(&mut self) {
@@ -168,10 +168,7 @@ impl Incoming {
             // A hop to another thread takes longer than this.
             None if self.announced.transfer_syntax.as_str() != part10::DEFLATED => self.checked()?,
             None => blocking("checking an object", move || self.checked()).await?,
-            Some(part) => {
-                let _turn = spool.0.writers.acquire().await;
-                here(|| self.sealed(part))?
-            }
+            Some(part) => spool.write_here(|| self.sealed(part)).await?,
         };
         spool.0.committer.commit(candidate).await
     }

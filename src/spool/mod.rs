@@ -192,6 +192,15 @@ impl Spool {
     pub fn receive(&self, announced: Announced) -> Incoming {
         Incoming::new(self.clone(), announced)
     }
+
+    /// Writes on this thread, while another one takes over what else it had to do; a few objects at a time.
+    async fn write_here<T>(&self, work: impl FnOnce() -> T) -> T {
+        let _turn = self.0.writers.acquire().await;
+        match Handle::current().runtime_flavor() {
+            RuntimeFlavor::CurrentThread => work(),
+            _ => block_in_place(work),
+        }
+    }
 }
 
 /// Does work on the disk off the async workers.
@@ -200,14 +209,6 @@ async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, SpoolError> + Send + 'static,
 ) -> Result<T, SpoolError> {
     spawn_blocking(work).await.unwrap_or(Err(SpoolError::Panic { doing }))
-}
-
-/// Does work on the disk on this thread, while another one takes over what else it had to do.
-fn here<T>(work: impl FnOnce() -> T) -> T {
-    match Handle::current().runtime_flavor() {
-        RuntimeFlavor::CurrentThread => work(),
-        _ => block_in_place(work),
-    }
 }
 
 #[cfg(test)]
