@@ -1,17 +1,17 @@
 //! `auscult model gate`: the plausibility gate of a package, fitted anew.
 
-use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
+use super::add_to_card;
 use crate::cli::files;
 use crate::cli::log;
 use crate::cli::progress::Progress;
 use crate::config::{Config, Log, LogLevel};
-use crate::model::{Compute, GalleryError, Lesson, Model, ModelError, Package, Trial, look_through, operating_point};
+use crate::model::{Compute, GalleryError, Lesson, Model, ModelError, Trial, look_through, operating_point};
 use crate::pipeline::decoder;
 use crate::pixels::Decoder;
 
@@ -68,10 +68,7 @@ impl Gate {
             others: trials(&others),
         };
         model.gated(gate, threshold)?.write_gate(&self.model, account.toml())?;
-        let card = self.model.join(Package::CARD);
-        let written = OpenOptions::new().append(true).create(true).open(&card);
-        let written = written.and_then(|mut card| card.write_all(account.card().as_bytes()));
-        written.with_context(|| card.display().to_string())?;
+        add_to_card(&self.model, &account.card())?;
         Ok(writeln!(io::stdout(), "{}", account.text())?)
     }
 }

@@ -3,7 +3,13 @@
 mod gate;
 mod quantize;
 
-use anyhow::Result;
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use crate::model::Package;
 
 #[derive(clap::Subcommand)]
 pub(super) enum Model {
@@ -20,4 +26,11 @@ impl Model {
             Self::Quantize(quantize) => quantize.run(),
         }
     }
+}
+
+/// Adds a text to the end of a package's card.
+fn add_to_card(directory: &Path, text: &str) -> Result<()> {
+    let card = directory.join(Package::CARD);
+    let written = OpenOptions::new().append(true).create(true).open(&card);
+    written.and_then(|mut card| card.write_all(text.as_bytes())).with_context(|| card.display().to_string())
 }

@@ -1,18 +1,18 @@
 //! `auscult model quantize`: a package prepared to be computed in eight bits.
 
-use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
+use super::add_to_card;
 use crate::cli::log;
 use crate::cli::progress::Progress;
 use crate::config::{Config, Log, LogLevel};
 use crate::dataset::{ClassNames, Dataset, Example};
 use crate::evaluate::{Drift, Evaluation};
-use crate::model::{Calibration, Compute, GalleryError, Model, ModelError, Package, Quantised, look_through};
+use crate::model::{Calibration, Compute, GalleryError, Model, ModelError, Quantised, look_through};
 use crate::pipeline::decoder;
 use crate::pixels::Decoder;
 
@@ -80,14 +80,12 @@ impl Quantize {
         let mut figures = drift.toml();
         figures.insert("calibrated_on".into(), toml::Value::Integer(i64::try_from(chosen.len())?));
         quantised.write(directory, figures)?;
-        let card = directory.join(Package::CARD);
-        let written = OpenOptions::new().append(true).create(true).open(&card);
         let text = format!(
             "\n## In eight bits\n\nRanges from {} images; beside f32 on {}. The self-test holds int8 to its own answer.\n",
             chosen.len(),
             drift.text()
         );
-        written.and_then(|mut card| card.write_all(text.as_bytes())).with_context(|| card.display().to_string())
+        add_to_card(directory, &text)
     }
 }
 
