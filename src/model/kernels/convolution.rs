@@ -78,8 +78,7 @@ impl Cut {
 
 /// The extent that a filter makes of an input.
 pub(super) fn output_of(filter: &Filter, input: Extent) -> Extent {
-    let (rows, columns) = (filter.window.steps(input.rows), filter.window.steps(input.columns));
-    Extent::new(input.images, rows, columns, filter.outputs)
+    filter.window.output_of(input, filter.outputs)
 }
 
 impl Convolution {

@@ -58,6 +58,11 @@ impl Window {
     pub(super) fn steps(&self, side: usize) -> usize {
         (side + 2 * self.padding).checked_sub(self.size).map_or(0, |room| room / self.stride + 1)
     }
+
+    /// The extent of so many channels that it makes of an input.
+    pub(super) fn output_of(&self, input: Extent, channels: usize) -> Extent {
+        Extent::new(input.images, self.steps(input.rows), self.steps(input.columns), channels)
+    }
 }
 
 /// How a convolution walks over its input.

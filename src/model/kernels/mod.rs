@@ -6,6 +6,7 @@
 //! the same input gives the same bits, with the same instructions.
 #![allow(unsafe_code, reason = "vector instructions, and memory that several threads write to at once")]
 
+mod bottlenecks;
 mod buffer;
 mod convolution;
 mod crew;
@@ -14,6 +15,7 @@ mod geometry;
 pub(super) mod int8;
 mod isa;
 mod lane;
+mod memory;
 mod network;
 mod plan;
 mod pooling;

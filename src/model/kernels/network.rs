@@ -1,6 +1,5 @@
 //! The network on the processor: packed weights, threads, and memory that is kept from one run to the next.
 
-use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
@@ -9,8 +8,9 @@ use rayon::prelude::*;
 use super::buffer::Buffer;
 use super::crew::Crew;
 use super::filter::{Filter, Raw};
-use super::geometry::{Extent, Offsets, Walk, Window};
+use super::geometry::{Extent, Walk, Window};
 use super::isa::Isa;
+use super::memory::Memory;
 use super::plan::{Ground, Plan};
 use super::pooling::COLOURS;
 use super::slots::{Slots, View};
@@ -77,16 +77,7 @@ pub(in crate::model) struct Network {
     zeros: Buffer,
     micro: &'static Micro,
     crew: Crew,
-    memory: Mutex<Memory>,
-}
-
-/// What is kept from run to run.
-struct Memory {
-    slots: Slots,
-    offsets: Offsets,
-    /// By number of images; all for the same extent.
-    plans: HashMap<usize, Plan>,
-    side: (usize, usize),
+    memory: Mutex<Memory<Slots, Plan>>,
 }
 
 impl Network {
@@ -111,7 +102,6 @@ impl Network {
         }
         filters.append(&mut others);
         let widest = architecture.layers.iter().map(|layer| layer.inputs).max().unwrap_or(0);
-        let memory = Memory { slots: Slots::empty(), offsets: Offsets::default(), plans: HashMap::new(), side: (0, 0) };
         Ok(Self {
             filters,
             matrices,
@@ -119,7 +109,7 @@ impl Network {
             architecture,
             micro,
             crew,
-            memory: Mutex::new(memory),
+            memory: Mutex::new(Memory::empty()),
         })
     }
 
@@ -190,7 +180,7 @@ impl Network {
         let mut logits = Vec::new();
         for values in values.chunks((each * IMAGES_OF_A_RUN).max(1)) {
             let ground = self.ground();
-            let (slots, plan) = memory.prepare(ground, values.len() / each, side)?;
+            let (slots, plan) = prepare(&mut memory, ground, values.len() / each, side)?;
             let (view, first) = from(plan);
             if view.extent.places() * view.extent.channels != values.len() {
                 return None;
@@ -224,7 +214,7 @@ impl Network {
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
         let ground = self.ground();
         for values in images.values.chunks(images.one()) {
-            let (slots, plan) = memory.prepare(ground, 1, images.side())?;
+            let (slots, plan) = prepare(&mut memory, ground, 1, images.side())?;
             for step in 0..plan.trunk {
                 self.take(plan, step..step + 1, (ground, values), slots);
                 if let Some((layer, view)) = plan.steps.get(step)?.shows(&self.architecture) {
@@ -241,7 +231,7 @@ impl Network {
         let ground = self.ground();
         for values in images.values.chunks(images.one() * IMAGES_OF_A_RUN) {
             let count = values.len() / images.one();
-            let (slots, plan) = memory.prepare(ground, count, (images.rows, images.columns))?;
+            let (slots, plan) = prepare(&mut memory, ground, count, images.side())?;
             let end = match reach {
                 Reach::Features => plan.early,
                 Reach::Pooled => plan.trunk,
@@ -275,6 +265,20 @@ impl Network {
             }
         });
     }
+}
+
+/// Memory and a plan for so many images of an extent.
+fn prepare<'a>(
+    memory: &'a mut Memory<Slots, Plan>,
+    ground: Ground<'_>,
+    count: usize,
+    side: (usize, usize),
+) -> Option<(&'a mut Slots, &'a mut Plan)> {
+    memory.prepare(count, side, |offsets, slots| {
+        let plan = Plan::new(ground, count, side, offsets)?;
+        slots.grow(&plan.lengths);
+        Some(plan)
+    })
 }
 
 /// The values of a view, without what fills up its places.
@@ -311,19 +315,4 @@ enum Reach {
     Features,
     Pooled,
     Logits,
-}
-
-impl Memory {
-    /// Memory and a plan for so many images of an extent.
-    fn prepare(&mut self, ground: Ground<'_>, count: usize, side: (usize, usize)) -> Option<(&mut Slots, &mut Plan)> {
-        if self.side != side {
-            *self = Self { slots: Slots::empty(), offsets: Offsets::default(), plans: HashMap::new(), side };
-        }
-        if !self.plans.contains_key(&count) {
-            let plan = Plan::new(ground, count, side, &mut self.offsets)?;
-            self.slots.grow(&plan.lengths);
-            self.plans.insert(count, plan);
-        }
-        Some((&mut self.slots, self.plans.get_mut(&count)?))
-    }
 }

@@ -1,5 +1,6 @@
 //! A run of the network laid out beforehand: every step, what it reads and writes, and how much memory that takes.
 
+use super::bottlenecks::Bottlenecks;
 use super::convolution::{After, Convolution, output_of};
 use super::crew::Run;
 use super::filter::Filter;
@@ -158,64 +159,28 @@ struct Builder<'a> {
     lengths: [usize; SLOTS],
 }
 
-impl Builder<'_> {
-    /// Channels within a bottleneck.
-    fn width(&self, block: &Bottleneck) -> usize {
-        self.ground.filters.get(block.reduce).map_or(0, |filter| filter.outputs)
-    }
+impl Bottlenecks for Builder<'_> {
+    const TURNS: [usize; 2] = slot::TURNS;
+    const GATHERED: usize = slot::GATHERED;
 
-    /// A view at the beginning of a block of memory.
-    fn view(&mut self, slot: usize, extent: Extent) -> View {
-        self.keep(View { slot, start: 0, extent })
-    }
-
-    /// Sees to it that there is memory for a view.
     fn keep(&mut self, view: View) -> View {
-        if let Some(length) = self.lengths.get_mut(view.slot) {
-            *length = view.end().max(*length);
-        }
-        view
+        view.kept_in(&mut self.lengths)
     }
 
-    /// The stem, the pooling and the narrow bottlenecks, image by image, gathered into one view.
-    fn each_image(&mut self, images: usize, side: (usize, usize), blocks: &[Bottleneck]) -> Option<View> {
+    fn output_of(&self, layer: usize, input: Extent) -> Option<Extent> {
+        Some(output_of(self.ground.filters.get(layer)?, input))
+    }
+
+    fn enter(&mut self, image: usize, side: (usize, usize)) -> Option<View> {
         let stem = self.ground.architecture.stem;
-        let window = self.ground.filters.get(stem)?.window;
-        let (last, others) = blocks.split_last()?;
-        let mut gathered = None;
-        for image in 0..images {
-            let padding = window.size / 2;
-            let input = self.view(slot::INPUT, Interleave::output_of(side.0, side.1, padding));
-            self.steps.push(Step::Interleave(Interleave { image, output: input, padding }));
-            let [first, second] = slot::TURNS;
-            let x = self.convolve(stem, input, first, After::Rectify)?;
-            let pooled = self.view(second, Maximum::output_of(x.extent, POOLING));
-            self.steps.push(Step::Maximum(Maximum { input: x, output: pooled, window: POOLING }));
-            let x = self.through(others, pooled)?;
-            let one = self.bottleneck_output(last, x)?;
-            let extent = Extent { images, ..one };
-            let all = *gathered.get_or_insert(View { slot: slot::GATHERED, start: 0, extent });
-            self.keep(all);
-            self.bottleneck(last, x, all.image(image))?;
-        }
-        gathered
-    }
-
-    /// Bottlenecks one after the other, each into the block of memory that the last one did not write to.
-    fn through(&mut self, blocks: &[Bottleneck], mut x: View) -> Option<View> {
-        for block in blocks {
-            let slot = slot::TURNS.into_iter().find(|slot| *slot != x.slot)?;
-            let extent = self.bottleneck_output(block, x)?;
-            let output = self.view(slot, extent);
-            self.bottleneck(block, x, output)?;
-            x = output;
-        }
-        Some(x)
-    }
-
-    fn bottleneck_output(&self, block: &Bottleneck, x: View) -> Option<Extent> {
-        let filter = |index: usize| self.ground.filters.get(index);
-        Some(output_of(filter(block.expand)?, output_of(filter(block.spatial)?, x.extent)))
+        let padding = self.ground.filters.get(stem)?.window.size / 2;
+        let input = self.view(slot::INPUT, Interleave::output_of(side.0, side.1, padding));
+        self.steps.push(Step::Interleave(Interleave { image, output: input, padding }));
+        let [first, second] = slot::TURNS;
+        let x = self.convolve(stem, input, first, After::Rectify)?;
+        let pooled = self.view(second, Maximum::output_of(x.extent, POOLING));
+        self.steps.push(Step::Maximum(Maximum { input: x, output: pooled, window: POOLING }));
+        Some(pooled)
     }
 
     fn bottleneck(&mut self, block: &Bottleneck, x: View, output: View) -> Option<()> {
@@ -230,9 +195,16 @@ impl Builder<'_> {
         };
         self.convolve_into(block.expand, y, output, After::AddAndRectify(around))
     }
+}
+
+impl Builder<'_> {
+    /// Channels within a bottleneck.
+    fn width(&self, block: &Bottleneck) -> usize {
+        self.ground.filters.get(block.reduce).map_or(0, |filter| filter.outputs)
+    }
 
     fn convolve(&mut self, index: usize, input: View, slot: usize, after: After) -> Option<View> {
-        let extent = output_of(self.ground.filters.get(index)?, input.extent);
+        let extent = self.output_of(index, input.extent)?;
         let output = self.view(slot, extent);
         self.convolve_into(index, input, output, after)?;
         Some(output)
@@ -248,7 +220,7 @@ impl Builder<'_> {
 
     /// A 3x3 convolution by Winograd's matrices, whose filters begin at `matrices`; negative values become zero.
     fn by_matrices(&mut self, index: usize, matrices: usize, input: View) -> Option<View> {
-        let extent = output_of(self.ground.filters.get(index)?, input.extent);
+        let extent = self.output_of(index, input.extent)?;
         let output = self.view(slot::SPATIAL, extent);
         let spread = self.keep(winograd::matrices(slot::SPREAD, input.extent));
         let products = self.keep(winograd::matrices(slot::PRODUCTS, extent));

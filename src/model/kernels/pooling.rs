@@ -59,7 +59,7 @@ pub(super) struct Maximum {
 impl Maximum {
     /// The extent of its output.
     pub(super) fn output_of(input: Extent, window: Window) -> Extent {
-        Extent::new(input.images, window.steps(input.rows), window.steps(input.columns), input.channels)
+        window.output_of(input, input.channels)
     }
 
     /// One task a row of the output.

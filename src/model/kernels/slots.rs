@@ -26,6 +26,14 @@ impl View {
         self.start + self.extent.length()
     }
 
+    /// The same, with lengths of blocks that hold it.
+    pub(super) fn kept_in(self, lengths: &mut [usize; SLOTS]) -> Self {
+        if let Some(length) = lengths.get_mut(self.slot) {
+            *length = self.end().max(*length);
+        }
+        self
+    }
+
     /// The part that belongs to one image.
     pub(super) fn image(&self, image: usize) -> Self {
         let extent = Extent { images: 1, ..self.extent };
@@ -36,12 +44,14 @@ impl View {
 /// The blocks.
 pub(super) struct Slots<T = f32>(Vec<Buffer<T>>);
 
-impl<T: Zeroable + Copy> Slots<T> {
+impl<T: Zeroable + Copy> Default for Slots<T> {
     /// Blocks without memory.
-    pub(super) fn empty() -> Self {
+    fn default() -> Self {
         Self((0..SLOTS).map(|_| Buffer::zeroed(0)).collect())
     }
+}
 
+impl<T: Zeroable + Copy> Slots<T> {
     /// Makes each block at least so large. A block that grows loses what it held.
     pub(super) fn grow(&mut self, lengths: &[usize; SLOTS]) {
         for (slot, length) in self.0.iter_mut().zip(lengths) {

@@ -45,7 +45,7 @@ fn view(slot: usize, extent: Extent) -> View {
 }
 
 fn slots(views: &[View]) -> Slots {
-    let mut slots = Slots::empty();
+    let mut slots = Slots::default();
     let mut lengths = [0; super::slots::SLOTS];
     views.iter().for_each(|view| lengths[view.slot] = view.end());
     slots.grow(&lengths);

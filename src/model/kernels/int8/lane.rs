@@ -40,6 +40,14 @@ pub(super) trait Lane: Copy {
     unsafe fn prefetch(at: *const i8);
 }
 
+/// The nearest integer from 0 to 255.
+#[inline(always)]
+pub(super) fn octet(value: f32) -> u8 {
+    /// Added to a number from 0 to 255, it leaves the nearest integer in the lowest bits.
+    const INTEGERS: f32 = 8_388_608.0;
+    (value.clamp(0.0, 255.0) + INTEGERS).to_bits() as u8
+}
+
 /// Without instructions of its own: the compiler makes of it what the target has.
 #[derive(Clone, Copy)]
 pub(super) struct Plain([i32; 8]);
@@ -76,8 +84,6 @@ impl Lane for Plain {
 
     #[inline(always)]
     unsafe fn finish(self, finish: &Finish, to: *mut u8) {
-        /// Added to a number from 0 to 255, it leaves the nearest integer in the lowest bits.
-        const INTEGERS: f32 = 8_388_608.0;
         for column in 0..8 {
             // SAFETY: the caller has `WIDTH` values everywhere.
             unsafe {
@@ -85,7 +91,7 @@ impl Lane for Plain {
                 if let Some((added, factor)) = finish.added {
                     value += f32::from(*added.add(column)) * *factor.add(column);
                 }
-                *to.add(column) = (value.clamp(0.0, 255.0) + INTEGERS).to_bits() as u8;
+                *to.add(column) = octet(value);
             }
         }
     }

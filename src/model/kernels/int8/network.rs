@@ -1,6 +1,5 @@
 //! The network on the processor in eight bits: packed weights, threads, and memory that is kept from one run to the next.
 
-use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
@@ -9,8 +8,9 @@ use rayon::prelude::*;
 use super::super::buffer::Buffer;
 use super::super::crew::Crew;
 use super::super::filter::{Filter as Single, Raw};
-use super::super::geometry::{Offsets, Walk, Window};
+use super::super::geometry::{Walk, Window};
 use super::super::isa::Isa;
+use super::super::memory::Memory;
 use super::super::network::{Features, IMAGES_OF_A_RUN, Images, Seen, places};
 use super::super::slots::Slots;
 use super::super::tile::Micro as SingleMicro;
@@ -37,17 +37,14 @@ pub(in crate::model) struct Network {
     micro: &'static Micro,
     single_micro: &'static SingleMicro,
     crew: Crew,
-    memory: Mutex<Memory>,
+    memory: Mutex<Memory<Blocks, Plan>>,
 }
 
-/// What is kept from run to run.
-struct Memory {
+/// The memory of a run.
+#[derive(Default)]
+struct Blocks {
     octets: Slots<u8>,
     singles: Slots,
-    offsets: Offsets,
-    /// By number of images; all for the same extent.
-    plans: HashMap<usize, Plan>,
-    side: (usize, usize),
 }
 
 impl Network {
@@ -93,7 +90,7 @@ impl Network {
             micro,
             single_micro,
             crew,
-            memory: Mutex::new(Memory::empty((0, 0))),
+            memory: Mutex::new(Memory::empty()),
         })
     }
 
@@ -121,9 +118,9 @@ impl Network {
         self.run(
             images,
             |plan| plan.steps.len(),
-            |plan, memory| {
-                seen.pooled.extend(places(&memory.singles, &plan.pooled));
-                seen.logits.extend(places(&memory.singles, &plan.logits));
+            |plan, blocks| {
+                seen.pooled.extend(places(&blocks.singles, &plan.pooled));
+                seen.logits.extend(places(&blocks.singles, &plan.logits));
             },
         )?;
         Some(seen)
@@ -136,11 +133,11 @@ impl Network {
         self.run(
             images,
             |plan| plan.early,
-            |plan, memory| {
+            |plan, blocks| {
                 let extent = plan.features.extent;
                 shape = [shape[0] + extent.images, extent.channels, extent.rows, extent.columns];
                 for image in 0..extent.images {
-                    let places = memory.octets.read(&plan.features.image(image));
+                    let places = blocks.octets.read(&plan.features.image(image));
                     for (channel, step) in code.steps.iter().enumerate() {
                         let octets = places.iter().skip(channel).step_by(extent.pitch);
                         values.extend(octets.map(|octet| f32::from(*octet) * step));
@@ -156,19 +153,21 @@ impl Network {
         &self,
         images: Images<'_>,
         end: impl Fn(&Plan) -> usize,
-        mut show: impl FnMut(&Plan, &Memory),
+        mut show: impl FnMut(&Plan, &Blocks),
     ) -> Option<()> {
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
-        if memory.side != images.side() {
-            *memory = Memory::empty(images.side());
-        }
         let ground = self.ground();
         for values in images.values.chunks(images.one() * IMAGES_OF_A_RUN) {
-            let mut plan = memory.plan(ground, values.len() / images.one())?;
-            let steps = 0..end(&plan);
-            self.take(&mut plan, steps, (ground, values), &mut memory);
-            show(&plan, &memory);
-            memory.plans.insert(values.len() / images.one(), plan);
+            let (count, side) = (values.len() / images.one(), images.side());
+            let (blocks, plan) = memory.prepare(count, side, |offsets, blocks: &mut Blocks| {
+                let plan = Plan::new(ground, count, side, offsets)?;
+                blocks.octets.grow(&plan.octets);
+                blocks.singles.grow(&plan.singles);
+                Some(plan)
+            })?;
+            let steps = 0..end(plan);
+            self.take(plan, steps, (ground, values), blocks);
+            show(plan, blocks);
         }
         Some(())
     }
@@ -187,8 +186,8 @@ impl Network {
     }
 
     /// Takes some steps of a plan that was made for this ground and so many images.
-    fn take(&self, plan: &mut Plan, steps: Range<usize>, (ground, images): (Ground<'_>, &[f32]), memory: &mut Memory) {
-        let (octets, singles, list) = (memory.octets.share(), memory.singles.share(), &plan.steps);
+    fn take(&self, plan: &mut Plan, steps: Range<usize>, (ground, images): (Ground<'_>, &[f32]), blocks: &mut Blocks) {
+        let (octets, singles, list) = (blocks.octets.share(), blocks.singles.share(), &plan.steps);
         self.crew.run(&mut plan.run, steps, |step, task| {
             if let Some(step) = list.get(step) {
                 // SAFETY: the instructions are those of this processor, the plan was made for this ground and so many
@@ -196,23 +195,5 @@ impl Network {
                 unsafe { step.run(task, ground, images, (&octets, &singles)) }
             }
         });
-    }
-}
-
-impl Memory {
-    fn empty(side: (usize, usize)) -> Self {
-        let (octets, singles) = (Slots::empty(), Slots::empty());
-        Self { octets, singles, offsets: Offsets::default(), plans: HashMap::new(), side }
-    }
-
-    /// Takes out the plan for so many images, and sees to it that there is memory for it.
-    fn plan(&mut self, ground: Ground<'_>, count: usize) -> Option<Plan> {
-        if let Some(plan) = self.plans.remove(&count) {
-            return Some(plan);
-        }
-        let plan = Plan::new(ground, count, self.side, &mut self.offsets)?;
-        self.octets.grow(&plan.octets);
-        self.singles.grow(&plan.singles);
-        Some(plan)
     }
 }

@@ -1,6 +1,7 @@
 //! A run of the network in eight bits laid out beforehand: every step, what it reads and writes, and how much memory that
 //! takes.
 
+use super::super::bottlenecks::Bottlenecks;
 use super::super::convolution::{self, After};
 use super::super::crew::Run;
 use super::super::filter::Filter as Single;
@@ -179,56 +180,28 @@ struct Builder<'a> {
     singles: [usize; SLOTS],
 }
 
-impl Builder<'_> {
-    /// A view of octets at the beginning of a block of memory.
-    fn view(&mut self, slot: usize, extent: Extent) -> View {
-        kept(&mut self.octets, View { slot, start: 0, extent })
+impl Bottlenecks for Builder<'_> {
+    const TURNS: [usize; 2] = slot::TURNS;
+    const GATHERED: usize = slot::GATHERED;
+
+    fn keep(&mut self, view: View) -> View {
+        view.kept_in(&mut self.octets)
     }
 
-    /// A view of f32 at the beginning of a block of memory.
-    fn single_view(&mut self, slot: usize, extent: Extent) -> View {
-        kept(&mut self.singles, View { slot, start: 0, extent })
+    fn output_of(&self, layer: usize, input: Extent) -> Option<Extent> {
+        Some(output_of(self.ground.coded(layer)?, input))
     }
 
-    /// The stem, the pooling and the narrow bottlenecks, image by image, gathered into one view.
-    fn each_image(&mut self, images: usize, side: (usize, usize), blocks: &[Bottleneck]) -> Option<View> {
+    fn enter(&mut self, image: usize, side: (usize, usize)) -> Option<View> {
         let stem = self.ground.architecture.stem;
-        let (window, code) = (self.ground.single(stem)?.window, self.ground.codes.get(stem)?);
-        let (last, others) = blocks.split_last()?;
-        let mut gathered = None;
-        for image in 0..images {
-            let padding = window.size / 2;
-            let input = self.single_view(single::INPUT, Interleave::output_of(side.0, side.1, padding));
-            self.steps.push(Step::Interleave(Interleave { image, output: input, padding }));
-            let x = self.single(stem, input, single::STEM, After::Rectify)?;
-            let [first, _] = slot::TURNS;
-            let pooled = self.view(first, pooling::Maximum::output_of(x.extent, POOLING));
-            self.steps.push(Step::Maximum(Maximum { input: x, output: pooled, window: POOLING, code: code.clone() }));
-            let x = self.through(others, pooled)?;
-            let one = self.bottleneck_output(last, x)?;
-            let all =
-                *gathered.get_or_insert(View { slot: slot::GATHERED, start: 0, extent: Extent { images, ..one } });
-            kept(&mut self.octets, all);
-            self.bottleneck(last, x, all.image(image))?;
-        }
-        gathered
-    }
-
-    /// Bottlenecks one after the other, each into the block of memory that the last one did not write to.
-    fn through(&mut self, blocks: &[Bottleneck], mut x: View) -> Option<View> {
-        for block in blocks {
-            let slot = slot::TURNS.into_iter().find(|slot| *slot != x.slot)?;
-            let extent = self.bottleneck_output(block, x)?;
-            let output = self.view(slot, extent);
-            self.bottleneck(block, x, output)?;
-            x = output;
-        }
-        Some(x)
-    }
-
-    fn bottleneck_output(&self, block: &Bottleneck, x: View) -> Option<Extent> {
-        let filter = |index: usize| self.ground.coded(index);
-        Some(output_of(filter(block.expand)?, output_of(filter(block.spatial)?, x.extent)))
+        let (padding, code) = (self.ground.single(stem)?.window.size / 2, self.ground.codes.get(stem)?);
+        let input = self.single_view(single::INPUT, Interleave::output_of(side.0, side.1, padding));
+        self.steps.push(Step::Interleave(Interleave { image, output: input, padding }));
+        let x = self.single(stem, input, single::STEM, After::Rectify)?;
+        let [first, _] = slot::TURNS;
+        let pooled = self.view(first, pooling::Maximum::output_of(x.extent, POOLING));
+        self.steps.push(Step::Maximum(Maximum { input: x, output: pooled, window: POOLING, code: code.clone() }));
+        Some(pooled)
     }
 
     fn bottleneck(&mut self, block: &Bottleneck, x: View, output: View) -> Option<()> {
@@ -240,9 +213,17 @@ impl Builder<'_> {
         let y = self.convolve(block.spatial, y, slot::SPATIAL)?;
         self.convolve_into(block.expand, y, output, Some(around))
     }
+}
+
+impl Builder<'_> {
+    /// A view of f32 at the beginning of a block of memory.
+    fn single_view(&mut self, slot: usize, extent: Extent) -> View {
+        View { slot, start: 0, extent }.kept_in(&mut self.singles)
+    }
 
     fn convolve(&mut self, index: usize, input: View, slot: usize) -> Option<View> {
-        let output = self.view(slot, output_of(self.ground.coded(index)?, input.extent));
+        let extent = self.output_of(index, input.extent)?;
+        let output = self.view(slot, extent);
         self.convolve_into(index, input, output, None)?;
         Some(output)
     }
@@ -264,12 +245,4 @@ impl Builder<'_> {
         self.steps.push(Step::Single(step));
         Some(output)
     }
-}
-
-/// Sees to it that there is memory for a view.
-fn kept(lengths: &mut [usize; SLOTS], view: View) -> View {
-    if let Some(length) = lengths.get_mut(view.slot) {
-        *length = view.end().max(*length);
-    }
-    view
 }

@@ -4,6 +4,7 @@ use super::super::geometry::Window;
 use super::super::pooling::within;
 use super::super::slots::{Shared, View};
 use super::filter::Code;
+use super::lane::octet;
 
 /// Channels that are done at once.
 const AT_ONCE: usize = 16;
@@ -55,13 +56,6 @@ impl Maximum {
             }
         }
     }
-}
-
-/// The nearest integer from 0 to 255.
-fn octet(value: f32) -> u8 {
-    /// Added to a number from 0 to 255, it leaves the nearest integer in the lowest bits.
-    const INTEGERS: f32 = 8_388_608.0;
-    (value.clamp(0.0, 255.0) + INTEGERS).to_bits() as u8
 }
 
 /// The mean of each channel over an image, u8 `[n, rows, columns, channels]` to f32 `[n, 1, 1, channels]`.

@@ -90,7 +90,7 @@ fn view(slot: usize, extent: Extent) -> View {
 
 /// Octets between the places of an activation are 255, so that nobody can use them unnoticed.
 fn slots(views: &[View]) -> Slots<u8> {
-    let (mut slots, mut lengths) = (Slots::empty(), [0; SLOTS]);
+    let (mut slots, mut lengths) = (Slots::default(), [0; SLOTS]);
     views.iter().for_each(|view| lengths[view.slot] = view.end());
     slots.grow(&lengths);
     let shared = slots.share();
@@ -223,7 +223,7 @@ fn eight_bits_begin_with_the_largest_neighbour_and_end_with_the_mean() {
         let largest = view(0, pooling::Maximum::output_of(from.extent, window));
         let mut random = fastrand::Rng::with_seed(5);
         let input: Vec<f32> = (0..from.extent.places() * channels).map(|_| random.f32()).collect();
-        let (mut singles, mut lengths) = (Slots::<f32>::empty(), [0; SLOTS]);
+        let (mut singles, mut lengths) = (Slots::<f32>::default(), [0; SLOTS]);
         let mean = view(1, pooling::Mean::output_of(largest.extent));
         (lengths[0], lengths[1]) = (from.end(), mean.end());
         singles.grow(&lengths);

@@ -55,7 +55,7 @@ fn trial(micro: &'static Micro, places: usize) -> Vec<u8> {
     let from = view(0, Extent::new(1, 1, places, inputs));
     let to = view(1, output_of(&filter, from.extent));
     let added = view(2, to.extent);
-    let (mut slots, mut lengths) = (Slots::<u8>::empty(), [0; SLOTS]);
+    let (mut slots, mut lengths) = (Slots::<u8>::default(), [0; SLOTS]);
     for (length, view) in lengths.iter_mut().zip([from, to, added]) {
         *length = view.end();
     }

@@ -1,0 +1,62 @@
+//! How bottlenecks follow each other through memory, whatever numbers they are computed with.
+
+use super::geometry::Extent;
+use super::slots::View;
+use crate::model::architecture::Bottleneck;
+
+/// Lays out the steps of a plan. Nothing is laid out where the filters are not those of the architecture.
+pub(super) trait Bottlenecks {
+    /// Blocks of memory where bottlenecks read and write, in turn.
+    const TURNS: [usize; 2];
+    /// The block for what the stages that go image by image say of each.
+    const GATHERED: usize;
+
+    /// Sees to it that there is memory for a view.
+    fn keep(&mut self, view: View) -> View;
+
+    /// The extent that a layer makes of an input.
+    fn output_of(&self, layer: usize, input: Extent) -> Option<Extent>;
+
+    /// The stem and the pooling of one image of the run, of `rows` by `columns`.
+    fn enter(&mut self, image: usize, side: (usize, usize)) -> Option<View>;
+
+    /// One bottleneck, from `x` to `output`.
+    fn bottleneck(&mut self, block: &Bottleneck, x: View, output: View) -> Option<()>;
+
+    /// A view at the beginning of a block of memory.
+    fn view(&mut self, slot: usize, extent: Extent) -> View {
+        self.keep(View { slot, start: 0, extent })
+    }
+
+    /// The extent that a bottleneck makes of an input.
+    fn bottleneck_output(&self, block: &Bottleneck, x: View) -> Option<Extent> {
+        self.output_of(block.expand, self.output_of(block.spatial, x.extent)?)
+    }
+
+    /// The stem, the pooling and the narrow bottlenecks, image by image, gathered into one view.
+    fn each_image(&mut self, images: usize, side: (usize, usize), blocks: &[Bottleneck]) -> Option<View> {
+        let (last, others) = blocks.split_last()?;
+        let mut gathered = None;
+        for image in 0..images {
+            let entered = self.enter(image, side)?;
+            let x = self.through(others, entered)?;
+            let extent = Extent { images, ..self.bottleneck_output(last, x)? };
+            let all = *gathered.get_or_insert(View { slot: Self::GATHERED, start: 0, extent });
+            self.keep(all);
+            self.bottleneck(last, x, all.image(image))?;
+        }
+        gathered
+    }
+
+    /// Bottlenecks one after the other, each into the block of memory that the last one did not write to.
+    fn through(&mut self, blocks: &[Bottleneck], mut x: View) -> Option<View> {
+        for block in blocks {
+            let slot = Self::TURNS.into_iter().find(|slot| *slot != x.slot)?;
+            let extent = self.bottleneck_output(block, x)?;
+            let output = self.view(slot, extent);
+            self.bottleneck(block, x, output)?;
+            x = output;
+        }
+        Some(x)
+    }
+}
