@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::{self, Read};
 
-use xxhash_rust::xxh3::{Xxh3, xxh3_128};
+use twox_hash::XxHash3_128;
 
 /// Octets read at once.
 const READ_BYTES: usize = 64 * 1024;
@@ -17,7 +17,7 @@ pub struct Digest([u8; 16]);
 impl Digest {
     /// That of octets in memory.
     pub fn of(octets: &[u8]) -> Self {
-        Self(xxh3_128(octets).to_be_bytes())
+        Self(XxHash3_128::oneshot(octets).to_be_bytes())
     }
 
     /// As it is recorded.
@@ -35,12 +35,12 @@ impl fmt::Display for Digest {
 
 /// A digest in the making, of octets as they come.
 #[derive(Default)]
-pub struct Digester(Box<Xxh3>);
+pub struct Digester(Box<XxHash3_128>);
 
 impl Digester {
     /// Takes the next octets.
     pub fn update(&mut self, octets: &[u8]) {
-        self.0.update(octets);
+        self.0.write(octets);
     }
 
     /// Takes all that a reader gives.
@@ -56,7 +56,7 @@ impl Digester {
 
     /// The digest of all of them.
     pub fn finish(&self) -> Digest {
-        Digest(self.0.digest128().to_be_bytes())
+        Digest(self.0.finish_128().to_be_bytes())
     }
 }
 
