@@ -9,6 +9,9 @@ use std::ops::{Range, RangeInclusive};
 /// Share of the maximum from which a place belongs to the focus.
 const FOCUS_FROM: f32 = 0.5;
 
+/// Places within a cell of the map, along one side, among which its maximum is looked for.
+const FINE: usize = 8;
+
 /// Corners of a focus region before those on top of each other are left out.
 const CORNERS: u16 = 48;
 
@@ -75,12 +78,25 @@ impl Axis {
         Self { cells: self.cells, first, step, seen: part.start..=part.end }
     }
 
-    /// The cells left and right of a fraction, and how far between their centres it lies, 0..=1.
-    fn between(&self, fraction: f32) -> (usize, usize, f32) {
+    /// The cells around a fraction and what each counts there, 0..=1: a quadratic B-spline, in which the outermost cells
+    /// go on beyond their centres.
+    fn around(&self, fraction: f32) -> [(usize, f32); 3] {
         let last = self.cells.saturating_sub(1);
         let position = ((fraction - self.first) / self.step).clamp(0.0, last as f32);
-        let left = (position as usize).min(last);
-        (left, (left + 1).min(last), position - left as f32)
+        let nearest = (position.round() as usize).min(last);
+        let off = position - nearest as f32;
+        [
+            (nearest.saturating_sub(1), (0.5 - off).powi(2) / 2.0),
+            (nearest, 0.75 - off * off),
+            ((nearest + 1).min(last), (0.5 + off).powi(2) / 2.0),
+        ]
+    }
+
+    /// Fractions from the first centre to the last, [`FINE`] to a cell, as far as something was looked at.
+    fn finely(&self) -> impl Iterator<Item = f32> {
+        let places = 0..=self.cells.saturating_sub(1) * FINE;
+        let fraction = |place: usize| self.first + place as f32 / FINE as f32 * self.step;
+        places.map(fraction).filter(|fraction| self.seen.contains(fraction))
     }
 
     /// The fraction of a cell's centre.
@@ -99,8 +115,10 @@ impl Axis {
 pub struct HeatMap {
     down: Axis,
     across: Axis,
-    /// `down.cells * across.cells` values, row by row, 0..=1; all 0, or the largest is 1.
+    /// `down.cells * across.cells` values, row by row, at least 0. The map is the smooth surface over them.
     cells: Vec<f32>,
+    /// Where the surface has its maximum, which is 1: fractions of the sides, down and across. `None` of a cold map.
+    peak: Option<(f32, f32)>,
 }
 
 impl HeatMap {
@@ -113,39 +131,46 @@ impl HeatMap {
         };
         let counted = |(at, value): (usize, &f32)| if seen(at) { value.max(0.0) } else { 0.0 };
         let cells: Vec<f32> = evidence.iter().enumerate().map(counted).collect();
-        let largest = cells.iter().copied().fold(0.0, f32::max);
-        let scale = if largest > 0.0 && largest.is_finite() { largest.recip() } else { 0.0 };
         let fits = !cells.is_empty() && cells.len() == down.cells.checked_mul(across.cells)?;
-        fits.then(|| Self { down, across, cells: cells.iter().map(|value| (value * scale).min(1.0)).collect() })
+        fits.then(|| Self { down, across, cells, peak: None }.risen())
+    }
+
+    /// The same with the maximum of its surface at 1.
+    fn risen(mut self) -> Self {
+        let places = self.down.finely().flat_map(|down| self.across.finely().map(move |across| (down, across)));
+        let heights = places.map(|place| (place, self.height(place)));
+        let peak = heights.max_by(|(_, a), (_, b)| a.total_cmp(b)).filter(|(_, top)| *top > 0.0 && top.is_finite());
+        let scale = peak.map_or(0.0, |(_, top)| top.recip());
+        self.cells.iter_mut().for_each(|value| *value = if scale > 0.0 { *value * scale } else { 0.0 });
+        self.peak = peak.map(|(place, _)| place);
+        self
+    }
+
+    /// The surface at fractions of the sides, down and across.
+    fn height(&self, (down, across): (f32, f32)) -> f32 {
+        let cell = |row: usize, column: usize| self.cells.get(row * self.across.cells + column).copied().unwrap_or(0.0);
+        let columns = self.across.around(across);
+        let along = |row| columns.iter().map(|(column, weight)| cell(row, *column) * weight).sum::<f32>();
+        self.down.around(down).iter().map(|(row, weight)| along(*row) * weight).sum()
     }
 
     /// Does any place speak for the finding?
     pub fn is_cold(&self) -> bool {
-        self.cells.iter().all(|value| *value == 0.0)
+        self.peak.is_none()
     }
 
-    /// The map at a position of an image, 0..=1: bilinear between the cells' centres, constant beyond the outermost, and
-    /// 0 where nothing was looked at.
+    /// The map at a position of an image, 0..=1: a smooth surface over the cells, constant beyond the outermost centres,
+    /// and 0 where nothing was looked at.
     pub fn at(&self, point: Point, extent: Extent) -> f32 {
         let (down, across) = (point.row / extent.rows as f32, point.column / extent.columns as f32);
-        if !(self.down.seen.contains(&down) && self.across.seen.contains(&across)) {
-            return 0.0;
-        }
-        let (upper, lower, down) = self.down.between(down);
-        let (left, right, across) = self.across.between(across);
-        let cell = |row: usize, column: usize| self.cells.get(row * self.across.cells + column).copied().unwrap_or(0.0);
-        let along = |row| cell(row, left) * (1.0 - across) + cell(row, right) * across;
-        along(upper) * (1.0 - down) + along(lower) * down
+        let seen = self.down.seen.contains(&down) && self.across.seen.contains(&across);
+        if seen { self.height((down, across)).min(1.0) } else { 0.0 }
     }
 
     /// Where the map has its maximum; `None` where it is cold.
     pub fn hottest(&self, extent: Extent) -> Option<Point> {
-        let (index, largest) = self.cells.iter().enumerate().max_by(|(_, a), (_, b)| a.total_cmp(b))?;
-        let (row, column) = (index.checked_div(self.across.cells)?, index.checked_rem(self.across.cells)?);
-        (*largest > 0.0).then(|| Point {
-            column: self.across.centre(column) * extent.columns as f32,
-            row: self.down.centre(row) * extent.rows as f32,
-        })
+        let (down, across) = self.peak?;
+        Some(Point { column: across * extent.columns as f32, row: down * extent.rows as f32 })
     }
 
     /// The region around the maximum in which the map has at least half of it, as far as it can be seen from there;
@@ -218,8 +243,13 @@ mod tests {
         let map = map();
         assert_eq!(map.hottest(WIDE), Some(Point { column: 75.0, row: 62.5 }));
         let at = |column, row| map.at(Point { column, row }, WIDE);
-        assert_eq!([at(75.0, 62.5), at(100.0, 62.5), at(75.0, 50.0), at(25.0, 12.5)], [1.0, 0.5, 0.5, 0.0]);
-        assert_eq!([at(175.0, 87.5), at(200.0, 100.0), at(0.0, 0.0)], [0.25, 0.25, 0.0]);
+        // 4 times (3/4)^2 is the height of the maximum, and there are 1/2 and 3/4 of 4 half a cell away.
+        assert_eq!([at(75.0, 62.5), at(25.0, 12.5), at(0.0, 0.0)], [1.0, 0.0, 0.0]);
+        for half_a_cell_away in [at(100.0, 62.5), at(75.0, 50.0)] {
+            assert!((half_a_cell_away - 2.0 / 3.0).abs() < 1e-6, "{half_a_cell_away}");
+        }
+        assert_eq!(at(175.0, 87.5), at(200.0, 100.0));
+        assert!((at(200.0, 100.0) - 0.875 * 0.875 / 2.25).abs() < 1e-6);
     }
 
     #[test]
@@ -230,7 +260,7 @@ mod tests {
         let rows = outline.iter().map(|point| point.row);
         let (left, right) = (columns.clone().fold(f32::MAX, f32::min), columns.fold(f32::MIN, f32::max));
         let (top, bottom) = (rows.clone().fold(f32::MAX, f32::min), rows.fold(f32::MIN, f32::max));
-        for (found, expected) in [(left, 50.0), (right, 100.0), (top, 50.0), (bottom, 75.0)] {
+        for (found, expected) in [(left, 43.3), (right, 106.7), (top, 46.7), (bottom, 78.3)] {
             assert!((found - expected).abs() < 1.0, "{outline:?}");
         }
     }
@@ -260,10 +290,8 @@ mod tests {
         let map = HeatMap::new(down, across, &[0.0, 1.0, 0.0, 0.0]).unwrap();
         assert_eq!(map.hottest(WIDE), Some(Point { column: 25.0, row: 62.5 }));
         let at = |column, row| map.at(Point { column, row }, WIDE);
-        assert_eq!(
-            [at(25.0, 62.5), at(50.0, 62.5), at(0.0, 51.0), at(25.0, 49.0), at(101.0, 62.5)],
-            [1.0, 0.5, 1.0, 0.0, 0.0]
-        );
+        assert_eq!([at(25.0, 62.5), at(0.0, 51.0), at(25.0, 49.0), at(101.0, 62.5)], [1.0, 1.0, 0.0, 0.0]);
+        assert!((at(50.0, 62.5) - 0.5 / 0.875).abs() < 1e-6);
         let lowest = map.focus(WIDE).unwrap().polyline().iter().map(|point| point.row).fold(f32::MAX, f32::min);
         assert!((50.0..51.0).contains(&lowest), "{lowest}");
     }
@@ -273,8 +301,10 @@ mod tests {
         // The picture fills the middle half of what the cells lie over.
         let across = Axis::new(4, 0.125, 0.25).part(0.25..0.75);
         let map = HeatMap::new(Axis::new(1, 0.5, 1.0), across, &[9.0, 1.0, 2.0, 9.0]).unwrap();
-        assert_eq!(map.hottest(WIDE), Some(Point { column: 150.0, row: 50.0 }));
-        assert_eq!(map.at(Point { column: 50.0, row: 50.0 }, WIDE), 0.5);
-        assert_eq!(map.at(Point { column: 0.0, row: 50.0 }, WIDE), 0.25);
+        let hottest = map.hottest(WIDE).unwrap();
+        assert!((hottest.column - 137.5).abs() < 1e-3 && hottest.row == 50.0, "{hottest:?}");
+        let at = |column| map.at(Point { column, row: 50.0 }, WIDE);
+        assert!((at(50.0) / at(150.0) - 1.0 / 1.625).abs() < 1e-6);
+        assert!(at(0.0) < at(50.0));
     }
 }
