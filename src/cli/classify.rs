@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::files::{self, Collection};
 use super::{Failed, log};
-use crate::config::{Config, Log, LogLevel, ModelPrecision};
+use crate::config::{Config, ConfigError, Log, LogLevel, ModelDevice, ModelPrecision};
 use crate::daemon;
 use crate::finding::{Outcome, Presence, Probability, Reason};
 use crate::inference::Inference;
@@ -39,21 +39,33 @@ pub(super) struct Classify {
     /// Numbers to compute with: f32, int8 or auto [default: `model.precision` of the configuration]
     #[arg(long, value_name = "PRECISION")]
     precision: Option<ModelPrecision>,
+    /// What to compute on: cpu, cuda or auto [default: `model.device` of the configuration]
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<ModelDevice>,
     /// Configuration file; without one the documented defaults hold
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
 
 impl Classify {
-    pub(super) fn run(self) -> Result<()> {
+    /// The configuration with what the arguments override.
+    pub(super) fn configuration(&self) -> Result<Config, ConfigError> {
         let mut config = Config::load(self.config.as_deref())?;
-        log::start(&Log { level: LogLevel::Warn, ..config.log.clone() });
-        if let Some(package) = self.model {
+        if let Some(package) = self.model.clone() {
             config.model.package = package;
         }
         if let Some(precision) = self.precision {
             config.model.precision = precision;
         }
+        if let Some(device) = self.device {
+            config.model.device = device;
+        }
+        config.checked()
+    }
+
+    pub(super) fn run(self) -> Result<()> {
+        let config = self.configuration()?;
+        log::start(&Log { level: LogLevel::Warn, ..config.log.clone() });
         let files = files::collect(&self.files);
         if files.is_empty() {
             return Err(Failed("no DICOM file, JPEG or PNG picture there".into()).into());
