@@ -11,7 +11,6 @@ use super::{Failed, log};
 use crate::config::{Config, ConfigError, Log, LogLevel, ModelDevice, ModelPrecision};
 use crate::daemon;
 use crate::finding::{Outcome, Presence, Probability, Reason};
-use crate::inference::Inference;
 use crate::instance::{Instance, Study};
 use crate::pipeline::{self, Examination, Examiner, Foreknowledge};
 use crate::pixels;
@@ -71,7 +70,7 @@ impl Classify {
             return Err(Failed("no DICOM file, JPEG or PNG picture there".into()).into());
         }
         let sorted = Sorted::of(files);
-        let inference = Inference::start(daemon::load_model(&config)?, config.model.queue)?;
+        let inference = daemon::start_model(&config)?;
         let session = Session {
             examiner: Examiner::new(config.select.clone(), inference.clone(), pipeline::decoder(&config.select)?),
             device: Device::new(&config.report, &config.scp.ae_title, &Installation::of_this_machine()),

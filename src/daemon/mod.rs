@@ -29,7 +29,7 @@ use crate::scp;
 use crate::spool::{Keeping, Spool, SpoolError};
 use crate::sr::{Device, Installation};
 
-pub use model::load_model;
+pub use model::{load_model, start_model};
 
 /// Arrived instances that wait to be assembled.
 const ARRIVALS: usize = 1024;
@@ -107,7 +107,7 @@ impl Daemon {
     /// the first that an operator has to mend.
     pub async fn start(config: &Config) -> Result<Self, StartError> {
         let (listener, address) = listen(config).await?;
-        let inference = start_model(config).await?;
+        let inference = start_station(config).await?;
         let decoder = start_decoder(config).await?;
         let (spool, left) = open_spool(config).await?;
         let delivery = open_delivery(config, &spool)?;
@@ -153,7 +153,7 @@ impl Daemon {
     /// error everything stays as it was. What is fixed at start is named in the log and needs a restart.
     pub async fn reload(&mut self, config: &Config) -> Result<(), StartError> {
         let model = config::Model { device: self.config.model.device, ..config.model.clone() };
-        let inference = start_model(&Config { model, ..config.clone() }).await?;
+        let inference = start_station(&Config { model, ..config.clone() }).await?;
         let decoder = start_decoder(config).await?;
         let examiner = Examiner::new(config.select.clone(), inference, decoder);
         let delivery = open_delivery(&Config { state: self.config.state.clone(), ..config.clone() }, &self.spool)?;
@@ -186,10 +186,10 @@ impl Daemon {
     }
 }
 
-async fn start_model(config: &Config) -> Result<Inference, StartError> {
+async fn start_station(config: &Config) -> Result<Inference, StartError> {
     let settings = config.clone();
-    let load = spawn_blocking(move || Ok(Inference::start(load_model(&settings)?, settings.model.queue)?));
-    load.await.unwrap_or_else(|_| Err(std::io::Error::other("the model's loader panicked").into()))
+    let start = spawn_blocking(move || start_model(&settings));
+    start.await.unwrap_or_else(|_| Err(std::io::Error::other("the model's loader panicked").into()))
 }
 
 async fn start_decoder(config: &Config) -> Result<Decoder, StartError> {

@@ -7,6 +7,7 @@ use super::StartError;
 use crate::background;
 use crate::config::{self, Config, ContentQualification, ModelDevice, ModelPrecision};
 use crate::cuda::{self, Obstacle};
+use crate::inference::Inference;
 use crate::model::{Compute, Model, ModelError, Precision, Qualification};
 use crate::resource;
 
@@ -29,6 +30,15 @@ pub fn load_model(config: &Config) -> Result<Model, StartError> {
     }
     tell_of(&model, &directory, started);
     Ok(model)
+}
+
+/// The same behind its queue; one that fails later is loaded again in the same way.
+///
+/// # Errors
+/// As [`load_model`], and where no thread can be started.
+pub fn start_model(config: &Config) -> Result<Inference, StartError> {
+    let settings = config.clone();
+    Inference::start(move || load_model(&settings), config.model.queue)
 }
 
 /// Loads the model on the device, or on the processor, where it must be, and says what kept it from the device where it

@@ -74,7 +74,7 @@ impl Explain {
             let hint = "name a DICOM file; auscult import makes one of a picture";
             if self.file.is_file() { Failed(format!("{error}; {hint}")) } else { Failed(error.to_string()) }
         })?;
-        let inference = Inference::start(daemon::load_model(&config)?, config.model.queue)?;
+        let inference = daemon::start_model(&config)?;
         super::runtime()?.block_on(self.explain(&config, instance, inference))
     }
 
