@@ -5,6 +5,7 @@
 
 // Floor 0: words
 pub mod background;
+pub mod cuda;
 pub mod digest;
 pub mod ids;
 pub mod part10;

@@ -9,7 +9,7 @@ use candle_core::Tensor;
 use serde_json::json;
 
 use super::{Failed, log};
-use crate::config::{Config, Log, LogLevel, ModelPrecision};
+use crate::config::{Config, ConfigError, Log, LogLevel, ModelDevice, ModelPrecision};
 use crate::daemon;
 use crate::model::Model;
 
@@ -41,6 +41,9 @@ pub(super) struct Bench {
     /// Numbers to compute with: f32, int8 or auto [default: `model.precision` of the configuration]
     #[arg(long, value_name = "PRECISION")]
     precision: Option<ModelPrecision>,
+    /// What to compute on: cpu, cuda or auto [default: `model.device` of the configuration]
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<ModelDevice>,
     /// Configuration file; without one the documented defaults hold
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -59,9 +62,9 @@ struct Measured {
 }
 
 impl Bench {
-    pub(super) fn run(self) -> Result<()> {
+    /// The configuration with what the arguments override.
+    pub(super) fn configuration(&self) -> Result<Config, ConfigError> {
         let mut config = Config::load(self.config.as_deref())?;
-        log::start(&Log { level: LogLevel::Warn, ..config.log.clone() });
         if let Some(package) = self.model.clone() {
             config.model.package = package;
         }
@@ -71,6 +74,15 @@ impl Bench {
         if let Some(threads) = self.threads {
             config.model.threads = threads;
         }
+        if let Some(device) = self.device {
+            config.model.device = device;
+        }
+        config.checked()
+    }
+
+    pub(super) fn run(self) -> Result<()> {
+        let config = self.configuration()?;
+        log::start(&Log { level: LogLevel::Info, ..config.log.clone() });
         let began = Instant::now();
         let model = daemon::load_model(&config)?;
         let load = began.elapsed();

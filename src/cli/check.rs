@@ -8,7 +8,7 @@ use anyhow::Result;
 use rustix::fs::Access;
 
 use super::{Failed, log};
-use crate::config::{Config, Destination, Log, LogLevel};
+use crate::config::{Config, ConfigError, Destination, Log, LogLevel};
 use crate::daemon;
 use crate::hl7;
 use crate::model::Manifest;
@@ -27,8 +27,12 @@ pub(super) struct Check {
 }
 
 impl Check {
+    pub(super) fn configuration(&self) -> Result<Config, ConfigError> {
+        Config::load(self.config.as_deref())
+    }
+
     pub(super) fn run(self) -> Result<()> {
-        let config = Config::load(self.config.as_deref())?;
+        let config = self.configuration()?;
         log::start(&Log { level: LogLevel::Error, ..config.log.clone() });
         let file = self.config.as_deref().unwrap_or(Path::new("(documented defaults)"));
         passed("configuration", &file.display().to_string())?;

@@ -8,10 +8,9 @@ use serde::Serialize;
 
 use super::files::{self, Collection};
 use super::{Failed, log};
-use crate::config::{Config, Log, LogLevel, ModelPrecision};
+use crate::config::{Config, ConfigError, Log, LogLevel, ModelDevice, ModelPrecision};
 use crate::daemon;
 use crate::finding::{Outcome, Presence, Probability, Reason};
-use crate::inference::Inference;
 use crate::instance::{Instance, Study};
 use crate::pipeline::{self, Examination, Examiner, Foreknowledge};
 use crate::pixels;
@@ -39,27 +38,39 @@ pub(super) struct Classify {
     /// Numbers to compute with: f32, int8 or auto [default: `model.precision` of the configuration]
     #[arg(long, value_name = "PRECISION")]
     precision: Option<ModelPrecision>,
+    /// What to compute on: cpu, cuda or auto [default: `model.device` of the configuration]
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<ModelDevice>,
     /// Configuration file; without one the documented defaults hold
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
 
 impl Classify {
-    pub(super) fn run(self) -> Result<()> {
+    /// The configuration with what the arguments override.
+    pub(super) fn configuration(&self) -> Result<Config, ConfigError> {
         let mut config = Config::load(self.config.as_deref())?;
-        log::start(&Log { level: LogLevel::Warn, ..config.log.clone() });
-        if let Some(package) = self.model {
+        if let Some(package) = self.model.clone() {
             config.model.package = package;
         }
         if let Some(precision) = self.precision {
             config.model.precision = precision;
         }
+        if let Some(device) = self.device {
+            config.model.device = device;
+        }
+        config.checked()
+    }
+
+    pub(super) fn run(self) -> Result<()> {
+        let config = self.configuration()?;
+        log::start(&Log { level: LogLevel::Warn, ..config.log.clone() });
         let files = files::collect(&self.files);
         if files.is_empty() {
             return Err(Failed("no DICOM file, JPEG or PNG picture there".into()).into());
         }
         let sorted = Sorted::of(files);
-        let inference = Inference::start(daemon::load_model(&config)?, config.model.queue)?;
+        let inference = daemon::start_model(&config)?;
         let session = Session {
             examiner: Examiner::new(config.select.clone(), inference.clone(), pipeline::decoder(&config.select)?),
             device: Device::new(&config.report, &config.scp.ae_title, &Installation::of_this_machine()),

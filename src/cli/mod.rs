@@ -25,7 +25,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::config::ConfigError;
+use crate::config::{Config, ConfigError, ModelDevice, ModelPrecision};
+use crate::cuda;
 use crate::daemon::StartError;
 use crate::model::ModelError;
 use crate::pixels;
@@ -85,9 +86,35 @@ enum Command {
 #[error("{0}")]
 struct Failed(String);
 
+impl Command {
+    /// The configuration of a command that computes the configured model.
+    fn of_model(&self) -> Option<Result<Config, ConfigError>> {
+        Some(match self {
+            Self::Serve(serve) => serve.configuration(),
+            Self::Check(check) => check.configuration(),
+            Self::Classify(classify) => classify.configuration(),
+            Self::Explain(explain) => explain.configuration(),
+            Self::Bench(bench) => bench.configuration(),
+            _ => return None,
+        })
+    }
+
+    /// Whether it may compute the model on a device. A configuration that cannot be read is the command's to tell of.
+    fn may_use_device(&self) -> bool {
+        let configuration = self.of_model().and_then(Result::ok);
+        configuration.is_some_and(|Config { model, .. }| {
+            model.device != ModelDevice::Cpu && model.precision != ModelPrecision::Int8
+        })
+    }
+}
+
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
-    let result = match Arguments::parse().command {
+    let command = Arguments::parse().command;
+    if command.may_use_device() {
+        cuda::hand_over();
+    }
+    let result = match command {
         Command::Demo(demo) => demo.run(),
         Command::Serve(serve) => serve.run(),
         Command::Check(check) => check.run(),

@@ -7,7 +7,7 @@ use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::log;
-use crate::config::{self, Config};
+use crate::config::{self, Config, ConfigError};
 use crate::daemon::Daemon;
 
 /// Run the service.
@@ -19,8 +19,12 @@ pub(super) struct Serve {
 }
 
 impl Serve {
+    pub(super) fn configuration(&self) -> Result<Config, ConfigError> {
+        Config::load(self.config.as_deref())
+    }
+
     pub(super) fn run(self) -> Result<()> {
-        let config = Config::load(self.config.as_deref())?;
+        let config = self.configuration()?;
         log::start(&config.log);
         for name in config::suspicious_variables(std::env::vars().map(|(name, _)| name)) {
             tracing::warn!(name, "environment variable ignored; overrides have two underscores: AUSCULT__SECTION__KEY");

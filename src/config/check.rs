@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 
-use super::{Config, ConfigError, Destination, PlausibilityRule, Report};
+use super::{Config, ConfigError, Destination, ModelDevice, ModelPrecision, PlausibilityRule, Report};
 
 fn fault(key: impl Display, value: impl Display, remedy: impl Display) -> ConfigError {
     ConfigError::Value { key: key.to_string(), value: value.to_string(), remedy: remedy.to_string() }
@@ -40,6 +40,10 @@ impl Config {
         }
         within("model.queue", self.model.queue, 1..=10_000)?;
         within("model.threads", self.model.threads, 0..=256)?;
+        if (self.model.device, self.model.precision) == (ModelDevice::Cuda, ModelPrecision::Int8) {
+            let remedy = "a device computes in f32 only: use \"auto\" or \"f32\", or set model.device = \"cpu\"";
+            return Err(fault("model.precision", "\"int8\"", remedy));
+        }
         within("delivery.connect_seconds", self.delivery.connect_seconds, 1..=300)?;
         within("delivery.response_seconds", self.delivery.response_seconds, 1..=3600)?;
         within("delivery.retry_first_seconds", self.delivery.retry_first_seconds, 1..=3600)?;
@@ -157,6 +161,16 @@ mod tests {
         assert!(config.check().unwrap_err().to_string().contains("destination[1].name"));
         config.destination.clear();
         assert!(config.check().is_err());
+    }
+
+    #[test]
+    fn what_a_device_cannot_compute_is_not_asked_of_it() {
+        let mut config = Config::default();
+        (config.model.device, config.model.precision) = (ModelDevice::Cuda, ModelPrecision::Int8);
+        let message = config.check().unwrap_err().to_string();
+        assert!(message.starts_with("configuration: model.precision = \"int8\": a device"), "{message}");
+        config.model.device = ModelDevice::Auto;
+        config.check().unwrap();
     }
 
     #[test]

@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use super::{
     BasicText, CalledAeTitle, Config, ContentQualification, Delivery, Destination, ForProcessing, ImageRegion,
-    Language, Log, LogFormat, LogLevel, Model, ModelPrecision, NotAnalysed, OtherContent, PlausibilityRule, Report,
-    ReportForm, ReportSopClass, Scp, Select, Spool, State, Study,
+    Language, Log, LogFormat, LogLevel, Model, ModelDevice, ModelPrecision, NotAnalysed, OtherContent,
+    PlausibilityRule, Report, ReportForm, ReportSopClass, Scp, Select, Spool, State, Study,
 };
 use crate::ids::AeTitle;
 
@@ -100,6 +100,7 @@ impl Default for Model {
             queue: 64,
             threads: 0,
             precision: ModelPrecision::Auto,
+            device: ModelDevice::Auto,
         }
     }
 }

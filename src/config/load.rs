@@ -6,6 +6,7 @@ use std::path::Path;
 use config::{Environment, File, FileFormat};
 
 use super::{Config, ConfigError};
+use crate::cuda;
 
 const PREFIX: &str = "AUSCULT";
 const SEPARATOR: &str = "__";
@@ -22,6 +23,12 @@ impl Config {
         Self::from_toml(&text, name, std::env::vars().collect())
     }
 
+    /// The same configuration, if it can be used: for one that was changed since it was loaded.
+    pub fn checked(self) -> Result<Self, ConfigError> {
+        self.check()?;
+        Ok(self)
+    }
+
     /// The same from text; `name` is what messages call the file, `environment` holds name and value of variables.
     pub fn from_toml(text: &str, name: &Path, environment: HashMap<String, String>) -> Result<Self, ConfigError> {
         // The file alone, strictly: the layered reader below would take "45" and 1.9 for whole numbers.
@@ -33,8 +40,7 @@ impl Config {
             let name = environment.into_iter().find(faulty).map(|(name, _)| name);
             ConfigError::Environment { name: name.unwrap_or_else(|| "AUSCULT__...".into()), cause: error.to_string() }
         })?;
-        config.check()?;
-        Ok(config)
+        config.checked()
     }
 }
 
@@ -46,14 +52,14 @@ fn layered(text: &str, environment: HashMap<String, String>) -> Result<Config, c
     layers.build()?.try_deserialize()
 }
 
-/// A variable that is no key of the configuration: which vector instructions the model is computed with, for tests and
-/// diagnosis.
-const INSTRUCTIONS: &str = "AUSCULT_ISA";
+/// Variables that are no keys of the configuration: which vector instructions the model is computed with, for tests and
+/// diagnosis, and what one program says to the next one.
+const OTHERS: [&str; 2] = ["AUSCULT_ISA", cuda::HANDED_OVER];
 
 /// Names in the environment that look like overrides but are none: `AUSCULT_SCP_PORT` instead of `AUSCULT__SCP__PORT`.
 pub fn suspicious_variables(names: impl Iterator<Item = String>) -> Vec<String> {
     let looks_like_one = |name: &String| name.starts_with("AUSCULT_") && !name.starts_with("AUSCULT__");
-    names.filter(|name| looks_like_one(name) && name != INSTRUCTIONS).collect()
+    names.filter(|name| looks_like_one(name) && !OTHERS.contains(&name.as_str())).collect()
 }
 
 fn malformed(name: &Path, text: &str, error: &toml::de::Error) -> ConfigError {
@@ -112,7 +118,8 @@ mod tests {
 
     #[test]
     fn a_variable_with_one_underscore_is_suspicious() {
-        let names = ["AUSCULT_SCP_PORT", "AUSCULT__SCP__PORT", "AUSCULT_ISA", "HOME"].map(String::from);
+        let names =
+            ["AUSCULT_SCP_PORT", "AUSCULT__SCP__PORT", "AUSCULT_ISA", "AUSCULT_HANDED_OVER", "HOME"].map(String::from);
         assert_eq!(suspicious_variables(names.into_iter()), ["AUSCULT_SCP_PORT"]);
     }
 }

@@ -13,12 +13,14 @@ use crate::ids::{AeTitle, Uid};
 mod check;
 mod defaults;
 mod destination;
+mod device;
 mod fault;
 mod load;
 mod plausibility;
 mod precision;
 
 pub use destination::{Companion, Destination, StorageCommitment};
+pub use device::ModelDevice;
 pub use fault::ConfigError;
 pub use load::{suspicious_variables, toml_fault};
 pub use plausibility::PlausibilityRule;
@@ -170,6 +172,8 @@ pub struct Model {
     pub threads: usize,
     /// The numbers that it is computed with.
     pub precision: ModelPrecision,
+    /// What it is computed on.
+    pub device: ModelDevice,
 }
 
 /// `[report]`

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -11,15 +11,16 @@ use tokio::task::{JoinSet, spawn_blocking};
 mod commitment;
 mod deliver;
 mod keep;
+mod model;
 mod vitals;
 
 use crate::assemble::Assembler;
-use crate::background;
-use crate::config::{self, Config, ContentQualification, ModelPrecision};
+use crate::config::{self, Config};
+use crate::cuda::Obstacle;
 use crate::delivery::{self, Delivery, OutboxError};
 use crate::inference::Inference;
 use crate::ledger::Waiting;
-use crate::model::{Compute, Model, ModelError, Precision, Qualification};
+use crate::model::ModelError;
 use crate::pipeline::line::Line;
 use crate::pipeline::{self, Examiner, Pipeline};
 use crate::pixels::Decoder;
@@ -27,6 +28,8 @@ use crate::resource;
 use crate::scp;
 use crate::spool::{Keeping, Spool, SpoolError};
 use crate::sr::{Device, Installation};
+
+pub use model::{load_model, start_model};
 
 /// Arrived instances that wait to be assembled.
 const ARRIVALS: usize = 1024;
@@ -54,6 +57,12 @@ pub enum StartError {
     /// The model cannot serve.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// The configuration asks for a device that cannot be used.
+    #[error(
+        "configuration: model.device = \"cuda\": {0}; make the device usable (docs/performance.md), or set \
+         model.device = \"auto\" to do without"
+    )]
+    Device(Obstacle),
     /// The configuration calls a research model a product.
     #[error(
         "configuration: report.content_qualification = \"product\": model package {0} is for research only; \
@@ -77,42 +86,8 @@ pub enum StartError {
 impl StartError {
     /// Whether somebody has to change the configuration or the model package before another start can succeed.
     pub fn is_configuration_fault(&self) -> bool {
-        matches!(self, Self::NoModel(_) | Self::Model(_) | Self::Qualification(_))
+        matches!(self, Self::NoModel(_) | Self::Model(_) | Self::Device(_) | Self::Qualification(_))
     }
-}
-
-/// Finds and loads the configured model package, self-test included.
-pub fn load_model(config: &Config) -> Result<Model, StartError> {
-    background::give_way_in_arithmetic();
-    let directory = resource::find(&config.model.package)?;
-    let started = Instant::now();
-    let model = Model::load_with(&directory, compute(config))?;
-    let manifest = model.manifest();
-    let promised = config.report.content_qualification == ContentQualification::Product;
-    if promised && manifest.qualification != Qualification::Product {
-        return Err(StartError::Qualification(manifest.name.clone()));
-    }
-    let milliseconds = started.elapsed().as_millis();
-    tracing::info!(
-        package = %directory.display(), name = %manifest.name, version = %manifest.version, device = model.device(),
-        precision = model.precision().name(), instructions = model.isa().name(), milliseconds, "model loaded, self-test passed"
-    );
-    if model.gate().is_none() {
-        tracing::warn!(
-            name = %manifest.name, "the package has no plausibility gate: whatever its header calls a frontal chest \
-            radiograph is analysed; auscult model gate fits one"
-        );
-    }
-    Ok(model)
-}
-
-/// How the configuration has the model computed.
-fn compute(config: &Config) -> Compute {
-    let precision = match config.model.precision {
-        ModelPrecision::Auto | ModelPrecision::F32 => Precision::F32,
-        ModelPrecision::Int8 => Precision::Int8,
-    };
-    Compute::Kernels { threads: config.model.threads, precision }
 }
 
 /// A running service.
@@ -132,7 +107,7 @@ impl Daemon {
     /// the first that an operator has to mend.
     pub async fn start(config: &Config) -> Result<Self, StartError> {
         let (listener, address) = listen(config).await?;
-        let inference = start_model(config).await?;
+        let inference = start_station(config).await?;
         let decoder = start_decoder(config).await?;
         let (spool, left) = open_spool(config).await?;
         let delivery = open_delivery(config, &spool)?;
@@ -177,7 +152,9 @@ impl Daemon {
     /// Goes on with another configuration and its model package, without dropping an association or a study. On an
     /// error everything stays as it was. What is fixed at start is named in the log and needs a restart.
     pub async fn reload(&mut self, config: &Config) -> Result<(), StartError> {
-        let (inference, decoder) = (start_model(config).await?, start_decoder(config).await?);
+        let model = config::Model { device: self.config.model.device, ..config.model.clone() };
+        let inference = start_station(&Config { model, ..config.clone() }).await?;
+        let decoder = start_decoder(config).await?;
         let examiner = Examiner::new(config.select.clone(), inference, decoder);
         let delivery = open_delivery(&Config { state: self.config.state.clone(), ..config.clone() }, &self.spool)?;
         self.pipeline.send_replace(assemble_pipeline(config, examiner, &self.spool, &delivery));
@@ -209,10 +186,10 @@ impl Daemon {
     }
 }
 
-async fn start_model(config: &Config) -> Result<Inference, StartError> {
+async fn start_station(config: &Config) -> Result<Inference, StartError> {
     let settings = config.clone();
-    let load = spawn_blocking(move || Ok(Inference::start(load_model(&settings)?, settings.model.queue)?));
-    load.await.unwrap_or_else(|_| Err(std::io::Error::other("the model's loader panicked").into()))
+    let start = spawn_blocking(move || start_model(&settings));
+    start.await.unwrap_or_else(|_| Err(std::io::Error::other("the model's loader panicked").into()))
 }
 
 async fn start_decoder(config: &Config) -> Result<Decoder, StartError> {
@@ -261,6 +238,7 @@ fn fixed_at_start(old: &Config, new: &Config) -> Vec<&'static str> {
         ("scp.max_associations", old.scp.max_associations != new.scp.max_associations),
         ("spool", old.spool != new.spool),
         ("study", old.study != new.study),
+        ("model.device", old.model.device != new.model.device),
         ("log", old.log != new.log),
     ];
     fixed.into_iter().filter_map(|(key, differs)| differs.then_some(key)).collect()

@@ -29,24 +29,34 @@ impl Precision {
     }
 }
 
-/// How the processor computes the network; other devices always take candle's graph.
+/// What computes the network, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compute {
-    /// By the kernels, with threads of their own.
+    /// The processor, by the kernels, with threads of their own.
     Kernels {
         /// How many; 0 for one a processor.
         threads: usize,
         /// With which numbers.
         precision: Precision,
     },
-    /// By candle's own operations, with the threads of the rayon pool that the caller is in: to compare.
+    /// The processor, by candle's own operations, with the threads of the rayon pool that the caller is in: to compare.
     Graph,
+    /// The first NVIDIA device, by candle's own operations in f32.
+    Cuda,
 }
 
 impl Compute {
     /// By the kernels in f32.
     pub fn f32(threads: usize) -> Self {
         Self::Kernels { threads, precision: Precision::F32 }
+    }
+
+    /// The device, opened. Fails where the program was built without the feature `cuda`, too.
+    pub(super) fn device(self) -> Result<Device> {
+        match self {
+            Self::Kernels { .. } | Self::Graph => Ok(Device::Cpu),
+            Self::Cuda => Device::new_cuda(0),
+        }
     }
 
     /// Whether it takes a package's int8 part.

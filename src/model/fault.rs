@@ -19,6 +19,9 @@ pub enum ModelError {
     /// The package cannot be used.
     #[error(transparent)]
     Package(#[from] PackageError),
+    /// The device cannot be opened.
+    #[error("{0}")]
+    Device(TensorFault),
     /// The input has not the model's shape, or the device failed.
     #[error("the model failed on {device}: {source}")]
     Inference {

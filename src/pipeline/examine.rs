@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::path::Path;
 
 use candle_core::Tensor;
 use chrono::Local;
@@ -11,12 +10,13 @@ use tokio::task::spawn_blocking;
 use super::PipelineError;
 use crate::background;
 use crate::config::Select;
+use crate::cuda;
 use crate::finding::{Finding, ImageFinding, Outcome, Reason, SopReference};
 use crate::inference::{Inference, InferenceError};
 use crate::instance::{Header, HeaderError, Instance, Study};
 use crate::model::{Answer, Explanation, Framing, Input, InputError, Plausibility};
 use crate::part10::Location;
-use crate::pixels::{Bounds, Decoder, PixelError, Radiograph, THIS_PROGRAM};
+use crate::pixels::{Bounds, Decoder, PixelError, Radiograph};
 use crate::select::{self, Candidate, Selection, Verdict};
 use crate::sr::{self, Device, Report, Source, SrError};
 
@@ -258,14 +258,14 @@ impl Examiner {
     }
 }
 
-/// What reads the images of the service and of commands: with workers of this very program, and within what the
-/// administrator lets an image be decoded to.
+/// What reads the images of the service and of commands: with workers of this very program (or of that which gave its place
+/// to it), and within what the administrator lets an image be decoded to.
 ///
 /// # Errors
 /// As [`Decoder::in_workers`].
 pub fn decoder(select: &Select) -> io::Result<Decoder> {
     let bounds = Bounds { max_pixels: u64::from(select.max_megapixels) * 1_000_000 };
-    Decoder::in_workers(Path::new(THIS_PROGRAM), bounds)
+    Decoder::in_workers(&cuda::decoding_program()?, bounds)
 }
 
 /// The model's input, or why this image gives none; an error where no image would.

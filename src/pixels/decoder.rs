@@ -48,8 +48,7 @@ impl Decoder {
         Self { bounds, place: Place::Here }
     }
 
-    /// Decodes code streams in workers: confined processes of an executable of Auscult's, usually
-    /// [`THIS_PROGRAM`](super::THIS_PROGRAM). The first is started at once.
+    /// Decodes code streams in workers: confined processes of an executable of Auscult's. The first is started at once.
     ///
     /// # Errors
     /// Where the operating system does not let it be started or confined.

@@ -34,7 +34,7 @@ pub use jpeg_outline::{JpegOutline, jpeg_outline};
 pub use picture::picture;
 pub use radiograph::Radiograph;
 pub use rendering::{ModalityStep, Polarity, Rendering, VoiFunction, VoiStep};
-pub use workers::{COMMAND as WORKER_COMMAND, THIS_PROGRAM, work};
+pub use workers::{COMMAND as WORKER_COMMAND, work};
 
 /// What one image may cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::{Failed, log};
-use crate::config::{Config, Log, LogLevel};
+use crate::config::{Config, ConfigError, Log, LogLevel};
 use crate::daemon;
 use crate::finding::Outcome;
 use crate::heat::{Extent, HeatMap};
@@ -55,12 +55,18 @@ pub(super) struct Explain {
 }
 
 impl Explain {
-    pub(super) fn run(self) -> Result<()> {
+    /// The configuration with what the arguments override.
+    pub(super) fn configuration(&self) -> Result<Config, ConfigError> {
         let mut config = Config::load(self.config.as_deref())?;
-        log::start(&Log { level: LogLevel::Warn, ..config.log.clone() });
         if let Some(package) = self.model.clone() {
             config.model.package = package;
         }
+        Ok(config)
+    }
+
+    pub(super) fn run(self) -> Result<()> {
+        let config = self.configuration()?;
+        log::start(&Log { level: LogLevel::Warn, ..config.log.clone() });
         if self.json {
             return self.facts(&config);
         }
@@ -68,7 +74,7 @@ impl Explain {
             let hint = "name a DICOM file; auscult import makes one of a picture";
             if self.file.is_file() { Failed(format!("{error}; {hint}")) } else { Failed(error.to_string()) }
         })?;
-        let inference = Inference::start(daemon::load_model(&config)?, config.model.queue)?;
+        let inference = daemon::start_model(&config)?;
         super::runtime()?.block_on(self.explain(&config, instance, inference))
     }
 

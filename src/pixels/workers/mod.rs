@@ -34,9 +34,6 @@ use process::{End, Process};
 /// A worker without an image for so long is dismissed.
 const IDLE: Duration = Duration::from_secs(60);
 
-/// This program, also after another one has taken its place in the file system.
-pub const THIS_PROGRAM: &str = "/proc/self/exe";
-
 /// The workers of one service.
 #[derive(Debug, Clone)]
 pub(super) struct Workers(Arc<Shared>);

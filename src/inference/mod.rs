@@ -1,7 +1,8 @@
 //! The station that owns the model: a bounded queue and one thread. Batches grow only while the model is busy;
 //! nobody waits for a batch to fill.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+mod worker;
+
 use std::sync::Arc;
 
 use candle_core::Tensor;
@@ -9,7 +10,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::background;
 use crate::finding::{AgeRange, Algorithm, OperatingPoint};
-use crate::model::{self, Explanation, Framed, Framing, Input, Model};
+use crate::model::{self, Explanation, Framed, Input, Model};
+use worker::{Job, Reply, Wish, Worker};
 
 /// A classification that did not happen.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -17,22 +19,9 @@ pub enum InferenceError {
     /// The model failed on this image.
     #[error("{0}")]
     Failed(String),
-    /// The model's thread has ended.
+    /// The model's thread has ended, or the model failed and cannot be opened again.
     #[error("the model is not running; restart the service")]
     Stopped,
-}
-
-type Reply<T> = oneshot::Sender<Result<T, InferenceError>>;
-
-struct Job {
-    image: Tensor,
-    wish: Wish,
-}
-
-/// What somebody wants to know of an image.
-enum Wish {
-    Answer(Reply<model::Answer>),
-    Explanation(Framing, Reply<Explanation>),
 }
 
 /// A handle to the model's thread; clones share it. The thread ends when the last handle is dropped.
@@ -51,20 +40,30 @@ struct Card {
 }
 
 impl Inference {
-    /// Starts the model's thread; at most `queue` images wait for it.
-    pub fn start(model: Model, queue: usize) -> std::io::Result<Self> {
-        let card = Card {
+    /// Opens the model and starts its thread; at most `queue` images wait for it. A model that fails later is opened again
+    /// in the same way, if it is still the same one.
+    ///
+    /// # Errors
+    /// As `open`, and where no thread can be started.
+    pub fn start<E>(open: impl Fn() -> Result<Model, E> + Send + 'static, queue: usize) -> Result<Self, E>
+    where
+        E: std::error::Error + From<std::io::Error>,
+    {
+        let model = open()?;
+        let card = Arc::new(Card {
             input: model.input().clone(),
             algorithm: model.algorithm(),
             operating_point: model.operating_point(),
             intended_age: model.intended_age(),
-        };
+        });
+        let algorithm = card.algorithm.clone();
+        let again = move || same(open().map_err(|fault| fault.to_string())?, &algorithm);
         let (jobs, waiting) = mpsc::channel(queue);
         std::thread::Builder::new().name("model".into()).spawn(move || {
             background::give_way();
-            run(&model, waiting);
+            Worker::new(model, again).run(waiting);
         })?;
-        Ok(Self { jobs, card: Arc::new(card) })
+        Ok(Self { jobs, card })
     }
 
     /// How a radiograph becomes the model's input.
@@ -105,82 +104,33 @@ impl Inference {
     }
 }
 
-fn run(model: &Model, mut waiting: mpsc::Receiver<Job>) {
-    while let Some(first) = waiting.blocking_recv() {
-        let mut batch = vec![first];
-        while batch.len() < model.largest_batch()
-            && let Ok(next) = waiting.try_recv()
-        {
-            batch.push(next);
-        }
-        answer(model, batch);
+/// A model that was opened again: reports name the one that was there before.
+fn same(model: Model, before: &Algorithm) -> Result<Model, String> {
+    if model.algorithm() == *before {
+        return Ok(model);
     }
-}
-
-/// Scores a batch at once, then explains one by one what is to be explained.
-fn answer(model: &Model, batch: Vec<Job>) {
-    let (mut scored, mut explained) = (Vec::new(), Vec::new());
-    for Job { image, wish } in batch {
-        match wish {
-            Wish::Answer(reply) => scored.push((image, reply)),
-            Wish::Explanation(framing, reply) => explained.push((Framed { tensor: image, framing }, reply)),
-        }
-    }
-    score(model, scored);
-    for (image, reply) in explained {
-        let explanation = guarded(|| model.explain(&image).map_err(|error| error.to_string()));
-        // A study that went away no longer listens.
-        let _ = reply.send(explanation);
-    }
-}
-
-/// Scores a batch; where that fails, each of its images alone, so that one bad image fails nobody else.
-fn score(model: &Model, batch: Vec<(Tensor, Reply<model::Answer>)>) {
-    if batch.is_empty() {
-        return;
-    }
-    let images: Vec<Tensor> = batch.iter().map(|(image, _)| image.clone()).collect();
-    match answers(model, &images) {
-        Ok(answers) => {
-            for ((_, reply), answer) in batch.into_iter().zip(answers) {
-                let _ = reply.send(Ok(answer));
-            }
-        }
-        Err(error) if batch.len() == 1 => {
-            for (_, reply) in batch {
-                let _ = reply.send(Err(error.clone()));
-            }
-        }
-        Err(_) => batch.into_iter().for_each(|job| score(model, vec![job])),
-    }
-}
-
-fn answers(model: &Model, images: &[Tensor]) -> Result<Vec<model::Answer>, InferenceError> {
-    guarded(|| {
-        let batch = Tensor::stack(images, 0).map_err(|error| error.to_string())?;
-        model.answers(&batch).map_err(|error| error.to_string())
-    })
-}
-
-fn guarded<T>(run: impl FnOnce() -> Result<T, String>) -> Result<T, InferenceError> {
-    match catch_unwind(AssertUnwindSafe(run)) {
-        Ok(result) => result.map_err(InferenceError::Failed),
-        Err(_) => Err(InferenceError::Failed("the model panicked on this image".into())),
-    }
+    Err("the model package was replaced meanwhile; reload the service".into())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Framing;
 
     const REFERENCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/models/cxr-pneumonia-reference");
 
+    /// The reference model and its self-test's image.
+    fn reference() -> (Inference, Tensor) {
+        let open = || Model::load(std::path::Path::new(REFERENCE)).map_err(std::io::Error::other);
+        let inference = Inference::start(open, 8).unwrap();
+        let ramp = inference.input().ramp().unwrap();
+        (inference, ramp)
+    }
+
     #[tokio::test]
     async fn a_bad_image_in_a_batch_fails_alone() {
-        let model = Model::load(std::path::Path::new(REFERENCE)).unwrap();
-        let ramp = model.input().ramp().unwrap();
+        let (inference, ramp) = reference();
         let odd = Tensor::zeros((1, 7, 7), candle_core::DType::F32, &candle_core::Device::Cpu).unwrap();
-        let inference = Inference::start(model, 8).unwrap();
         let (good, bad, again) =
             tokio::join!(inference.classify(ramp.clone()), inference.classify(odd), inference.classify(ramp));
         assert!((good.unwrap().score.fraction() - 0.27476).abs() < 1e-4);
@@ -188,12 +138,19 @@ mod tests {
         assert!(matches!(bad, Err(InferenceError::Failed(_))));
     }
 
+    #[test]
+    fn another_model_does_not_answer_in_the_name_of_the_one_before() {
+        let open = || Model::load(std::path::Path::new(REFERENCE)).unwrap();
+        let algorithm = open().algorithm();
+        assert!(same(open(), &algorithm).is_ok());
+        let fault = same(open(), &Algorithm { version: "0.2.0".into(), ..algorithm }).map(drop).unwrap_err();
+        assert!(fault.contains("reload the service"), "{fault}");
+    }
+
     #[tokio::test]
     async fn explanations_and_scores_share_the_queue() {
-        let model = Model::load(std::path::Path::new(REFERENCE)).unwrap();
-        let ramp = model.input().ramp().unwrap();
+        let (inference, ramp) = reference();
         let odd = Tensor::zeros((1, 7, 7), candle_core::DType::F32, &candle_core::Device::Cpu).unwrap();
-        let inference = Inference::start(model, 8).unwrap();
         let framed = |tensor| Framed { tensor, framing: Framing::whole((224, 224), (224, 224)) };
         let explain = |tensor| inference.explain(framed(tensor));
         let (score, explanation, bad) = tokio::join!(inference.classify(ramp.clone()), explain(ramp), explain(odd));
