@@ -27,7 +27,7 @@ use clap::{Parser, Subcommand};
 
 use crate::config::ConfigError;
 use crate::daemon::StartError;
-use crate::model::ModelError;
+use crate::model::{ModelError, PackageError};
 use crate::pixels;
 
 /// Something failed; standard error says what.
@@ -128,6 +128,7 @@ fn one_line(error: &anyhow::Error) -> String {
 
 fn exit_code(error: &anyhow::Error) -> u8 {
     let configuration = error.is::<ConfigError>()
+        || error.is::<PackageError>()
         || error.downcast_ref::<StartError>().is_some_and(StartError::is_configuration_fault)
         || error.downcast_ref::<ModelError>().is_some_and(ModelError::is_package_fault);
     if configuration { CONFIGURATION } else { FAILURE }

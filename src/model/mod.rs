@@ -12,6 +12,7 @@ mod graph;
 mod head;
 mod heat;
 mod input;
+mod inventory;
 mod kernels;
 mod manifest;
 mod package;
@@ -35,6 +36,7 @@ pub use gate::{Gate, Impression, Lesson, Plausibility, Trial, operating_point};
 pub use head::{Dense, Head};
 pub use heat::Explanation;
 pub use input::{Framed, Input, InputError};
+pub use inventory::{Change, Inventory, TensorFacts};
 pub use kernels::{Columns, Isa, Sum, multiply};
 pub use manifest::{
     Crop, Filter, InputSpec, Int8Spec, Manifest, Output, PlausibilitySpec, Qualification, Resize, SelfTest,
