@@ -154,7 +154,6 @@ fn weights_are_handed_on_under_torchvisions_names() {
         let tensor = tensors.tensor(name).unwrap();
         assert_eq!((tensor.shape(), tensor.dtype()), (shape, safetensors::Dtype::F32), "{name}");
     }
-    assert_eq!(auscult(&["diff", &reference(), &reference()]), "no difference\n");
     let again = run(AUSCULT, &["model", "export", &reference(), out.to_str().unwrap()]);
     assert!(!again.status.success() && stderr(&again).contains("exists; name another file"), "{}", stderr(&again));
 }
@@ -186,4 +185,39 @@ fn exported_weights_are_a_trunk_to_train_on() {
     // The same trunk in f16 and in f32 leads to the same weights, but for what each says of it.
     assert!(!text.contains("tensor "), "{text}");
     auscult(&["verify", &other]);
+}
+
+#[test]
+fn weights_with_a_head_become_a_package_and_others_are_told_what_to_do() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    let (weights, package) = (path("weights.safetensors"), path("package"));
+    auscult(&["export", &reference(), &weights]);
+    let text = auscult(&["import", &weights, "--out", &package, "--labels", "normal,pneumonia", "--name", "taken"]);
+    assert!(text.contains("package: resnet50-dense128 from weights.safetensors (SHA-256 "), "{text}");
+    auscult(&["verify", &package]);
+    let text = auscult(&["diff", &reference(), &package]);
+    assert!(text.contains("name: \"cxr-pneumonia-reference\" -> \"taken\"") && !text.contains("tensor "), "{text}");
+    let json: serde_json::Value = serde_json::from_str(&auscult(&["show", "--json", &package])).unwrap();
+    let answer = json["manifest"]["self_test"]["probabilities"][1].as_f64().unwrap();
+    assert!((answer - 0.274_761).abs() < 1e-5, "{answer}");
+
+    let fault = |arguments: &[&str]| {
+        let output = run(AUSCULT, &[&["model", "import"], arguments].concat());
+        assert!(!output.status.success());
+        stderr(&output)
+    };
+    let labels = ["--labels", "a,b,c"];
+    let said = fault(&[&[weights.as_str(), "--out", &path("three")][..], &labels].concat());
+    assert!(said.contains("--labels names 3 classes, the file has 2 outputs"), "{said}");
+    let said = fault(&[&[weights.as_str(), "--out", &package][..], &labels].concat());
+    assert!(said.contains("is a model package already"), "{said}");
+    let octets = fs::read(&weights).unwrap();
+    let mut tensors = SafeTensors::deserialize(&octets).unwrap().tensors();
+    tensors.retain(|(name, _)| !name.starts_with("fc."));
+    let trunk = path("trunk.safetensors");
+    fs::write(&trunk, safetensors::serialize(tensors, None).unwrap()).unwrap();
+    let said = fault(&[&[trunk.as_str(), "--out", &path("headless")][..], &labels].concat());
+    assert!(said.contains("no head of Dense 128 and Dense") && said.contains("auscult train --init"), "{said}");
+    assert!(!Path::new(&path("headless")).exists());
 }

@@ -13,6 +13,7 @@ mod head;
 mod heat;
 mod input;
 mod inventory;
+mod keras;
 mod kernels;
 mod manifest;
 mod package;
@@ -26,6 +27,7 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 
+pub use architecture::Variant;
 pub use calibration::Calibration;
 pub use draft::{Draft, DraftError, Naming, PLAUSIBILITY};
 pub use engine::{Compute, Precision};
@@ -46,7 +48,7 @@ pub use package::{Package, PackageError};
 pub use quantisation::QuantisationError;
 pub use quantised::Quantised;
 pub use trunk::Trunk;
-pub use unfolded::{Depth, TrunkBlock, TrunkLayer, Unfolded};
+pub use unfolded::{Depth, TrunkBlock, TrunkLayer, Unfolded, by_outputs};
 pub use weights::WeightError;
 
 use crate::finding::{AgeRange, Algorithm, OperatingPoint, Probability};

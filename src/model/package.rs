@@ -8,7 +8,7 @@ use candle_core::Device;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
-use super::architecture::Architecture;
+use super::architecture::{Architecture, Variant};
 use super::calibration::Calibration;
 use super::engine::{Compute, Engine};
 use super::gate::Gate;
@@ -103,7 +103,7 @@ pub enum PackageError {
         /// The file.
         path: PathBuf,
         /// The architecture in the manifest.
-        architecture: String,
+        architecture: Variant,
         /// The tensor that is missing or has another shape.
         cause: WeightError,
     },
@@ -241,11 +241,11 @@ impl Package {
     }
 
     pub(super) fn architecture(&self) -> Architecture {
-        Architecture::resnet50(self.manifest.output.labels.len())
+        Architecture::resnet50(self.manifest.architecture, self.manifest.output.labels.len())
     }
 
     fn weight_fault(&self, cause: WeightError) -> PackageError {
-        let (path, architecture) = (self.weights_path.clone(), self.manifest.architecture.clone());
+        let (path, architecture) = (self.weights_path.clone(), self.manifest.architecture);
         PackageError::Weights { path, architecture, cause }
     }
 

@@ -3,6 +3,7 @@
 mod diff;
 mod export;
 mod gate;
+mod import;
 mod quantize;
 mod show;
 mod verify;
@@ -23,6 +24,8 @@ pub(super) enum Model {
     Verify(verify::Verify),
     /// Show what differs between two packages
     Diff(diff::Diff),
+    /// Make a package of other software's weights
+    Import(import::Import),
     /// Write a package's weights for other software
     Export(export::Export),
     /// Fit a package's plausibility gate to chest radiographs
@@ -37,6 +40,7 @@ impl Model {
             Self::Show(show) => show.run(),
             Self::Verify(verify) => verify.run(),
             Self::Diff(diff) => diff.run(),
+            Self::Import(import) => import.run(),
             Self::Export(export) => export.run(),
             Self::Gate(gate) => gate.run(),
             Self::Quantize(quantize) => quantize.run(),
