@@ -21,6 +21,7 @@ mod serve;
 mod train;
 
 use std::io::{self, ErrorKind, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -28,7 +29,7 @@ use clap::{Parser, Subcommand};
 use crate::config::{Config, ConfigError, ModelDevice, ModelPrecision};
 use crate::cuda;
 use crate::daemon::StartError;
-use crate::model::ModelError;
+use crate::model::{ModelError, Naming, PackageError};
 use crate::pixels;
 
 /// Something failed; standard error says what.
@@ -155,6 +156,7 @@ fn one_line(error: &anyhow::Error) -> String {
 
 fn exit_code(error: &anyhow::Error) -> u8 {
     let configuration = error.is::<ConfigError>()
+        || error.is::<PackageError>()
         || error.downcast_ref::<StartError>().is_some_and(StartError::is_configuration_fault)
         || error.downcast_ref::<ModelError>().is_some_and(ModelError::is_package_fault);
     if configuration { CONFIGURATION } else { FAILURE }
@@ -163,6 +165,14 @@ fn exit_code(error: &anyhow::Error) -> u8 {
 /// Whoever read our output has seen enough: `auscult classify ... | head`.
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
+}
+
+/// What a model is called: as was said, or after its directory.
+fn naming(name: Option<&str>, version: &str, out: &Path) -> anyhow::Result<Naming> {
+    let out = std::path::absolute(out)?;
+    let directory = out.file_name().unwrap_or_default().to_string_lossy();
+    let naming = Naming::new(name.unwrap_or(&directory), version);
+    Ok(naming.map_err(|fault| Failed(format!("{fault}; name the model with --name")))?)
 }
 
 /// A runtime for commands that talk to the network or the model.

@@ -7,10 +7,9 @@ use anyhow::{Context, Result};
 use clap::ValueEnum;
 
 use super::progress::{Progress, time};
-use super::{Failed, log};
+use super::{log, naming};
 use crate::config::{Config, Log, LogLevel};
 use crate::dataset::{Part, Rule, Sharing};
-use crate::model::Naming;
 use crate::performance::{Figures, Value};
 use crate::pipeline::decoder;
 use crate::resource;
@@ -31,7 +30,7 @@ pub(super) struct Train {
     /// Directory for the model package and the account of its training
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Where the trunk comes from: a model package, or a safetensors file with torchvision's names
+    /// Where the trunk comes from: a model package, or a safetensors file with torchvision's or Keras' names
     #[arg(long, value_name = "DIR|FILE", default_value = "models/cxr-pneumonia-reference")]
     init: PathBuf,
     /// Which part of the trunk is trained along with the head
@@ -180,9 +179,7 @@ impl Train {
         };
         let init = resource::find(&self.init).context("name a model package or a safetensors file with --init")?;
         let out = std::path::absolute(&self.out)?;
-        let directory = out.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let naming = Naming::new(self.name.as_deref().unwrap_or(&directory), &self.model_version);
-        let naming = naming.map_err(|fault| Failed(format!("{fault}; name the model with --name")))?;
+        let naming = naming(self.name.as_deref(), &self.model_version, &out)?;
         let options = self.fitting.options(self.division, trunk);
         Ok(Job {
             data: self.data,

@@ -1,5 +1,26 @@
-//! ResNet-50 (He et al. 2016, torchvision's layout and names), global average pooling, Dense 128 ReLU and a Dense layer
+//! ResNet-50 (He et al. 2016, torchvision's names), global average pooling, Dense 128 ReLU and a Dense layer
 //! of logits: which layers there are and how they follow each other, whatever computes them.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Which ResNet-50 a network is: they differ in where the first block of a stage halves the picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+pub enum Variant {
+    /// In its 3x3 convolution, as torchvision has it (ResNet-50 v1.5).
+    #[serde(rename = "resnet50-dense128")]
+    Spatial,
+    /// In its first 1x1 convolution, as He et al. 2016 and Keras have it (ResNet-50 v1).
+    #[serde(rename = "resnet50v1-dense128")]
+    Reduce,
+}
+
+impl fmt::Display for Variant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
+    }
+}
 
 /// Width of the Dense layer between trunk and logits.
 pub(super) const HIDDEN: usize = 128;
@@ -49,6 +70,7 @@ pub(super) struct Source {
 /// The network as a list of layers, and their order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Architecture {
+    pub(super) variant: Variant,
     pub(super) layers: Vec<Layer>,
     pub(super) stem: usize,
     /// The stages up to the last but one.
@@ -67,7 +89,7 @@ impl Architecture {
     pub(super) const FEATURES: usize = 512 * EXPANSION;
 
     /// With so many logits; `fc.0` and `fc.2` are the Dense layers.
-    pub(super) fn resnet50(outputs: usize) -> Self {
+    pub(super) fn resnet50(variant: Variant, outputs: usize) -> Self {
         let mut layers = Vec::new();
         let stem = add(&mut layers, "conv1", Some("bn1"), (3, 64), Kernel { size: 7, stride: 2 });
         let (mut early, mut last) = (Vec::new(), Vec::new());
@@ -76,13 +98,14 @@ impl Architecture {
             let blocks = if stage == STAGES.len() { &mut last } else { &mut early };
             for block in 0..count {
                 let stride = if block == 0 { stride } else { 1 };
-                blocks.push(bottleneck(&mut layers, &format!("layer{stage}.{block}"), (inputs, width), stride));
+                let strides = Strides { variant, stride };
+                blocks.push(bottleneck(&mut layers, &format!("layer{stage}.{block}"), (inputs, width), strides));
                 inputs = width * EXPANSION;
             }
         }
         let hidden = add(&mut layers, "fc.0", None, (inputs, HIDDEN), Kernel { size: 1, stride: 1 });
         let logits = add(&mut layers, "fc.2", None, (HIDDEN, outputs), Kernel { size: 1, stride: 1 });
-        Self { layers, stem, early, last, hidden, logits }
+        Self { variant, layers, stem, early, last, hidden, logits }
     }
 
     /// Of each layer; none for the first one and the Dense layers.
@@ -103,14 +126,29 @@ impl Architecture {
     }
 }
 
-fn bottleneck(layers: &mut Vec<Layer>, name: &str, (inputs, width): (usize, usize), stride: usize) -> Bottleneck {
+/// How far a block steps, and where in it.
+struct Strides {
+    variant: Variant,
+    stride: usize,
+}
+
+fn bottleneck(
+    layers: &mut Vec<Layer>,
+    name: &str,
+    (inputs, width): (usize, usize),
+    Strides { variant, stride }: Strides,
+) -> Bottleneck {
+    let (of_reduce, of_spatial) = match variant {
+        Variant::Spatial => (1, stride),
+        Variant::Reduce => (stride, 1),
+    };
     let outputs = width * EXPANSION;
     let mut part = |index: usize, channels, size, stride| {
         let (path, norm) = (format!("{name}.conv{index}"), format!("{name}.bn{index}"));
         add(layers, &path, Some(&norm), channels, Kernel { size, stride })
     };
-    let reduce = part(1, (inputs, width), 1, 1);
-    let spatial = part(2, (width, width), 3, stride);
+    let reduce = part(1, (inputs, width), 1, of_reduce);
+    let spatial = part(2, (width, width), 3, of_spatial);
     let expand = part(3, (width, outputs), 1, 1);
     let shortcut = (inputs != outputs || stride != 1).then(|| {
         let (path, norm) = (format!("{name}.downsample.0"), format!("{name}.downsample.1"));

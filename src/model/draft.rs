@@ -86,7 +86,8 @@ impl Draft {
     ) -> Result<Self, DraftError> {
         let weights = trunk.with(trained, head)?;
         let Naming { name, version } = naming;
-        let manifest = Manifest::new(name, version, sha256(&weights), trunk.input_spec().clone(), output);
+        let manifest =
+            Manifest::new((name, version), (trunk.variant(), sha256(&weights)), trunk.input_spec().clone(), output);
         manifest.check().map_err(DraftError::Manifest)?;
         let device = Device::Cpu;
         let package = Package::of(manifest, weights);

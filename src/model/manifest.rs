@@ -2,14 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Variant;
 use crate::config::toml_fault;
 use crate::finding::{AgeRange, OperatingPoint, Probability};
 
 /// The only package format there is.
 const FORMAT: u32 = 1;
-
-/// The only architecture there is: ResNet-50 without its top, Dense 128 ReLU, Dense softmax.
-const ARCHITECTURE: &str = "resnet50-dense128";
 
 /// How far a device's answer to the self-test may be from that of the device that wrote the package.
 const SELF_TEST_TOLERANCE: f64 = 1e-3;
@@ -24,8 +22,8 @@ pub struct Manifest {
     pub name: String,
     /// Version, as the report gives it.
     pub version: String,
-    /// `resnet50-dense128`
-    pub architecture: String,
+    /// ResNet-50 without its top, Dense 128 ReLU, Dense softmax: `resnet50-dense128` or `resnet50v1-dense128`.
+    pub architecture: Variant,
     /// SHA-256 of `model.safetensors`, hexadecimal.
     pub sha256: String,
     /// What its reports may be called: a model is for research until its maker says otherwise.
@@ -115,6 +113,12 @@ impl InputSpec {
             std: [0.229, 0.224, 0.225],
         }
     }
+
+    /// What Keras' ResNet-50 takes: values 0 to 255 less their mean in ImageNet, blue before green and red.
+    pub fn keras() -> Self {
+        let mean = [103.939, 116.779, 123.68].map(|mean: f32| mean / 255.0);
+        Self { mean, std: [1.0 / 255.0; 3], ..Self::imagenet() }
+    }
 }
 
 /// `input.resize`
@@ -152,6 +156,13 @@ pub struct Output {
 }
 
 impl Output {
+    /// So many outputs, the first of which are classes; the spare ones are never right.
+    pub fn of(classes: &[String], outputs: usize, positive: String, threshold: Probability) -> Self {
+        let spare = (classes.len()..outputs).map(|output| format!("unused-{output}"));
+        let labels = classes.iter().cloned().chain(spare).collect();
+        Self { labels, positive, threshold, undetermined_from: None }
+    }
+
     /// Index of the reported label among the outputs.
     pub fn positive_index(&self) -> usize {
         self.labels.iter().position(|label| *label == self.positive).unwrap_or(usize::MAX)
@@ -212,14 +223,19 @@ impl Manifest {
     }
 
     /// A manifest for research, without figures and with a self-test whose answer is still to be computed.
-    pub(super) fn new(name: String, version: String, sha256: String, input: InputSpec, output: Output) -> Self {
+    pub(super) fn new(
+        (name, version): (String, String),
+        (architecture, sha256): (Variant, String),
+        input: InputSpec,
+        output: Output,
+    ) -> Self {
         let probabilities = vec![0.0; output.labels.len()];
         let self_test = SelfTest { input: SelfTestInput::Ramp, probabilities, tolerance: SELF_TEST_TOLERANCE };
         Self {
             format: FORMAT,
             name,
             version,
-            architecture: ARCHITECTURE.to_owned(),
+            architecture,
             sha256,
             qualification: Qualification::Research,
             intended_age_years: None,
@@ -237,7 +253,6 @@ impl Manifest {
     pub(super) fn check(&self) -> Result<(), String> {
         let require = |holds: bool, message: &str| if holds { Ok(()) } else { Err(message.to_owned()) };
         require(self.format == FORMAT, "format is not 1; this version of Auscult reads no other")?;
-        require(self.architecture == ARCHITECTURE, "architecture is not resnet50-dense128")?;
         plain("name", &self.name)?;
         plain("version", &self.version)?;
         let digest = |text: &str| text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());

@@ -12,6 +12,8 @@ mod graph;
 mod head;
 mod heat;
 mod input;
+mod inventory;
+mod keras;
 mod kernels;
 mod manifest;
 mod package;
@@ -25,6 +27,7 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 
+pub use architecture::Variant;
 pub use calibration::Calibration;
 pub use draft::{Draft, DraftError, Naming, PLAUSIBILITY};
 pub use engine::{Compute, Precision};
@@ -35,6 +38,7 @@ pub use gate::{Gate, Impression, Lesson, Plausibility, Trial, operating_point};
 pub use head::{Dense, Head};
 pub use heat::Explanation;
 pub use input::{Framed, Input, InputError};
+pub use inventory::{Change, Inventory, TensorFacts};
 pub use kernels::{Columns, Isa, Sum, multiply};
 pub use manifest::{
     Crop, Filter, InputSpec, Int8Spec, Manifest, Output, PlausibilitySpec, Qualification, Resize, SelfTest,
@@ -44,7 +48,7 @@ pub use package::{Package, PackageError};
 pub use quantisation::QuantisationError;
 pub use quantised::Quantised;
 pub use trunk::Trunk;
-pub use unfolded::{Depth, TrunkBlock, TrunkLayer, Unfolded};
+pub use unfolded::{Depth, TrunkBlock, TrunkLayer, Unfolded, by_outputs};
 pub use weights::WeightError;
 
 use crate::finding::{AgeRange, Algorithm, OperatingPoint, Probability};

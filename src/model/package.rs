@@ -8,10 +8,11 @@ use candle_core::Device;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
-use super::architecture::Architecture;
+use super::architecture::{Architecture, Variant};
 use super::calibration::Calibration;
 use super::engine::{Compute, Engine};
 use super::gate::Gate;
+use super::inventory::Inventory;
 use super::manifest::Manifest;
 use super::quantisation::{Quantisation, QuantisationError};
 use super::weights::{WeightError, Weights};
@@ -51,6 +52,26 @@ pub enum PackageError {
         /// Digest of the file.
         found: String,
     },
+    /// Weights that are no numbers.
+    #[error("model package: {path}: {count} of the tensors hold values that are no numbers, {tensor} first; train it again, or \
+             install the package again", path = path.display())]
+    NotFinite {
+        /// The file.
+        path: PathBuf,
+        /// How many tensors.
+        count: usize,
+        /// The first of them.
+        tensor: String,
+    },
+    /// The card is of another model.
+    #[error("model package: {path}: {missing} of model.toml does not occur in it; the card is of another model, or of another \
+             version: install the package again, or mend the card", path = path.display())]
+    Card {
+        /// The file.
+        path: PathBuf,
+        /// Name, version or digest that it does not name.
+        missing: String,
+    },
     /// The gate is none.
     #[error("model package: {path}: {cause}; the file is no plausibility gate: install the package again", path = path.display())]
     Gate {
@@ -82,7 +103,7 @@ pub enum PackageError {
         /// The file.
         path: PathBuf,
         /// The architecture in the manifest.
-        architecture: String,
+        architecture: Variant,
         /// The tensor that is missing or has another shape.
         cause: WeightError,
     },
@@ -170,6 +191,29 @@ impl Package {
         Self { manifest, weights_path: Self::WEIGHTS.into(), weights, gate: None }
     }
 
+    /// The tensors of its weights one by one.
+    ///
+    /// # Errors
+    /// The weights are no safetensors file.
+    pub fn inventory(&self) -> Result<Inventory, PackageError> {
+        Inventory::of(&self.weights).map_err(|fault| self.weight_fault(WeightError::Unreadable(fault)))
+    }
+
+    /// Checks that its card is there and speaks of this model: name, version and the weights' digest.
+    ///
+    /// # Errors
+    /// Which of them is missing.
+    pub fn verify_card(&self) -> Result<(), PackageError> {
+        let path = self.weights_path.with_file_name(Self::CARD);
+        let card = std::fs::read_to_string(&path);
+        let card = card.map_err(|source| PackageError::Unreadable { path: path.clone(), source })?;
+        let Manifest { name, version, sha256, .. } = &self.manifest;
+        match [name, version, sha256].into_iter().find(|said| !card.contains(said.as_str())) {
+            Some(missing) => Err(PackageError::Card { path, missing: missing.clone() }),
+            None => Ok(()),
+        }
+    }
+
     /// Builds the network on a device.
     pub(super) fn engine(&self, device: &Device, compute: Compute) -> Result<Engine, PackageError> {
         let quantisation = if compute.is_int8() { Some(self.quantisation()?) } else { None };
@@ -197,11 +241,11 @@ impl Package {
     }
 
     pub(super) fn architecture(&self) -> Architecture {
-        Architecture::resnet50(self.manifest.output.labels.len())
+        Architecture::resnet50(self.manifest.architecture, self.manifest.output.labels.len())
     }
 
     fn weight_fault(&self, cause: WeightError) -> PackageError {
-        let (path, architecture) = (self.weights_path.clone(), self.manifest.architecture.clone());
+        let (path, architecture) = (self.weights_path.clone(), self.manifest.architecture);
         PackageError::Weights { path, architecture, cause }
     }
 

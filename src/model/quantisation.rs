@@ -120,6 +120,7 @@ fn steps(name: &str, values: Vec<f32>) -> Result<Vec<f32>, QuantisationError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Variant;
 
     fn quantisation(architecture: &Architecture) -> Quantisation {
         let layers = architecture.layers.iter().enumerate();
@@ -136,7 +137,7 @@ mod tests {
 
     #[test]
     fn it_comes_back_from_its_file() {
-        let architecture = Architecture::resnet50(2);
+        let architecture = Architecture::resnet50(Variant::Spatial, 2);
         let octets = quantisation(&architecture).octets(&architecture).unwrap();
         let found = Quantisation::read(&octets, &architecture).unwrap();
         assert_eq!(found.codes, quantisation(&architecture).codes);
@@ -148,10 +149,13 @@ mod tests {
 
     #[test]
     fn a_step_of_nothing_and_a_missing_tensor_are_named() {
-        let architecture = Architecture::resnet50(2);
+        let architecture = Architecture::resnet50(Variant::Spatial, 2);
         let fault = |quantisation: &Quantisation, architecture: &Architecture| {
             let octets = quantisation.octets(architecture).unwrap();
-            Quantisation::read(&octets, &Architecture::resnet50(2)).map(|_| ()).unwrap_err().to_string()
+            Quantisation::read(&octets, &Architecture::resnet50(Variant::Spatial, 2))
+                .map(|_| ())
+                .unwrap_err()
+                .to_string()
         };
         let mut broken = quantisation(&architecture);
         broken.codes[3].steps[5] = 0.0;

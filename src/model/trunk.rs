@@ -6,7 +6,8 @@ use std::path::Path;
 
 use candle_core::Tensor;
 
-use super::architecture::Architecture;
+use super::architecture::{Architecture, Variant};
+use super::keras;
 use super::kernels::{Isa, Network, Raw};
 use super::manifest::{InputSpec, Output};
 use super::package::{Package, PackageError, read_shared_out, sha256};
@@ -25,8 +26,8 @@ pub struct Trunk {
 }
 
 impl Trunk {
-    /// Loads the trunk of a model package, or of a safetensors file with torchvision's names for ResNet-50, whose input
-    /// is that of ImageNet's models. 0 threads are one a processor.
+    /// Loads the trunk of a model package, or of a safetensors file with torchvision's or Keras' names for ResNet-50, whose
+    /// input is that of their models for ImageNet. 0 threads are one a processor.
     ///
     /// # Errors
     /// A package that cannot be used, or a file that holds no ResNet-50.
@@ -39,34 +40,39 @@ impl Trunk {
             let gate = package.gate().cloned().zip(manifest.plausibility.as_ref().map(|spec| spec.threshold));
             let (manifest, weights) = package.into_parts();
             let file = path.join(Package::WEIGHTS);
-            let trunk = Self::new(&file, origin, (manifest.input, Some(manifest.output)), weights, threads)?;
-            return Ok(Self { gate, ..trunk });
+            let trunk = Self::new(&file, origin, (manifest.architecture, manifest.input), weights, threads)?;
+            return Ok(Self { gate, output: Some(manifest.output), ..trunk });
         }
         let weights = read_shared_out(path);
         let weights = weights.map_err(|source| PackageError::Unreadable { path: path.to_owned(), source })?;
         let digest = sha256(&weights);
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let origin = format!("{name} (SHA-256 {})", digest.get(..16).unwrap_or_default());
-        Self::new(path, origin, (InputSpec::imagenet(), None), weights, threads)
+        let keras = keras::renamed(&weights).map_err(|cause| PackageError::Weights {
+            path: path.to_owned(),
+            architecture: Variant::Reduce,
+            cause,
+        })?;
+        match keras {
+            Some(weights) => Self::new(path, origin, (Variant::Reduce, InputSpec::keras()), weights, threads),
+            None => Self::new(path, origin, (Variant::Spatial, InputSpec::imagenet()), weights, threads),
+        }
     }
 
     fn new(
         path: &Path,
         origin: String,
-        (input, output): (InputSpec, Option<Output>),
+        (variant, input): (Variant, InputSpec),
         weights: Vec<u8>,
         threads: usize,
     ) -> Result<Self, PackageError> {
-        let built = build(&weights, threads);
-        let (network, digest) = built.map_err(|cause| PackageError::Weights {
-            path: path.to_owned(),
-            architecture: "resnet50".to_owned(),
-            cause,
-        })?;
+        let built = build(variant, &weights, threads);
+        let (network, digest) =
+            built.map_err(|cause| PackageError::Weights { path: path.to_owned(), architecture: variant, cause })?;
         // Other instructions and kernels sum up in another order, and another input is another question.
         let kernels = (env!("CARGO_PKG_VERSION"), Isa::chosen().name());
-        let digest = blake3::hash(format!("{digest} {kernels:?} {input:?}").as_bytes());
-        Ok(Self { origin, input, output, gate: None, weights, digest, network })
+        let digest = blake3::hash(format!("{digest} {kernels:?} {variant} {input:?}").as_bytes());
+        Ok(Self { origin, input, output: None, gate: None, weights, digest, network })
     }
 
     /// Name and digest of what it was loaded from.
@@ -116,6 +122,19 @@ impl Trunk {
         }
     }
 
+    /// Which ResNet-50 it is.
+    pub fn variant(&self) -> Variant {
+        self.network.architecture().variant
+    }
+
+    /// The head that the weights came with.
+    ///
+    /// # Errors
+    /// There is none of Dense 128 and Dense; the first tensor that is missing, or has another shape.
+    pub fn head(&self) -> Result<Head, WeightError> {
+        Weights::new(&self.weights)?.head()
+    }
+
     /// The layers behind a depth.
     ///
     /// # Errors
@@ -145,9 +164,9 @@ impl Trunk {
 }
 
 /// The network with a head of zeros, and the digest of the trunk's tensors.
-fn build(octets: &[u8], threads: usize) -> Result<(Network, blake3::Hash), WeightError> {
+fn build(variant: Variant, octets: &[u8], threads: usize) -> Result<(Network, blake3::Hash), WeightError> {
     let weights = Weights::new(octets)?;
-    let architecture = Architecture::resnet50(1);
+    let architecture = Architecture::resnet50(variant, 1);
     let mut hasher = blake3::Hasher::new();
     for layer in architecture.layers.iter().filter(|layer| layer.norm.is_some()) {
         for Stored { name, kind, octets } in weights.stored(layer)? {
@@ -170,26 +189,14 @@ mod tests {
     use candle_core::{DType, Device};
 
     use super::*;
-    use crate::model::{Compute, Dense, Draft, Model, Naming};
+    use crate::model::{Compute, Draft, Model, Naming};
 
     const REFERENCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/models/cxr-pneumonia-reference");
-
-    /// The head that the reference package holds.
-    fn reference_head() -> Head {
-        let octets = std::fs::read(Path::new(REFERENCE).join(Package::WEIGHTS)).unwrap();
-        let tensors = candle_core::safetensors::load_buffer(&octets, &Device::Cpu).unwrap();
-        let values = |name: &str| {
-            let tensor = tensors[name].to_dtype(DType::F32).unwrap();
-            tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap()
-        };
-        let dense =
-            |name: &str| Dense { weights: values(&format!("{name}.weight")), bias: values(&format!("{name}.bias")) };
-        Head { hidden: dense("fc.0"), logits: dense("fc.2") }
-    }
 
     #[test]
     fn trunk_and_head_become_a_package_that_answers_the_same_bits() {
         let trunk = Trunk::open(Path::new(REFERENCE), 2).unwrap();
+        let head = trunk.head().unwrap();
         let reference = Model::load_with(Path::new(REFERENCE), Compute::f32(1)).unwrap();
         let ramp = trunk.input().ramp().unwrap();
         let images = Tensor::stack(&[ramp.clone(), (ramp * 0.5).unwrap()], 0).unwrap();
@@ -198,12 +205,12 @@ mod tests {
 
         let naming = Naming::new("again", "1").unwrap();
         let output = trunk.output().unwrap().clone();
-        let draft = Draft::new(&trunk, &[], &reference_head(), naming.clone(), output.clone()).unwrap();
+        let draft = Draft::new(&trunk, &[], &head, naming.clone(), output.clone()).unwrap();
         let expected = reference.probabilities(&images).unwrap();
         assert_eq!(draft.probabilities_at(Depth::Pooled, &features, 2).unwrap(), expected);
         // Layers that were taken apart and put in again are the same ones, in f32.
         let apart = trunk.unfolded(Depth::LastStage).unwrap();
-        let again = Draft::new(&trunk, &apart.layers, &reference_head(), naming.clone(), output.clone()).unwrap();
+        let again = Draft::new(&trunk, &apart.layers, &head, naming.clone(), output.clone()).unwrap();
         for depth in [Depth::Input, Depth::LastStage] {
             let values = trunk.at(depth, &images).unwrap();
             assert_eq!(values.len(), 2 * trunk.shape_at(depth).iter().product::<usize>());

@@ -98,6 +98,14 @@ impl Unfolded {
     }
 }
 
+/// `[taps, inputs, outputs]` to `[outputs, inputs, taps]`; a tap is a row and a column of a convolution's window.
+pub fn by_outputs(weights: &[f32], [taps, inputs, outputs]: [usize; 3]) -> Vec<f32> {
+    let places = (0..outputs).flat_map(|output| {
+        (0..inputs).flat_map(move |input| (0..taps).map(move |tap| (tap * inputs + input) * outputs + output))
+    });
+    places.map(|place| weights.get(place).copied().unwrap_or_default()).collect()
+}
+
 impl TrunkLayer {
     /// Of a layer's tensors; their lengths have been checked.
     pub(super) fn new(

@@ -5,10 +5,10 @@ use candle_core::{DType, Device};
 use safetensors::Dtype;
 
 use super::architecture::Layer;
-use super::{TensorFault, TrunkLayer};
+use super::{Dense, Head, TensorFault, TrunkLayer};
 
 /// Torchvision's epsilon of every batch normalisation.
-const BATCH_NORM_EPSILON: f32 = 1e-5;
+pub(super) const BATCH_NORM_EPSILON: f32 = 1e-5;
 
 /// Weights that are not those of the network.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +29,9 @@ pub enum WeightError {
     /// No safetensors file, or a type of number that cannot be converted.
     #[error("unreadable weights: {0}")]
     Unreadable(#[from] TensorFault),
+    /// They cannot be given torchvision's names.
+    #[error("Keras' weights cannot be converted: {0}")]
+    Conversion(#[from] safetensors::SafeTensorError),
     /// The threads that compute with them could not be started.
     #[error("cannot start the model's threads: {0}; raise the limit on processes, or set model.threads lower")]
     Threads(#[from] rayon::ThreadPoolBuildError),
@@ -107,8 +110,21 @@ impl<'a> Weights<'a> {
         std::iter::once(format!("{}.weight", layer.name)).chain(statistics).map(view).collect()
     }
 
+    /// The Dense layers behind the trunk, with as many outputs as they have.
+    pub(super) fn head(&self) -> Result<Head, WeightError> {
+        let last = "fc.2.bias".to_owned();
+        let view = self.tensors.get(&last);
+        let outputs = view.ok().and_then(|view| view.shape().first().copied()).ok_or(WeightError::Missing(last))?;
+        let dense = |name: &str, (inputs, outputs): (usize, usize)| -> Result<Dense, WeightError> {
+            let weights = self.get(format!("{name}.weight"), &[outputs, inputs])?;
+            Ok(Dense { weights, bias: self.get(format!("{name}.bias"), &[outputs])? })
+        };
+        let hidden = dense("fc.0", (Head::INPUTS, Head::HIDDEN))?;
+        Ok(Head { hidden, logits: dense("fc.2", (Head::HIDDEN, outputs))? })
+    }
+
     /// One tensor in f32, of exactly the shape expected.
-    fn get(&self, name: String, expected: &[usize]) -> Result<Vec<f32>, WeightError> {
+    pub(super) fn get(&self, name: String, expected: &[usize]) -> Result<Vec<f32>, WeightError> {
         let Ok(view) = self.tensors.get(&name) else { return Err(WeightError::Missing(name)) };
         if view.shape() != expected {
             return Err(WeightError::Shape { name, expected: expected.to_vec(), found: view.shape().to_vec() });

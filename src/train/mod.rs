@@ -187,13 +187,11 @@ fn labelled(job: &Job, trunk: &Trunk) -> Result<Dataset, TrainError> {
 
 /// Labels of the outputs and the reported one.
 fn output(job: &Job, dataset: &Dataset) -> Result<Output, TrainError> {
-    let mut labels = dataset.classes().to_vec();
-    let classes = labels.len();
+    let classes = dataset.classes().len();
     let outputs = job.options.outputs.unwrap_or(classes);
     if outputs < classes {
         return Err(TrainError::Outputs { classes, outputs });
     }
-    labels.extend((classes..outputs).map(|output| format!("unused-{output}")));
     let named = |name: &str| dataset.classes().iter().find(|class| *class == name).cloned();
     let positive = match &job.positive {
         Some(name) => named(name)
@@ -202,7 +200,7 @@ fn output(job: &Job, dataset: &Dataset) -> Result<Output, TrainError> {
     };
     let threshold =
         Probability::try_from(THRESHOLD).map_err(|error| crate::model::ModelError::NotAProbability(error.0))?;
-    Ok(Output { labels, positive, threshold, undetermined_from: None })
+    Ok(Output::of(dataset.classes(), outputs, positive, threshold))
 }
 
 /// Who is in training and elsewhere, where a column tells.

@@ -30,7 +30,8 @@ pub(super) trait Bottlenecks {
 
     /// The extent that a bottleneck makes of an input.
     fn bottleneck_output(&self, block: &Bottleneck, x: View) -> Option<Extent> {
-        self.output_of(block.expand, self.output_of(block.spatial, x.extent)?)
+        let reduced = self.output_of(block.reduce, x.extent)?;
+        self.output_of(block.expand, self.output_of(block.spatial, reduced)?)
     }
 
     /// The stem, the pooling and the narrow bottlenecks, image by image, gathered into one view.

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::layers::{BatchNorm, Convolution, Extent, Maximum, Moments, Volume, mean, mean_backward};
-use crate::model::{TrunkBlock, TrunkLayer, Unfolded};
+use crate::model::{TrunkBlock, TrunkLayer, Unfolded, by_outputs};
 
 /// Bytes of activations that are kept for the way back; where a batch has more, each block is computed again.
 const KEPT: usize = 1 << 30;
@@ -78,7 +78,10 @@ impl Stage {
     pub(super) fn trained(&self, loaded: &Unfolded) -> Vec<TrunkLayer> {
         let of = |values: &[f32], range: &Range<usize>| values.get(range.clone()).unwrap_or_default().to_vec();
         let layer = |(layer, loaded): (&Layer, &TrunkLayer)| TrunkLayer {
-            weights: by_outputs(&of(&self.values, &layer.weights), layer.convolution),
+            weights: by_outputs(
+                &of(&self.values, &layer.weights),
+                [loaded.size * loaded.size, loaded.inputs, loaded.outputs],
+            ),
             gain: of(&self.values, &layer.gain),
             bias: of(&self.values, &layer.bias),
             mean: of(&self.running, &layer.mean),
@@ -336,15 +339,6 @@ fn by_taps(weights: &[f32], Convolution { inputs, outputs, size, .. }: Convoluti
     let places = (0..taps).flat_map(|tap| (0..inputs).map(move |input| input * taps + tap));
     let of = |place: usize| weights.iter().skip(place).step_by((inputs * taps).max(1)).take(outputs).copied();
     places.flat_map(of).collect()
-}
-
-/// `[taps, inputs, outputs]` to `[outputs, inputs, taps]`.
-fn by_outputs(weights: &[f32], Convolution { inputs, outputs, size, .. }: Convolution) -> Vec<f32> {
-    let taps = size * size;
-    let places = (0..outputs).flat_map(|output| {
-        (0..inputs).flat_map(move |input| (0..taps).map(move |tap| (tap * inputs + input) * outputs + output))
-    });
-    places.map(|place| weights.get(place).copied().unwrap_or_default()).collect()
 }
 
 #[cfg(test)]
