@@ -1,15 +1,15 @@
 //! `auscult bench`: how fast the model is on this machine, for whoever sizes one.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use candle_core::Tensor;
 use serde_json::json;
 
+use super::overrides::Overrides;
 use super::{Failed, log};
-use crate::config::{Config, ConfigError, Log, LogLevel, ModelDevice, ModelPrecision};
+use crate::config::{Config, ConfigError, Log, LogLevel};
 use crate::daemon;
 use crate::model::Model;
 
@@ -35,18 +35,8 @@ pub(super) struct Bench {
     /// How long to measure
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=3600))]
     seconds: u64,
-    /// Directory of the model package, instead of the configured one
-    #[arg(long, value_name = "DIR")]
-    model: Option<PathBuf>,
-    /// Numbers to compute with: f32, int8 or auto [default: `model.precision` of the configuration]
-    #[arg(long, value_name = "PRECISION")]
-    precision: Option<ModelPrecision>,
-    /// What to compute on: cpu, cuda or auto [default: `model.device` of the configuration]
-    #[arg(long, value_name = "DEVICE")]
-    device: Option<ModelDevice>,
-    /// Configuration file; without one the documented defaults hold
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    overrides: Overrides,
     /// JSON on one line instead of text
     #[arg(long)]
     json: bool,
@@ -64,19 +54,8 @@ struct Measured {
 impl Bench {
     /// The configuration with what the arguments override.
     pub(super) fn configuration(&self) -> Result<Config, ConfigError> {
-        let mut config = Config::load(self.config.as_deref())?;
-        if let Some(package) = self.model.clone() {
-            config.model.package = package;
-        }
-        if let Some(precision) = self.precision {
-            config.model.precision = precision;
-        }
-        if let Some(threads) = self.threads {
-            config.model.threads = threads;
-        }
-        if let Some(device) = self.device {
-            config.model.device = device;
-        }
+        let mut config = self.overrides.configuration()?;
+        config.model.threads = self.threads.unwrap_or(config.model.threads);
         config.checked()
     }
 

@@ -7,8 +7,9 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 
 use super::files::{self, Collection};
+use super::overrides::Overrides;
 use super::{Failed, log};
-use crate::config::{Config, ConfigError, Log, LogLevel, ModelDevice, ModelPrecision};
+use crate::config::{Config, ConfigError, Log, LogLevel};
 use crate::daemon;
 use crate::finding::{Outcome, Presence, Probability, Reason};
 use crate::instance::{Instance, Study};
@@ -32,34 +33,13 @@ pub(super) struct Classify {
     /// Write the Structured Report of each study into this directory
     #[arg(long, value_name = "DIR")]
     sr: Option<PathBuf>,
-    /// Directory of the model package, instead of the configured one
-    #[arg(long, value_name = "DIR")]
-    model: Option<PathBuf>,
-    /// Numbers to compute with: f32, int8 or auto [default: `model.precision` of the configuration]
-    #[arg(long, value_name = "PRECISION")]
-    precision: Option<ModelPrecision>,
-    /// What to compute on: cpu, cuda or auto [default: `model.device` of the configuration]
-    #[arg(long, value_name = "DEVICE")]
-    device: Option<ModelDevice>,
-    /// Configuration file; without one the documented defaults hold
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    overrides: Overrides,
 }
 
 impl Classify {
-    /// The configuration with what the arguments override.
     pub(super) fn configuration(&self) -> Result<Config, ConfigError> {
-        let mut config = Config::load(self.config.as_deref())?;
-        if let Some(package) = self.model.clone() {
-            config.model.package = package;
-        }
-        if let Some(precision) = self.precision {
-            config.model.precision = precision;
-        }
-        if let Some(device) = self.device {
-            config.model.device = device;
-        }
-        config.checked()
+        self.overrides.configuration()
     }
 
     pub(super) fn run(self) -> Result<()> {

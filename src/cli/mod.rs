@@ -14,6 +14,7 @@ mod import;
 mod log;
 mod model;
 mod node;
+mod overrides;
 mod progress;
 mod queue;
 mod send;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use super::overrides::Overrides;
 use super::{Failed, log};
 use crate::config::{Config, ConfigError, Log, LogLevel};
 use crate::daemon;
@@ -46,22 +47,13 @@ pub(super) struct Explain {
     /// Only the verdict, the picture in figures and what the plausibility gate says, as JSON on one line; no score
     #[arg(long, conflicts_with = "png")]
     json: bool,
-    /// Directory of the model package, instead of the configured one
-    #[arg(long, value_name = "DIR")]
-    model: Option<PathBuf>,
-    /// Configuration file; without one the documented defaults hold
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    overrides: Overrides,
 }
 
 impl Explain {
-    /// The configuration with what the arguments override.
     pub(super) fn configuration(&self) -> Result<Config, ConfigError> {
-        let mut config = Config::load(self.config.as_deref())?;
-        if let Some(package) = self.model.clone() {
-            config.model.package = package;
-        }
-        Ok(config)
+        self.overrides.configuration()
     }
 
     pub(super) fn run(self) -> Result<()> {

@@ -1,0 +1,35 @@
+//! What commands that compute the model let one say otherwise than the configuration does.
+
+use std::path::PathBuf;
+
+use crate::config::{Config, ConfigError, ModelDevice, ModelPrecision};
+
+/// The configuration file, and what of its `[model]` holds for one command only.
+#[derive(clap::Args)]
+pub(super) struct Overrides {
+    /// Directory of the model package, instead of the configured one
+    #[arg(long, value_name = "DIR")]
+    model: Option<PathBuf>,
+    /// Numbers to compute with: f32, int8 or auto [default: `model.precision` of the configuration]
+    #[arg(long, value_name = "PRECISION")]
+    precision: Option<ModelPrecision>,
+    /// What to compute on: cpu, cuda or auto [default: `model.device` of the configuration]
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<ModelDevice>,
+    /// Configuration file; without one the documented defaults hold
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl Overrides {
+    /// The configuration with them.
+    pub(super) fn configuration(&self) -> Result<Config, ConfigError> {
+        let mut config = Config::load(self.config.as_deref())?;
+        if let Some(package) = self.model.clone() {
+            config.model.package = package;
+        }
+        config.model.precision = self.precision.unwrap_or(config.model.precision);
+        config.model.device = self.device.unwrap_or(config.model.device);
+        config.checked()
+    }
+}
