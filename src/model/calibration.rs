@@ -113,7 +113,7 @@ pub struct Calibration {
 impl Calibration {
     /// For a model in f32, of which nothing was seen.
     pub fn of(model: &Model) -> Self {
-        let architecture = Architecture::resnet50(model.manifest().architecture, model.manifest().output.labels.len());
+        let architecture = model.manifest().network();
         let outputs = architecture.layers.iter().map(|layer| Output::new(layer.outputs)).collect();
         Self { architecture, outputs }
     }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Variant;
+use super::architecture::{Architecture, Variant};
 use crate::config::toml_fault;
 use crate::finding::{AgeRange, OperatingPoint, Probability};
 
@@ -215,6 +215,25 @@ pub enum SelfTestInput {
 }
 
 impl Manifest {
+    /// What every model card begins with, in Markdown: whose it is, what it may be used for, and what the network is.
+    pub fn card_opening(&self) -> String {
+        let Self { name, version, sha256, output, .. } = self;
+        format!(
+            "# {name} {version}: model card\n\n\
+             **Research use only. Not a medical device; not validated for any clinical decision.**\n\n\
+             ResNet-50, Dense 128 ReLU, Dense softmax over {}; the reported label is `{}`, flagged from {} on. \
+             Weights: SHA-256 `{sha256}`.",
+            output.labels.iter().map(|label| format!("`{label}`")).collect::<Vec<_>>().join(", "),
+            output.positive,
+            output.threshold.fraction(),
+        )
+    }
+
+    /// The layers of its network.
+    pub(super) fn network(&self) -> Architecture {
+        Architecture::resnet50(self.architecture, self.output.labels.len())
+    }
+
     /// Reads and checks a manifest; the error says what is wrong with it, in one line.
     pub fn parse(text: &str) -> Result<Self, String> {
         let manifest: Self = toml::from_str(text).map_err(|error| toml_fault(text, &error))?;

@@ -8,7 +8,7 @@ use candle_core::Device;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
-use super::architecture::{Architecture, Variant};
+use super::architecture::Variant;
 use super::calibration::Calibration;
 use super::engine::{Compute, Engine};
 use super::gate::Gate;
@@ -226,7 +226,7 @@ impl Package {
         device: &Device,
         how: (Compute, Option<Quantisation>),
     ) -> Result<Engine, PackageError> {
-        let build = |weights| Engine::new(&weights, self.architecture(), device, how);
+        let build = |weights| Engine::new(&weights, self.manifest.network(), device, how);
         self.weights().and_then(build).map_err(|cause| self.weight_fault(cause))
     }
 
@@ -238,10 +238,6 @@ impl Package {
 
     fn weights(&self) -> Result<Weights<'_>, WeightError> {
         Weights::new(&self.weights)
-    }
-
-    pub(super) fn architecture(&self) -> Architecture {
-        Architecture::resnet50(self.manifest.architecture, self.manifest.output.labels.len())
     }
 
     fn weight_fault(&self, cause: WeightError) -> PackageError {
@@ -264,7 +260,7 @@ impl Package {
     /// The int8 part, from the octets of its file.
     pub(super) fn quantisation_of(&self, octets: &[u8]) -> Result<Quantisation, PackageError> {
         let path = self.weights_path.with_file_name(Self::INT8);
-        Quantisation::read(octets, &self.architecture()).map_err(|cause| PackageError::Int8 { path, cause })
+        Quantisation::read(octets, &self.manifest.network()).map_err(|cause| PackageError::Int8 { path, cause })
     }
 }
 

@@ -29,7 +29,7 @@ impl Quantised {
     /// The package cannot be used, or the device failed.
     pub fn new(directory: &Path, calibration: &Calibration, threads: usize) -> Result<Self, DraftError> {
         let (package, device) = (Package::open(directory)?, Device::Cpu);
-        let octets = package.calibrated(calibration)?.octets(&package.architecture())?;
+        let octets = package.calibrated(calibration)?.octets(&package.manifest().network())?;
         let compute = Compute::Kernels { threads, precision: Precision::Int8 };
         // What is measured is what will be read.
         let engine = package.engine_with(&device, (compute, Some(package.quantisation_of(&octets)?)))?;

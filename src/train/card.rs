@@ -10,17 +10,7 @@ use crate::performance::Figures;
 
 /// The card in Markdown.
 pub(super) fn card(account: &Account<'_>, manifest: &Manifest, history: &[Epoch], sets: &[(Part, Figures)]) -> String {
-    let Manifest { name, version, sha256, output, .. } = manifest;
-    let mut card = format!(
-        "# {name} {version}: model card\n\n\
-         **Research use only. Not a medical device; not validated for any clinical decision.**\n\n\
-         ResNet-50, Dense 128 ReLU, Dense softmax over {}; the reported label is `{}`, flagged from {} on. \
-         Weights: SHA-256 `{sha256}`. Trained by Auscult {}.\n",
-        output.labels.iter().map(|label| format!("`{label}`")).collect::<Vec<_>>().join(", "),
-        output.positive,
-        output.threshold.fraction(),
-        env!("CARGO_PKG_VERSION"),
-    );
+    let mut card = format!("{} Trained by Auscult {}.\n", manifest.card_opening(), env!("CARGO_PKG_VERSION"));
     let mut add = |text: String| {
         // A String takes everything.
         let _ = writeln!(card, "{text}");

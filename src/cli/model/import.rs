@@ -80,22 +80,16 @@ impl Import {
 }
 
 fn card(manifest: &Manifest, origin: &str) -> String {
-    let Manifest { name, version, architecture, sha256, input, output, .. } = manifest;
-    let library = match architecture {
+    let library = match manifest.architecture {
         Variant::Spatial => "torchvision",
         Variant::Reduce => "Keras",
     };
     format!(
-        "# {name} {version}: model card\n\n\
-         **Research use only. Not a medical device; not validated for any clinical decision.**\n\n\
-         ResNet-50, Dense 128 ReLU, Dense softmax over {}; the reported label is `{}`, flagged from {} on. Weights: SHA-256 \
-         `{sha256}`.\n\nImported from {origin}. The preprocessing is that of {library}'s models for ImageNet, on {}x{} pixels. \
+        "{}\n\nImported from {origin}. The preprocessing is that of {library}'s models for ImageNet, on {}x{} pixels. \
          Nothing was measured: evaluate it before use (`auscult evaluate`), and fit a plausibility gate to it (`auscult \
          model gate`).\n",
-        output.labels.iter().map(|label| format!("`{label}`")).collect::<Vec<_>>().join(", "),
-        output.positive,
-        output.threshold.fraction(),
-        input.width,
-        input.height,
+        manifest.card_opening(),
+        manifest.input.width,
+        manifest.input.height,
     )
 }
