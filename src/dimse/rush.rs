@@ -11,12 +11,19 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::net::TcpStream;
 
 use super::pdu::{self, HEADER_BYTES};
-use super::wire::{ALONE_BYTES, PIECE_BYTES, READ_BYTES, Wire, acknowledge_now};
+use super::wire::{PIECE_BYTES, Wire, acknowledge_now};
 
 /// How long the thread waits for more.
 const PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
 /// How long a rush lasts at most.
 const LONGEST: Duration = Duration::from_millis(500);
+
+/// How much is read at once, where that much is there: several PDUs, and no more than stays in a core's own cache.
+const ROOM_BYTES: usize = 512 * 1024;
+
+/// What a read begins at a multiple of. Elsewhere the kernel's copy takes half as long again, where the octets come from
+/// this core (AMD EPYC, "Zen 3": 9 ms instead of 6 for 15 MB).
+const LINE_BYTES: usize = 64;
 
 /// How a rush ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,14 +36,14 @@ pub enum Rush {
 
 /// What the octets received so far begin with.
 enum Next {
-    /// So many octets are missing of what a PDU begins with, or of its whole.
-    Missing(usize),
+    /// Octets are missing of what a PDU begins with, or of its whole.
+    Missing,
     /// A whole P-DATA-TF of so many octets.
     Values(usize),
     Other,
 }
 
-/// Octets received, in a buffer that is used again and again.
+/// Octets received, in a buffer that is used again and again: there is room for one whole PDU and the next header.
 struct Inbox {
     room: Vec<u8>,
     begin: usize,
@@ -46,7 +53,8 @@ struct Inbox {
 impl Inbox {
     fn new(received: &[u8], data_bound: usize) -> Self {
         let mut room = received.to_vec();
-        room.resize((data_bound.max(READ_BYTES) + 2 * HEADER_BYTES).max(received.len()), 0);
+        let length = (data_bound + 2 * HEADER_BYTES).max(ROOM_BYTES).max(received.len());
+        room.resize(length + 2 * LINE_BYTES, 0);
         Self { room, begin: 0, end: received.len() }
     }
 
@@ -57,26 +65,27 @@ impl Inbox {
     fn next(&self, data_bound: u32) -> Next {
         let received = self.octets();
         let Some(octets) = received.first_chunk::<HEADER_BYTES>() else {
-            return Next::Missing(HEADER_BYTES - received.len());
+            return Next::Missing;
         };
         match pdu::header(*octets, data_bound) {
-            Ok((4, length)) if received.len() < HEADER_BYTES + length => {
-                Next::Missing(HEADER_BYTES + length - received.len())
-            }
+            Ok((4, length)) if received.len() < HEADER_BYTES + length => Next::Missing,
             Ok((4, length)) => Next::Values(length),
             _ => Next::Other,
         }
     }
 
-    /// Reads what is there, `missing` octets and the next header at least where that many are there; whether any came.
-    fn fill(&mut self, stream: &Socket, missing: usize) -> io::Result<bool> {
-        if self.room.len() - self.end < missing.max(ALONE_BYTES) {
-            self.room.copy_within(self.begin..self.end, 0);
-            (self.begin, self.end) = (0, self.end - self.begin);
-        }
-        let most = if missing > ALONE_BYTES { missing + HEADER_BYTES } else { usize::MAX };
-        let end = self.room.len().min(self.end.saturating_add(most));
-        let free = self.room.get_mut(self.end..end).unwrap_or_default();
+    /// Room for what comes next, behind what is still needed.
+    fn free(&mut self) -> &mut [u8] {
+        let left = self.end - self.begin;
+        let end = self.room.as_ptr().align_offset(LINE_BYTES) + left.next_multiple_of(LINE_BYTES);
+        self.room.copy_within(self.begin..self.end, end - left);
+        (self.begin, self.end) = (end - left, end);
+        self.room.get_mut(end..).unwrap_or_default()
+    }
+
+    /// Reads what is there, as far as there is room; whether any came.
+    fn fill(&mut self, stream: &Socket) -> io::Result<bool> {
+        let free = self.free();
         loop {
             match rustix::io::read(stream, &mut *free) {
                 Ok(count) => {
@@ -109,9 +118,9 @@ impl Inbox {
         let began = Instant::now();
         loop {
             match self.next(data_bound) {
-                Next::Missing(_) if began.elapsed() > LONGEST => return Ok(Rush::Over),
-                Next::Missing(octets) if self.fill(socket, octets)? => {}
-                Next::Missing(_) | Next::Other => return Ok(Rush::Over),
+                Next::Missing if began.elapsed() > LONGEST => return Ok(Rush::Over),
+                Next::Missing if self.fill(socket)? => {}
+                Next::Missing | Next::Other => return Ok(Rush::Over),
                 Next::Values(length) => {
                     let values = self.octets().get(HEADER_BYTES..HEADER_BYTES + length).unwrap_or_default();
                     let Some((mut fragments, last)) = pdu::data_set_fragments(values, context) else {
@@ -211,6 +220,22 @@ mod tests {
             prop_assert_eq!(taken, octets);
             prop_assert_eq!(rush, Rush::Complete);
             prop_assert!(matches!(next, Ok(Pdu::ReleaseRq)), "{:?}", next);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_read_begins_on_a_line_of_its_own(received in 0..70_000_usize, used in 0..70_000_usize, bound in 4096..2_000_000_usize) {
+            let octets: Vec<u8> = (0..received).map(|place| (place % 251) as u8).collect();
+            let mut inbox = Inbox::new(&octets, bound);
+            for _ in 0..2 {
+                inbox.begin = inbox.end.min(inbox.begin + used);
+                let left = inbox.octets().to_vec();
+                let free = inbox.free();
+                prop_assert_eq!(free.as_ptr().align_offset(LINE_BYTES), 0);
+                prop_assert!(left.len() + free.len() >= bound + 2 * HEADER_BYTES);
+                prop_assert_eq!(inbox.octets(), left);
+            }
         }
     }
 

@@ -12,6 +12,7 @@ use super::reporting::{Due, Reporting};
 use crate::dimse::command::{CommandError, MAX_COMMAND_BYTES};
 use crate::dimse::pdu::PduError;
 use crate::dimse::{Abort, CommandSet, DataSet, Message, Part, Pdv, Request, Response, Status, Wire, WireError};
+use crate::spool::Expected;
 use crate::stop::stopped;
 
 /// Why an association ended without a release.
@@ -70,6 +71,8 @@ pub(super) struct Association {
     pub(super) station: Arc<Station>,
     pub(super) agreement: Agreement,
     pub(super) tally: Tally,
+    /// Of the next data set.
+    pub(super) expected: Expected,
     pub(super) reporting: Reporting,
     pub(super) link: Link,
 }
@@ -85,7 +88,7 @@ impl Association {
         let (calling, silence) = (agreement.calling.clone(), station.silence());
         let reporting = Reporting::new(station.commitment.clone(), calling, silence);
         let link = Link::new(wire, agreement.largest);
-        Self { station, agreement, tally: Tally::default(), reporting, link }
+        Self { station, agreement, tally: Tally::default(), expected: Expected::default(), reporting, link }
     }
 
     pub(super) fn into_parts(self) -> (Wire<TcpStream>, Tally, Reporting) {

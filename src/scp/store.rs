@@ -53,7 +53,10 @@ impl Association {
         let outcome = match request.data_set {
             DataSet::Absent => Err(Refused::new(Status::CANNOT_UNDERSTAND, "the C-STORE-RQ comes without a data set")),
             DataSet::Follows => match self.receive(context, request).await? {
-                Ok(incoming) => self.keep(incoming).await,
+                Ok(incoming) => {
+                    self.expected = incoming.size();
+                    self.keep(incoming).await
+                }
                 Err(refused) => Err(refused),
             },
         };
@@ -77,6 +80,12 @@ impl Association {
     /// Reads the data set to its end, also when nothing of it is kept: the association goes on behind it.
     async fn receive(&mut self, context: &Context, request: &StoreRq) -> Result<Result<Incoming, Refused>, Fault> {
         let mut sink = self.begin(context, request);
+        if let Ok(incoming) = &mut sink
+            && incoming.is_full()
+            && self.pour(context, incoming).await? == Rush::Complete
+        {
+            return Ok(sink);
+        }
         loop {
             let value = self.next_fragment(context.id, Part::DataSet).await?;
             let last = value.last;
@@ -126,7 +135,7 @@ impl Association {
             calling: self.agreement.calling.clone(),
             urgency: self.urgency(request.priority),
         };
-        Ok(self.station.spool.receive(announced))
+        Ok(self.station.spool.receive(announced, self.expected))
     }
 
     /// What the sender asks for, or the administrator for this sender.

@@ -25,11 +25,22 @@ const EARLY_BYTES: u64 = 512 * 1024;
 /// Bytes that a deflated data set may inflate to; a second's work.
 const LARGEST_INFLATED: u64 = 1 << 30;
 
+/// How large an object probably is: as large as the one before on its association.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Expected {
+    /// It may be gathered in memory, and go to the disk together with others.
+    #[default]
+    Small,
+    /// It gets a file of its own at once, and nobody waits until enough of it is gathered.
+    Large,
+}
+
 /// An object that is being received. Dropped without [`Incoming::commit`], it leaves nothing behind.
 #[derive(Debug)]
 pub struct Incoming {
     spool: Spool,
     announced: Announced,
+    expected: Expected,
     /// Its file, once so much came that it needs one, or why it has none any more.
     part: Result<Option<Part>, SpoolError>,
     gathered: Piece,
@@ -111,10 +122,10 @@ impl Part {
 }
 
 impl Incoming {
-    pub(super) fn new(spool: Spool, announced: Announced) -> Self {
+    pub(super) fn new(spool: Spool, announced: Announced, expected: Expected) -> Self {
         let mut gathered = Piece::default();
         gathered.push(file_meta::write(&announced).into());
-        Self { spool, announced, part: Ok(None), head: gathered.length(), gathered }
+        Self { spool, announced, expected, part: Ok(None), head: gathered.length(), gathered }
     }
 
     /// Takes the next bytes of the data set into memory.
@@ -124,9 +135,20 @@ impl Incoming {
         }
     }
 
-    /// Whether so much is gathered that it belongs on the disk.
+    /// Whether what is gathered belongs on the disk.
     pub fn is_full(&self) -> bool {
-        u64::try_from(self.gathered.length()).unwrap_or(u64::MAX) >= GATHER_BYTES
+        let begins = self.expected == Expected::Large && matches!(self.part, Ok(None));
+        begins || self.gathered() >= GATHER_BYTES
+    }
+
+    /// What is to be expected of an object that follows.
+    pub fn size(&self) -> Expected {
+        let written = self.part.as_ref().map_or(0, |part| part.as_ref().map_or(0, |part| part.written));
+        if written + self.gathered() < GATHER_BYTES { Expected::Small } else { Expected::Large }
+    }
+
+    fn gathered(&self) -> u64 {
+        u64::try_from(self.gathered.length()).unwrap_or_default()
     }
 
     /// Puts what is gathered on the disk, and then what `source` hands on; this thread waits for both. What the disk

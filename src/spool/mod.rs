@@ -38,7 +38,7 @@ mod recover;
 mod tidy;
 
 pub use disk::{free_mib, write_durably};
-pub use incoming::Incoming;
+pub use incoming::{Expected, Incoming};
 pub use tidy::{Freed, Keeping};
 
 use commit::Committer;
@@ -189,8 +189,8 @@ impl Spool {
     }
 
     /// Begins to receive an object.
-    pub fn receive(&self, announced: Announced) -> Incoming {
-        Incoming::new(self.clone(), announced)
+    pub fn receive(&self, announced: Announced, expected: Expected) -> Incoming {
+        Incoming::new(self.clone(), announced, expected)
     }
 
     /// Writes on this thread, while another one takes over what else it had to do; a few objects at a time.

@@ -54,7 +54,7 @@ fn open(directory: &Path) -> (Spool, Vec<Waiting>) {
 }
 
 async fn store(spool: &Spool, announced_uid: &str, bytes: &[u8]) -> Result<Stored, SpoolError> {
-    let mut incoming = spool.receive(announced(announced_uid));
+    let mut incoming = spool.receive(announced(announced_uid), Expected::Small);
     for piece in bytes.chunks(7) {
         incoming.gather(Bytes::copy_from_slice(piece));
         if incoming.is_full() {
@@ -172,12 +172,38 @@ async fn what_is_not_what_it_says_is_refused_and_leaves_nothing() {
     let mismatch = store(&spool, "1.2.3.4.6", &data_set("1.2.3.4.5", "a")).await;
     assert!(matches!(mismatch, Err(SpoolError::Mismatch { attribute: "SOP Instance UID", .. })));
     assert!(matches!(store(&spool, "1.2.3.4.6", &[0; 40]).await, Err(SpoolError::Unreadable(_))));
-    let mut dropped = spool.receive(announced("1.2.3.4.7"));
+    let mut dropped = spool.receive(announced("1.2.3.4.7"), Expected::Small);
     dropped.gather(vec![0; 2_000_000].into());
     assert!(dropped.pour(|take| take(&[0; 100])).await.is_continue());
     assert_eq!(files(&dir.path().join("images")), 1);
     drop(dropped);
     assert_eq!(files(&dir.path().join("images")), 0);
+}
+
+#[tokio::test]
+async fn an_object_after_a_large_one_gets_its_file_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let (spool, _) = open(dir.path());
+    let begun = |expected| {
+        let mut incoming = spool.receive(announced("1.2.3.4.5"), expected);
+        incoming.gather(Bytes::from(data_set("1.2.3.4.5", "a description")));
+        incoming
+    };
+    assert!(!begun(Expected::Small).is_full());
+    assert_eq!(begun(Expected::Small).size(), Expected::Small);
+
+    let mut incoming = begun(Expected::Large);
+    assert!(incoming.is_full());
+    assert!(incoming.pour(|take| take(b"")).await.is_continue());
+    assert!(!incoming.is_full(), "what comes slowly is gathered again");
+    assert_eq!(incoming.size(), Expected::Small);
+    assert!(matches!(incoming.commit().await, Ok(Stored::New(..))));
+
+    let mut incoming = begun(Expected::Small);
+    incoming.gather(vec![0; 300_000].into());
+    assert_eq!((incoming.is_full(), incoming.size()), (true, Expected::Large));
+    assert!(incoming.pour(|take| take(&[0; 100])).await.is_continue());
+    assert_eq!((incoming.is_full(), incoming.size()), (false, Expected::Large));
 }
 
 #[tokio::test]

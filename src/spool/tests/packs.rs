@@ -6,7 +6,7 @@ use super::*;
 async fn store_together(spool: &Spool, uids: &[&str]) -> Vec<Instance> {
     let (mut group, mut answers) = (Vec::new(), Vec::new());
     for uid in uids {
-        let mut incoming = spool.receive(announced(uid));
+        let mut incoming = spool.receive(announced(uid), Expected::Small);
         incoming.gather(data_set(uid, &"a description of some length ".repeat(2)).into());
         incoming.gather(Bytes::from_static(&[0xE0, 0x7F, 0x10, 0, 0, 0x40, 0, 0]));
         incoming.gather(Bytes::from_static(&[7; 0x4000]));
