@@ -1,5 +1,7 @@
 //! One image as a radiologist sees it: stored values, and the luminance of each.
 
+use std::ops::RangeInclusive;
+
 use super::grain::Grain;
 use super::header::Header;
 use super::rendering::{ModalityStep, Polarity, Rendering, VoiStep};
@@ -17,9 +19,11 @@ const FEW: usize = 256;
 
 /// From black to white straight on, as most windows are: computing it is faster than looking it up among many.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Line {
+pub(super) struct Line {
     slope: f32,
     offset: f32,
+    /// The codes at which it turns black and white, lower one first, where it does so at a code and not between two.
+    turns: Option<(u16, u16)>,
 }
 
 impl Line {
@@ -29,16 +33,40 @@ impl Line {
         let (first, last) = (table.iter().position(is_grey)?, table.iter().rposition(is_grey)?);
         let (low, high) = (f64::from(*table.get(first)?), f64::from(*table.get(last)?));
         let slope = (high - low) / (last - first).max(1) as f64;
-        let line = Self { slope: slope as f32, offset: (low - slope * first as f64) as f32 };
+        let line = Self { slope: slope as f32, offset: (low - slope * first as f64) as f32, turns: None };
         let is_on_it = |(code, luminance): (u16, &f32)| (line.at(code) - luminance).abs() < FINE;
-        (0..=u16::MAX).zip(table).all(is_on_it).then_some(line)
+        let straight = (0..=u16::MAX).zip(table).all(is_on_it);
+        let ends = first.saturating_sub(1)..=(last + 1).min(table.len() - 1);
+        straight.then(|| Self { turns: line.turns_at(ends, table), ..line })
     }
 
-    fn at(self, code: u16) -> f32 {
-        let luminance = f32::from(code) * self.slope + self.offset;
+    /// The ends of a range of codes, if it is straight up to them.
+    fn turns_at(self, ends: RangeInclusive<usize>, table: &[f32]) -> Option<(u16, u16)> {
+        let turn = |code: usize| {
+            let (luminance, code) = (*table.get(code)?, u16::try_from(code).ok()?);
+            let on_the_line = f32::from(code) * self.slope + self.offset;
+            ((on_the_line - luminance).abs() < FINE).then_some(code)
+        };
+        Some((turn(*ends.start())?, turn(*ends.end())?))
+    }
+
+    /// The luminance of a code.
+    pub(super) fn at(self, code: u16) -> f32 {
+        self.of(code.into())
+    }
+
+    /// The luminance of a mean of codes, each of them between the turns.
+    pub(super) fn of(self, code: f32) -> f32 {
+        let luminance = code * self.slope + self.offset;
         // Not clamp(), whose care for what is no number takes longer.
         let luminance = if luminance < 0.0 { 0.0 } else { luminance };
         if luminance > 1.0 { 1.0 } else { luminance }
+    }
+
+    /// The codes at which it turns black and white, if it does so at codes: between them means may be taken of codes
+    /// instead of luminances.
+    pub(super) fn turns(self) -> Option<(u16, u16)> {
+        self.turns
     }
 }
 
@@ -48,6 +76,14 @@ pub(super) trait OverRows {
     type Made;
     /// Makes it; `luminance` is that of a code, 0..=1.
     fn over(self, samples: &Samples, luminance: impl Fn(u16) -> f32 + Copy) -> Result<Self::Made, PixelError>;
+
+    /// Makes it where luminance is a straight line.
+    fn along(self, samples: &Samples, line: Line) -> Result<Self::Made, PixelError>
+    where
+        Self: Sized,
+    {
+        self.over(samples, move |code| line.at(code))
+    }
 }
 
 /// Shows each row's luminance.
@@ -156,7 +192,7 @@ impl Radiograph {
     /// Has something made of its rows, with the luminance of their codes computed or looked up.
     pub(super) fn mapped<O: OverRows>(&self, work: O) -> Result<O::Made, PixelError> {
         match self.line {
-            Some(line) => work.over(&self.samples, move |code| line.at(code)),
+            Some(line) => work.along(&self.samples, line),
             None => work.over(&self.samples, |code| self.of_code(code)),
         }
     }
@@ -212,6 +248,13 @@ mod tests {
             let line = Line::through(table).unwrap();
             assert!((0..4096).zip(table).all(|(code, luminance)| (line.at(code) - luminance).abs() < FINE));
         }
+        let turns = |centre: f64| {
+            let shown = |code: u32| ((f64::from(code) - centre) / 2000.0 + 0.5).clamp(0.0, 1.0) as f32;
+            Line::through(&(0..4096).map(shown).collect::<Vec<f32>>()).unwrap().turns()
+        };
+        assert_eq!([2000.0, 0.0, 4095.0].map(turns), [Some((1000, 3000)), Some((0, 1000)), Some((3095, 4095))]);
+        assert_eq!(turns(2000.5), None, "between two codes");
+        assert_eq!(Line::through(&falling).unwrap().turns(), Some((1000, 3000)));
         let curved: Vec<f32> = straight.iter().map(|luminance| luminance * luminance).collect();
         let padded: Vec<f32> = (0..4096).map(|code| if code == 4095 { 0.0 } else { ramp(code) }).collect();
         let signed = [&straight[2048..], &straight[..2048]].concat();

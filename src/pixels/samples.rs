@@ -42,6 +42,28 @@ impl Cells {
     }
 }
 
+/// Something that looks at rows of cells as they lie, compiled for each form that cells have.
+pub(super) trait OverCells {
+    /// Takes the next whole rows; `code` is that of a cell.
+    fn take<C: Copy>(&mut self, cells: &[C], code: impl Fn(C) -> u16 + Copy);
+}
+
+/// Shows rows of codes, one or two at a time.
+struct Codes<'a, F> {
+    /// Room for two rows.
+    codes: Vec<u16>,
+    each: &'a mut F,
+}
+
+impl<F: FnMut(&[u16])> OverCells for Codes<'_, F> {
+    fn take<C: Copy>(&mut self, cells: &[C], code: impl Fn(C) -> u16 + Copy) {
+        for rows in cells.chunks(self.codes.len()) {
+            self.codes.iter_mut().zip(rows).for_each(|(place, cell)| *place = code(*cell));
+            (self.each)(self.codes.get(..rows.len()).unwrap_or_default());
+        }
+    }
+}
+
 /// One frame's cells and where in them the stored value is (PS3.5 section 8.1.1).
 ///
 /// A stored value's *code* is its bit pattern, 0..2^bits; the code indexes every table built over the values.
@@ -124,32 +146,30 @@ impl Samples {
 
     /// The same, one row or two of them at a time.
     pub fn for_each_rows(&self, mut each: impl FnMut(&[u16])) -> Result<(), PixelError> {
-        let columns = self.columns;
-        let mut codes = vec![0; 2 * columns];
+        self.over_cells(&mut Codes { codes: vec![0; 2 * self.columns], each: &mut each })
+    }
+
+    /// Goes over the cells of all rows, from the top.
+    ///
+    /// # Errors
+    /// As [`Samples::for_each_row`].
+    pub fn over_cells(&self, work: &mut impl OverCells) -> Result<(), PixelError> {
         match &self.cells {
-            Source::Memory(Cells::Bytes(cells)) => self.rows(cells, u16::from, &mut codes, &mut each),
-            Source::Memory(Cells::Words(cells)) => self.rows(cells, |word| word, &mut codes, &mut each),
-            Source::Store(cells) => cells.for_each_stripe(columns, |stripe| match cells.form() {
-                Form::Bytes => self.rows(stripe, u16::from, &mut codes, &mut each),
-                Form::Words(Order::LittleEnd) => {
-                    self.rows(stripe.as_chunks::<2>().0, u16::from_le_bytes, &mut codes, &mut each);
-                }
-                Form::Words(Order::BigEnd) => {
-                    self.rows(stripe.as_chunks::<2>().0, u16::from_be_bytes, &mut codes, &mut each);
-                }
+            Source::Memory(Cells::Bytes(cells)) => self.show(cells, u16::from, work),
+            Source::Memory(Cells::Words(cells)) => self.show(cells, |word| word, work),
+            Source::Store(cells) => cells.for_each_stripe(self.columns, |stripe| match cells.form() {
+                Form::Bytes => self.show(stripe, u16::from, work),
+                Form::Words(Order::LittleEnd) => self.show(stripe.as_chunks::<2>().0, u16::from_le_bytes, work),
+                Form::Words(Order::BigEnd) => self.show(stripe.as_chunks::<2>().0, u16::from_be_bytes, work),
             })?,
         }
         Ok(())
     }
 
-    /// Goes over whole rows of cells; `codes` has the room for two.
-    fn rows<C: Copy>(&self, cells: &[C], cell: impl Fn(C) -> u16, codes: &mut [u16], each: &mut impl FnMut(&[u16])) {
+    fn show<C: Copy>(&self, cells: &[C], stored: impl Fn(C) -> u16 + Copy, work: &mut impl OverCells) {
         // At most 65535, since there are at most 65536 codes.
         let (shift, mask) = (self.shift, (self.codes() - 1) as u16);
-        for rows in cells.chunks(2 * self.columns) {
-            codes.iter_mut().zip(rows).for_each(|(code, stored)| *code = (cell(*stored) >> shift) & mask);
-            each(codes.get(..rows.len()).unwrap_or_default());
-        }
+        work.take(cells, move |cell| (stored(cell) >> shift) & mask);
     }
 }
 

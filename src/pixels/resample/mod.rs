@@ -2,7 +2,10 @@
 //! wide as the pixels it replaces (bilinear interpolation where the image grows). Pillow's `resize` with `BILINEAR`, and
 //! PyTorch's `interpolate` with `antialias=True`, do the same.
 //!
-//! Rows are taken as they come, so only the rows under a triangle are ever in memory.
+//! Rows are taken as they come, so only the rows under a triangle are ever in memory. Where luminance is a straight line,
+//! as most windows are, whole numbers are summed up instead (`sums`), which takes half the time.
+
+mod sums;
 
 use std::collections::VecDeque;
 use std::iter::Peekable;
@@ -10,9 +13,10 @@ use std::ops::Range;
 use std::vec::IntoIter;
 
 use super::grain::Grain;
-use super::radiograph::OverRows;
+use super::radiograph::{Line, OverRows};
 use super::samples::Samples;
 use super::{Area, PixelError, Radiograph};
+use sums::Sums;
 
 /// What lies under one triangle: where it begins, and how much each place counts; the weights' sum is 1.
 #[derive(Debug, Clone, PartialEq)]
@@ -85,6 +89,13 @@ struct ResampledPart {
 
 impl OverRows for ResampledPart {
     type Made = Vec<f32>;
+
+    fn along(self, samples: &Samples, line: Line) -> Result<Vec<f32>, PixelError> {
+        match Sums::of(&self, line, samples) {
+            Some(mut sums) => samples.over_cells(&mut sums).map(|()| sums.resampled()),
+            None => self.over(samples, move |code| line.at(code)),
+        }
+    }
 
     fn over(self, samples: &Samples, luminance: impl Fn(u16) -> f32 + Copy) -> Result<Vec<f32>, PixelError> {
         let Self { part, grain, rows, columns } = self;
@@ -227,6 +238,7 @@ mod tests {
 
     use super::super::grain::{Place, Step};
     use super::super::header::Header;
+    use super::super::samples::Cells;
     use super::*;
 
     fn assert_close(ours: &[f32], expected: &[f32]) {
@@ -299,7 +311,45 @@ mod tests {
         assert_close(&picture.resampled(4, 1).unwrap(), &[0.0, 0.25, 0.75, 1.0]);
     }
 
+    /// Without sums.
+    struct ByRows(ResampledPart);
+
+    impl OverRows for ByRows {
+        type Made = Vec<f32>;
+
+        fn over(self, samples: &Samples, luminance: impl Fn(u16) -> f32 + Copy) -> Result<Vec<f32>, PixelError> {
+            self.0.over(samples, luminance)
+        }
+    }
+
+    /// A picture that is black up to one code and white from another on.
+    fn between(black: f64, white: f64, columns: usize, levels: Vec<u16>) -> Radiograph {
+        let luminance = (0..=u16::MAX).map(|code| ((f64::from(code) - black) / (white - black)).clamp(0.0, 1.0) as f32);
+        let rendering = Radiograph::of_words(1, vec![0]).rendering;
+        Radiograph::new(Samples::of_picture(Cells::Words(levels), columns), luminance, rendering)
+    }
+
     proptest! {
+        #[test]
+        fn sums_give_what_rows_give(
+            size in (1..90_usize, 1..60_usize), to in (1..40_usize, 1..40_usize), cut in (0..40_usize, 0..30_usize),
+            window in (0..65_535_u16, 1..65_535_u16), falling: bool, half: bool, seed: u16,
+        ) {
+            let (rows, columns) = size;
+            let levels = (0..rows * columns).map(|at| (at as u16).wrapping_mul(40_503).wrapping_add(seed)).collect();
+            let black = f64::from(window.0) + if half { 0.5 } else { 0.0 };
+            let white = (black + f64::from(window.1)).min(65_535.0);
+            let ends = if falling { (white, black) } else { (black, white) };
+            let picture = between(ends.0, ends.1, columns, levels);
+            let part = Area { rows: cut.0.min(rows - 1)..rows, columns: cut.1.min(columns - 1)..columns };
+            let asked = || ResampledPart { part: part.clone(), grain: Grain::default(), rows: to.0, columns: to.1 };
+            let (found, expected) = (picture.mapped(asked()).unwrap(), picture.mapped(ByRows(asked())).unwrap());
+            prop_assert_eq!(found.len(), expected.len());
+            let off = found.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            // A steep window makes more of the rounding of a mean of codes.
+            prop_assert!(off < 2e-6 + 0.02 / window.1 as f32, "{off}");
+        }
+
         #[test]
         fn an_even_picture_stays_even(rows in 1..40_usize, columns in 1..40_usize, to in (1..40_usize, 1..40_usize)) {
             let resampled = Radiograph::of_bytes(columns, vec![51; rows * columns]).resampled(to.0, to.1).unwrap();
