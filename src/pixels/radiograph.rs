@@ -14,10 +14,7 @@ type Table = Box<[f32; 1 << 16]>;
 /// Luminance from which a straight line may differ: a four thousandth of a grey level of 8 bits.
 const FINE: f32 = 1e-6;
 
-/// Codes of which a table is looked up as fast as can be.
-const FEW: usize = 256;
-
-/// From black to white straight on, as most windows are: computing it is faster than looking it up among many.
+/// From black to white straight on, as most windows are: computing it is faster than looking it up.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Line {
     slope: f32,
@@ -52,15 +49,12 @@ impl Line {
 
     /// The luminance of a code.
     pub(super) fn at(self, code: u16) -> f32 {
-        self.of(code.into())
+        within(f32::from(code) * self.slope + self.offset)
     }
 
-    /// The luminance of a mean of codes, each of them between the turns.
-    pub(super) fn of(self, code: f32) -> f32 {
-        let luminance = code * self.slope + self.offset;
-        // Not clamp(), whose care for what is no number takes longer.
-        let luminance = if luminance < 0.0 { 0.0 } else { luminance };
-        if luminance > 1.0 { 1.0 } else { luminance }
+    /// The luminance of a mean of codes that are so far above `low`, and all of them between the turns.
+    pub(super) fn above(self, low: u16, mean: f32) -> f32 {
+        within(self.at(low) + mean * self.slope)
     }
 
     /// The codes at which it turns black and white, if it does so at codes: between them means may be taken of codes
@@ -68,6 +62,12 @@ impl Line {
     pub(super) fn turns(self) -> Option<(u16, u16)> {
         self.turns
     }
+}
+
+/// 0..=1; not clamp(), whose care for what is no number takes longer.
+fn within(luminance: f32) -> f32 {
+    let luminance = if luminance < 0.0 { 0.0 } else { luminance };
+    if luminance > 1.0 { 1.0 } else { luminance }
 }
 
 /// Something that is made of rows of codes, compiled for each way in which luminance comes of a code.
@@ -138,8 +138,7 @@ impl Radiograph {
         let columns = samples.columns();
         let mut table: Table = Box::new([0.0; 1 << 16]);
         table.iter_mut().zip(luminance).for_each(|(entry, luminance)| *entry = luminance);
-        let many = table.get(..samples.codes()).filter(|codes| codes.len() > FEW);
-        let line = many.and_then(Line::through);
+        let line = table.get(..samples.codes()).and_then(Line::through);
         let (geometry, grain) = (Geometry::default(), Grain::default());
         Self { rows: samples.len() / columns, columns, rendering, geometry, samples, grain, table, line }
     }
@@ -218,14 +217,18 @@ mod tests {
     use super::super::grain::{Place, Step};
     use super::*;
 
+    fn assert_close(picture: &Radiograph, expected: &[f32]) {
+        let luminance = picture.luminance().unwrap();
+        let close = luminance.iter().zip(expected).all(|(found, level)| (found - level).abs() < FINE);
+        assert!(close && luminance.len() == expected.len(), "{luminance:?} instead of {expected:?}");
+    }
+
     #[test]
     fn levels_are_fractions_of_white() {
         let bytes = Radiograph::of_bytes(2, vec![0, 51, 255, 102, 9]);
         assert_eq!((bytes.rows, bytes.columns), (2, 2));
-        assert_eq!(bytes.luminance().unwrap(), [0.0, 0.2, 1.0, 0.4]);
-        let words = Radiograph::of_words(3, vec![0, 13_107, 65_535]);
-        let luminance = words.luminance().unwrap();
-        assert!(luminance.iter().zip([0.0, 0.2, 1.0]).all(|(found, level)| (found - level).abs() < FINE));
+        assert_close(&bytes, &[0.0, 0.2, 1.0, 0.4]);
+        assert_close(&Radiograph::of_words(3, vec![0, 13_107, 65_535]), &[0.0, 0.2, 1.0]);
     }
 
     #[test]
@@ -235,8 +238,7 @@ mod tests {
         let grain = Grain { step: Step::Two, place: Place::Middle };
         let picture = Radiograph::of_bytes(3, vec![0, 51, 102, 153, 204, 255]).of_grain(grain, &header);
         assert_eq!((picture.rows, picture.columns), (3, 5));
-        let luminance = picture.luminance().unwrap();
-        assert_eq!(luminance, [0.0, 0.0, 0.2, 0.2, 0.4, 0.0, 0.0, 0.2, 0.2, 0.4, 0.6, 0.6, 0.8, 0.8, 1.0]);
+        assert_close(&picture, &[0.0, 0.0, 0.2, 0.2, 0.4, 0.0, 0.0, 0.2, 0.2, 0.4, 0.6, 0.6, 0.8, 0.8, 1.0]);
     }
 
     #[test]

@@ -346,8 +346,8 @@ mod tests {
             let (found, expected) = (picture.mapped(asked()).unwrap(), picture.mapped(ByRows(asked())).unwrap());
             prop_assert_eq!(found.len(), expected.len());
             let off = found.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-            // A steep window makes more of the rounding of a mean of codes.
-            prop_assert!(off < 2e-6 + 0.02 / window.1 as f32, "{off}");
+            // What a line may be off, and rounding.
+            prop_assert!(off < 3e-6, "{off}");
         }
 
         #[test]

@@ -65,7 +65,8 @@ pub(super) struct Sums {
     /// The new row whose middle comes next, and the first sample behind the middle before.
     next: usize,
     begin: usize,
-    /// Of each column since the middle before: the sum, and the sum of all sums.
+    /// Of each column since the middle before: the sum of how far the codes are above the first turn, and that of all
+    /// sums.
     sums: Vec<u32>,
     sums_of_sums: Vec<u32>,
     /// What the new row whose middle comes next has from above it, with its weight.
@@ -155,8 +156,8 @@ impl Sums {
             (*sum, *all) = (0, 0);
         }
         if self.next > 0 {
-            let line = self.line;
-            self.resampled.extend(self.across.iter().map(|window| line.of(window.mean(&self.values))));
+            let (line, low) = (self.line, self.turns.0);
+            self.resampled.extend(self.across.iter().map(|window| line.above(low, window.mean(&self.values))));
         }
         (self.begin, self.weight, self.next) = (end, rows - weight, self.next + 1);
     }
@@ -189,7 +190,7 @@ impl OverCells for Sums {
     fn take<C: Copy>(&mut self, cells: &[C], code: impl Fn(C) -> u16 + Copy) {
         match self.turns {
             (0, u16::MAX) => self.take_values(cells, move |cell| code(cell).into()),
-            (low, high) => self.take_values(cells, move |cell| code(cell).max(low).min(high).into()),
+            (low, high) => self.take_values(cells, move |cell| code(cell).saturating_sub(low).min(high - low).into()),
         }
     }
 }
