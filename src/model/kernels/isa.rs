@@ -1,4 +1,4 @@
-//! Which instructions the kernels use: the best that this processor has, chosen once at run time.
+//! Which instructions there are kernels for, and which of them this processor has.
 
 use std::sync::OnceLock;
 
@@ -25,8 +25,8 @@ pub enum Isa {
 impl Isa {
     const ALL: [Self; 6] = [Self::Plain, Self::Neon, Self::Avx2, Self::AvxVnni, Self::Avx512, Self::Avx512Vnni];
 
-    /// The one to use: the best of this processor, or the one that `AUSCULT_ISA` names if this processor has it.
-    pub fn chosen() -> Self {
+    /// The most to use: the best of this processor, or the one that `AUSCULT_ISA` names if this processor has it.
+    pub(super) fn chosen() -> Self {
         static CHOSEN: OnceLock<Isa> = OnceLock::new();
         *CHOSEN.get_or_init(|| {
             let best = Self::available().max().unwrap_or(Self::Plain);
