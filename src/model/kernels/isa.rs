@@ -20,10 +20,13 @@ pub enum Isa {
     Avx512,
     /// The same with AVX-512 VNNI and BW, for eight bits.
     Avx512Vnni,
+    /// The same with AMX: products of whole matrices, for eight bits.
+    Amx,
 }
 
 impl Isa {
-    const ALL: [Self; 6] = [Self::Plain, Self::Neon, Self::Avx2, Self::AvxVnni, Self::Avx512, Self::Avx512Vnni];
+    const ALL: [Self; 7] =
+        [Self::Plain, Self::Neon, Self::Avx2, Self::AvxVnni, Self::Avx512, Self::Avx512Vnni, Self::Amx];
 
     /// The most to use: the best of this processor, or the one that `AUSCULT_ISA` names if this processor has it.
     pub(super) fn chosen() -> Self {
@@ -52,6 +55,7 @@ impl Isa {
             Self::AvxVnni => "avxvnni",
             Self::Avx512 => "avx512",
             Self::Avx512Vnni => "avx512vnni",
+            Self::Amx => "amx",
         }
     }
 
@@ -66,6 +70,7 @@ impl Isa {
             Self::AvxVnni => fma && is_x86_feature_detected!("avxvnni"),
             Self::Avx512 => wide,
             Self::Avx512Vnni => wide && is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512vnni"),
+            Self::Amx => Self::Avx512Vnni.is_available() && super::amx::is_available(),
         }
     }
 

@@ -6,6 +6,8 @@
 //! the same input gives the same bits, with the same instructions.
 #![allow(unsafe_code, reason = "vector instructions, and memory that several threads write to at once")]
 
+#[cfg(target_arch = "x86_64")]
+mod amx;
 mod bottlenecks;
 mod buffer;
 mod convolution;

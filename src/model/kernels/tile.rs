@@ -87,7 +87,7 @@ impl Micro {
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 | Isa::AvxVnni => &AVX2,
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 | Isa::Avx512Vnni => &AVX512,
+            Isa::Avx512 | Isa::Avx512Vnni | Isa::Amx => &AVX512,
             #[cfg(target_arch = "aarch64")]
             Isa::Neon => &NEON,
             _ => &PLAIN,
