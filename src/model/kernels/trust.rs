@@ -37,6 +37,7 @@ pub(super) fn best(numbers: &str, form: impl Fn(Isa) -> Isa, agrees: impl Fn(Isa
     first_trusted(&forms, numbers, agrees)
 }
 
+/// The first of some forms that agrees, or the plain one.
 pub(super) fn first_trusted(forms: &[Isa], numbers: &str, agrees: impl Fn(Isa) -> bool) -> Isa {
     let trusted = forms.iter().find(|isa| {
         let trusted = **isa == Isa::Plain || agrees(**isa);
