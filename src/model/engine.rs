@@ -100,10 +100,10 @@ impl Engine {
             Ok(Raw { weights, bias })
         };
         if let Some(Quantisation { coded, codes }) = quantisation {
-            let isa = int8::trusted(Isa::chosen());
+            let isa = int8::trusted();
             return Ok(Self::Int8(Box::new(int8::Network::new(architecture, layer, (&coded, codes), threads, isa)?)));
         }
-        Ok(Self::Kernels(Box::new(Network::new(architecture, layer, threads, Isa::chosen())?)))
+        Ok(Self::Kernels(Box::new(Network::new(architecture, layer, threads, kernels::trusted())?)))
     }
 
     /// Images `[n, 3, h, w] f32`, normalised, to pooled features and logits.
@@ -126,7 +126,8 @@ impl Engine {
     /// The instructions that it uses.
     pub(super) fn isa(&self) -> Isa {
         match self {
-            Self::Graph(_) | Self::Kernels(_) => Isa::chosen(),
+            Self::Graph(_) => kernels::trusted(),
+            Self::Kernels(network) => network.isa(),
             Self::Int8(network) => network.isa(),
         }
     }

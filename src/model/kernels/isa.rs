@@ -1,4 +1,4 @@
-//! Which instructions the kernels use: the best that this processor has, chosen once at run time.
+//! Which instructions there are kernels for, and which of them this processor has.
 
 use std::sync::OnceLock;
 
@@ -20,13 +20,16 @@ pub enum Isa {
     Avx512,
     /// The same with AVX-512 VNNI and BW, for eight bits.
     Avx512Vnni,
+    /// The same with AMX: products of whole matrices, for eight bits.
+    Amx,
 }
 
 impl Isa {
-    const ALL: [Self; 6] = [Self::Plain, Self::Neon, Self::Avx2, Self::AvxVnni, Self::Avx512, Self::Avx512Vnni];
+    const ALL: [Self; 7] =
+        [Self::Plain, Self::Neon, Self::Avx2, Self::AvxVnni, Self::Avx512, Self::Avx512Vnni, Self::Amx];
 
-    /// The one to use: the best of this processor, or the one that `AUSCULT_ISA` names if this processor has it.
-    pub fn chosen() -> Self {
+    /// The most to use: the best of this processor, or the one that `AUSCULT_ISA` names if this processor has it.
+    pub(super) fn chosen() -> Self {
         static CHOSEN: OnceLock<Isa> = OnceLock::new();
         *CHOSEN.get_or_init(|| {
             let best = Self::available().max().unwrap_or(Self::Plain);
@@ -52,6 +55,7 @@ impl Isa {
             Self::AvxVnni => "avxvnni",
             Self::Avx512 => "avx512",
             Self::Avx512Vnni => "avx512vnni",
+            Self::Amx => "amx",
         }
     }
 
@@ -66,6 +70,7 @@ impl Isa {
             Self::AvxVnni => fma && is_x86_feature_detected!("avxvnni"),
             Self::Avx512 => wide,
             Self::Avx512Vnni => wide && is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512vnni"),
+            Self::Amx => Self::Avx512Vnni.is_available() && super::amx::is_available(),
         }
     }
 

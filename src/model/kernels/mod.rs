@@ -1,11 +1,13 @@
 //! The network's layers on the processor, in f32 and (room `int8`) in eight bits: activations in NHWC, weights packed once,
 //! bias, sum and ReLU done while a tile is still in registers.
 //!
-//! Micro-kernels exist for AVX-512, AVX2 with FMA, NEON, and for any processor; [`Isa::chosen`] says which are used.
+//! Micro-kernels exist for AVX-512, AVX2 with FMA, NEON, and for any processor; [`trusted`] says which are used.
 //! Each output is summed up in the same order whatever the number of threads, the tile and the batch that it is in, so
 //! the same input gives the same bits, with the same instructions.
 #![allow(unsafe_code, reason = "vector instructions, and memory that several threads write to at once")]
 
+#[cfg(target_arch = "x86_64")]
+mod amx;
 mod bottlenecks;
 mod buffer;
 mod convolution;
@@ -24,9 +26,11 @@ mod slots;
 #[cfg(test)]
 mod tests;
 mod tile;
+mod trust;
 mod winograd;
 
 pub(super) use filter::Raw;
 pub use isa::Isa;
 pub(super) use network::{Features, Images, Network, Seen};
 pub use product::{Columns, Sum, multiply};
+pub use trust::trusted;

@@ -113,6 +113,11 @@ impl Network {
         })
     }
 
+    /// The instructions that it uses.
+    pub(in crate::model) fn isa(&self) -> Isa {
+        self.micro.isa
+    }
+
     /// Which layers there are.
     pub(in crate::model) fn architecture(&self) -> &Architecture {
         &self.architecture

@@ -8,8 +8,8 @@ use rayon::prelude::*;
 
 use super::buffer::Buffer;
 use super::geometry::LINE;
-use super::isa::Isa;
 use super::tile::{Begin, Finish, Micro, Tile};
+use super::trust::trusted;
 
 /// Depth that is summed up before the next block: with a panel's columns it takes half of a first-level cache.
 const DEPTH: usize = 256;
@@ -59,7 +59,7 @@ impl Columns {
 }
 
 fn micro() -> &'static Micro {
-    Micro::of(Isa::chosen())
+    Micro::of(trusted())
 }
 
 /// `output = left * right`, or added to it: `[rows, depth] * [depth, columns]`, row by row, as many rows as the output

@@ -69,6 +69,8 @@ type GatherFunction = unsafe fn(*const f32, usize, usize, &[f32], &[Option<*mut 
 
 /// The micro-kernels of one instruction set.
 pub(super) struct Micro {
+    /// What they need.
+    pub(super) isa: Isa,
     /// Most output places of a tile.
     pub(super) rows: usize,
     /// Output channels of a panel.
@@ -85,7 +87,7 @@ impl Micro {
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 | Isa::AvxVnni => &AVX2,
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 | Isa::Avx512Vnni => &AVX512,
+            Isa::Avx512 | Isa::Avx512Vnni | Isa::Amx => &AVX512,
             #[cfg(target_arch = "aarch64")]
             Isa::Neon => &NEON,
             _ => &PLAIN,
@@ -192,10 +194,10 @@ unsafe fn step<L: Lane, const ROWS: usize, const LANES: usize>(
     }
 }
 
-/// The table of one instruction set: its name, a module for its functions, the register, the most rows of a tile, the
+/// The table of one instruction set: its name, a module for its functions, the set, the register, the most rows of a tile, the
 /// registers of a panel, every number of rows, and the instructions to enable.
 macro_rules! micro {
-    ($name:ident, $module:ident, $lane:ty, $most:literal, $lanes:literal, [$($rows:literal),*] $(, $features:literal)?) => {
+    ($name:ident, $module:ident, $isa:ident, $lane:ty, $most:literal, $lanes:literal, [$($rows:literal),*] $(, $features:literal)?) => {
         mod $module {
             use super::super::winograd;
             use super::{Tile, compute};
@@ -237,6 +239,7 @@ macro_rules! micro {
         }
 
         static $name: Micro = Micro {
+            isa: Isa::$isa,
             rows: $most,
             columns: <$lane as Lane>::WIDTH * $lanes,
             tiles: &[$($module::tile::<$rows>),*],
@@ -247,9 +250,34 @@ macro_rules! micro {
 }
 
 #[cfg(target_arch = "x86_64")]
-micro!(AVX2, avx2, std::arch::x86_64::__m256, 6, 2, [1, 2, 3, 4, 5, 6], "avx2,fma");
+micro!(AVX2, avx2, Avx2, std::arch::x86_64::__m256, 6, 2, [1, 2, 3, 4, 5, 6], "avx2,fma");
 #[cfg(target_arch = "x86_64")]
-micro!(AVX512, avx512, std::arch::x86_64::__m512, 12, 2, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12], "avx512f,avx2,fma");
+micro!(
+    AVX512,
+    avx512,
+    Avx512,
+    std::arch::x86_64::__m512,
+    12,
+    2,
+    [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12],
+    "avx512f,avx2,fma"
+);
 #[cfg(target_arch = "aarch64")]
-micro!(NEON, neon, std::arch::aarch64::float32x4_t, 6, 4, [1, 2, 3, 4, 5, 6], "neon");
-micro!(PLAIN, plain, crate::model::kernels::lane::Plain, 4, 2, [1, 2, 3, 4]);
+micro!(NEON, neon, Neon, std::arch::aarch64::float32x4_t, 6, 4, [1, 2, 3, 4, 5, 6], "neon");
+micro!(PLAIN, plain, Plain, crate::model::kernels::lane::Plain, 4, 2, [1, 2, 3, 4]);
+
+#[cfg(test)]
+impl Micro {
+    /// Plain kernels that forget the last place of each tile.
+    pub(super) fn wrong() -> &'static Self {
+        static WRONG: Micro = Micro {
+            isa: Isa::Avx512,
+            rows: 4,
+            columns: 8,
+            tiles: &[plain::tile::<1>, plain::tile::<1>, plain::tile::<2>, plain::tile::<3>],
+            spread: plain::spread,
+            gather: plain::gather,
+        };
+        &WRONG
+    }
+}

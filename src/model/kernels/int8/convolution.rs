@@ -2,8 +2,12 @@
 
 use std::sync::Arc;
 
+#[cfg(target_arch = "x86_64")]
+use super::super::amx::Tiles;
 use super::super::convolution::Cut;
 use super::super::geometry::{Extent, Offsets, Walk, begin_of};
+#[cfg(target_arch = "x86_64")]
+use super::super::isa::Isa;
 use super::super::slots::{Shared, View};
 use super::filter::{Filter, PAIR};
 use super::tile::{LINE, Micro, Tile};
@@ -65,6 +69,9 @@ impl Convolution {
         let added = self.added.map(|view| memory.start(&view));
         let (places, pitch) = (self.output.extent.places(), self.output.extent.pitch);
         let (taps, depth) = (filter.taps(), filter.depth());
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: the processor has the micro-kernels' instructions.
+        let _tiles = (micro.isa == Isa::Amx).then(|| unsafe { Tiles::new() });
         for panel in panels {
             let (weights, scale, shift) = (filter.panel(panel), filter.panel_scale(panel), filter.panel_shift(panel));
             let factor = filter.panel_added(panel).as_ptr();

@@ -13,6 +13,10 @@ pub(super) const GROUP: usize = 4;
 /// Inputs of two groups, which are summed up together.
 pub(super) const PAIR: usize = 2 * GROUP;
 
+/// Inputs that are read at once where whole matrices are multiplied: a filter has room for them behind its last weights,
+/// which no input counts.
+const READ_AT_ONCE: usize = 64;
+
 /// The most steps that weights of one sign may have together where their products are summed up in sixteen bits.
 const BOUND: i32 = 128;
 
@@ -59,7 +63,7 @@ impl Filter {
     pub(super) fn pack(raw: &Raw, steps: &[f32], window: Window, columns: usize, codes: Codes<'_>) -> Self {
         let (inputs, outputs, places) = (codes.input.steps.len(), raw.bias.len(), window.size * window.size);
         let (padded, depth) = (outputs.next_multiple_of(columns), inputs.next_multiple_of(PAIR));
-        let mut weights = Buffer::zeroed(padded * places * depth);
+        let mut weights = Buffer::zeroed(padded * places * depth + READ_AT_ONCE * columns);
         let panels = weights.values_mut().chunks_exact_mut((places * depth * columns).max(1));
         let each = raw.weights.chunks(columns * places * inputs);
         for ((panel, from), steps) in panels.zip(each).zip(steps.chunks(columns)) {

@@ -161,8 +161,9 @@ pub(super) mod x86 {
 
     use super::{Finish, Lane};
 
+    /// Asks for the cache line at `at`, which need not exist.
     #[inline(always)]
-    fn ask_for(at: *const i8) {
+    pub(in super::super) fn ask_for(at: *const i8) {
         // SAFETY: a prefetch is a hint; it faults nowhere, and every x86-64 has it.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(at) }
     }
@@ -189,6 +190,18 @@ pub(super) mod x86 {
     /// AVX-512 VNNI.
     #[derive(Clone, Copy)]
     pub(in super::super) struct Avx512Vnni(__m512i);
+
+    impl Avx512Vnni {
+        /// Sums from memory.
+        ///
+        /// # Safety
+        /// There are 16, and the processor has the register's instructions.
+        #[inline(always)]
+        pub(in super::super) unsafe fn load(from: *const i32) -> Self {
+            // SAFETY: the caller keeps the contract.
+            Self(unsafe { _mm512_loadu_si512(from.cast()) })
+        }
+    }
 
     impl Lane for Avx512Vnni {
         const WIDTH: usize = 16;

@@ -5,6 +5,8 @@
 //! Sums are exact and rounding is the same everywhere, so that every instruction set gives the same octets
 //! ([`trusted`] holds it to that at start).
 
+#[cfg(target_arch = "x86_64")]
+mod amx;
 mod convolution;
 mod filter;
 mod lane;

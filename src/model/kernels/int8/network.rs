@@ -14,6 +14,7 @@ use super::super::memory::Memory;
 use super::super::network::{Features, IMAGES_OF_A_RUN, Images, Seen, places};
 use super::super::slots::Slots;
 use super::super::tile::Micro as SingleMicro;
+use super::super::trust;
 use super::filter::{Code, Codes, Filter, PAIR};
 use super::plan::{Ground, Layer, Plan};
 use super::tile::Micro;
@@ -58,7 +59,7 @@ impl Network {
         threads: usize,
         isa: Isa,
     ) -> Result<Self, E> {
-        let (crew, micro, single_micro) = (Crew::new(threads)?, Micro::of(isa), SingleMicro::of(isa));
+        let (crew, micro, single_micro) = (Crew::new(threads)?, Micro::of(isa), SingleMicro::of(trust::trusted()));
         let sources = architecture.sources();
         let pack = |(index, each): (usize, &architecture::Layer)| -> Result<Layer, E> {
             let raw = layer(each)?;

@@ -46,7 +46,7 @@ pub(super) struct Micro {
     pub(super) rows: usize,
     /// Output channels of a panel.
     pub(super) columns: usize,
-    tiles: &'static [TileFunction],
+    pub(super) tiles: &'static [TileFunction],
 }
 
 impl Micro {
@@ -59,6 +59,8 @@ impl Micro {
             Isa::AvxVnni => &AVX_VNNI,
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512Vnni => &AVX512_VNNI,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Amx => &super::amx::MICRO,
             #[cfg(target_arch = "aarch64")]
             Isa::Neon => &NEON,
             _ => &PLAIN,
@@ -114,15 +116,27 @@ unsafe fn compute<L: Lane, const ROWS: usize, const MOST: usize, const LANES: us
             }
         }
         for row in 0..ROWS {
-            for lane in 0..LANES {
-                let (at, column) = (row * tile.pitch + lane * L::WIDTH, lane * L::WIDTH);
-                let finish = Finish {
-                    scale: tile.scale.add(column),
-                    shift: tile.shift.add(column),
-                    added: tile.added.map(|(added, factor)| (added.add(at), factor.add(column))),
-                };
-                sums[row][lane].finish(&finish, tile.output.add(at));
-            }
+            finish(tile, row, sums[row]);
+        }
+    }
+}
+
+/// Writes the octets of one place.
+///
+/// # Safety
+/// As [`Micro::run`], for a tile that has the row; the processor has the register's instructions.
+#[inline(always)]
+pub(super) unsafe fn finish<L: Lane, const LANES: usize>(tile: &Tile, row: usize, sums: [L; LANES]) {
+    for (lane, sums) in sums.into_iter().enumerate() {
+        let (at, column) = (row * tile.pitch + lane * L::WIDTH, lane * L::WIDTH);
+        // SAFETY: the caller keeps the contract; the lanes are those of the panel.
+        unsafe {
+            let finish = Finish {
+                scale: tile.scale.add(column),
+                shift: tile.shift.add(column),
+                added: tile.added.map(|(added, factor)| (added.add(at), factor.add(column))),
+            };
+            sums.finish(&finish, tile.output.add(at));
         }
     }
 }
