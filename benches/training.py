@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """The use case by `auscult train` and by PyTorch, in turn, on the same images, divisions, trunk and machine.
 
-    python benches/training.py target/release/auscult DATA.csv [--train-trunk last-stage] [--rounds 2] [--epochs 10]
-                               [--seeds 5]
+    python benches/training.py target/release/auscult DATA.csv [--train-trunk none last-stage all] [--rounds 2]
+                               [--epochs 10] [--seeds 5]
 
 needs torch, torchvision, safetensors, pillow and numpy. Both start as a process of their own with nothing cached, read
 the images, compute with two threads what the frozen part of the trunk of models/cxr-pneumonia-reference makes of them,
@@ -123,13 +123,13 @@ def fitted(torch, trunk, x, y, parts, seed, epochs):
     return {"validation": curve[-1], "curve": curve, **{part: accuracy(part) for part in ("train", "test")}}
 
 
-def in_auscult(arguments, table, seed, cache):
+def in_auscult(arguments, part, table, seed, cache):
     """Wall time, and accuracies as metrics.json has them."""
     with tempfile.TemporaryDirectory() as directory:
         out = Path(directory) / "model"
         command = [arguments.executable, "train", table, "--split", "split", "--out", out, "--init", PACKAGE]
         command += ["--cache", cache, "--seed", str(seed), "--epochs", str(arguments.epochs)]
-        command += ["--train-trunk", arguments.train_trunk, "--threads", str(THREADS)]
+        command += ["--train-trunk", part, "--threads", str(THREADS)]
         began = time.perf_counter()
         subprocess.run(command, check=True, capture_output=True)
         seconds = time.perf_counter() - began
@@ -146,7 +146,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("executable")
     parser.add_argument("table")
-    parser.add_argument("--train-trunk", choices=["none", "last-stage", "all"], default="none")
+    parser.add_argument("--train-trunk", choices=["none", "last-stage", "all"], nargs="+", default=["none"])
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--seeds", type=int, default=5)
@@ -155,17 +155,19 @@ def main():
         tables = [str(Path(directory) / f"{seed}.csv") for seed in range(1, arguments.seeds + 1)]
         for seed, table in enumerate(tables, 1):
             divided(arguments.table, seed, table)
-        measure(arguments, tables)
+        for part in arguments.train_trunk:
+            print(f"--train-trunk {part}, {arguments.epochs} epochs", flush=True)
+            measure(arguments, part, tables)
 
 
-def measure(arguments, tables):
+def measure(arguments, part, tables):
     whole, theirs_runs = {"auscult": [], "PyTorch": []}, []
     for number in range(arguments.rounds):
         with tempfile.TemporaryDirectory() as cache:
-            whole["auscult"].append(in_auscult(arguments, tables[0], 1, cache)["seconds"])
+            whole["auscult"].append(in_auscult(arguments, part, tables[0], 1, cache)["seconds"])
         began = time.perf_counter()
         some = tables if number == 0 else tables[:1]
-        child = [sys.executable, __file__, "--pytorch", arguments.train_trunk, str(arguments.epochs), *some]
+        child = [sys.executable, __file__, "--pytorch", part, str(arguments.epochs), *some]
         theirs = json.loads(subprocess.run(child, check=True, stdout=subprocess.PIPE).stdout)
         whole["PyTorch"].append(time.perf_counter() - began - sum(run["seconds"] for run in theirs["runs"][1:]))
         theirs_runs = theirs_runs or theirs["runs"]
@@ -174,7 +176,7 @@ def measure(arguments, tables):
     ours_runs = []
     if arguments.seeds > 1:
         with tempfile.TemporaryDirectory() as cache:
-            ours_runs = [in_auscult(arguments, table, seed, cache) for seed, table in enumerate(tables, 1)]
+            ours_runs = [in_auscult(arguments, part, table, seed, cache) for seed, table in enumerate(tables, 1)]
     with open(tables[0], newline="", encoding="utf-8") as file:
         images = sum(1 for _ in csv.DictReader(file))
     for name, times in whole.items():
@@ -183,9 +185,9 @@ def measure(arguments, tables):
     ratio = statistics.median(a / b for a, b in zip(whole["auscult"], whole["PyTorch"]))
     print(f"auscult takes {ratio:.2f} of PyTorch's time")
     if ours_runs:
-        for part in PARTS:
-            print(f"{part} accuracy, mean of {len(ours_runs)} seeds: auscult {shown(ours_runs, part)}, "
-                  f"PyTorch {shown(theirs_runs, part)}")
+        for images_of in PARTS:
+            print(f"{images_of} accuracy, mean of {len(ours_runs)} seeds: auscult {shown(ours_runs, images_of)}, "
+                  f"PyTorch {shown(theirs_runs, images_of)}")
         further = statistics.median(run["seconds"] for run in ours_runs[1:])
         print(f"a further seed on what is kept: {further:.2f} s")
 

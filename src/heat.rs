@@ -12,6 +12,9 @@ const FOCUS_FROM: f32 = 0.5;
 /// Places within a cell of the map, along one side, among which its maximum is looked for.
 const FINE: usize = 8;
 
+/// Opacity of the map over an image at its maximum.
+const DENSEST: f32 = 0.6;
+
 /// Corners of a focus region before those on top of each other are left out.
 const CORNERS: u16 = 48;
 
@@ -217,6 +220,20 @@ impl Region {
     pub fn polyline(&self) -> Vec<Point> {
         self.corners.iter().chain(self.corners.first()).copied().collect()
     }
+}
+
+/// A grey pixel under heat, 0..=1 both: red, green and blue from yellow, hardly visible, to red.
+pub fn warmed(luminance: f32, heat: f32) -> [u8; 3] {
+    const YELLOW: [f32; 3] = [1.0, 0.9, 0.2];
+    const RED: [f32; 3] = [0.9, 0.0, 0.0];
+    let opacity = heat * DENSEST;
+    let mut pixel = [0; 3];
+    for ((channel, yellow), red) in pixel.iter_mut().zip(YELLOW).zip(RED) {
+        let colour = yellow + (red - yellow) * heat;
+        let mixed = luminance * (1.0 - opacity) + colour * opacity;
+        *channel = (mixed.clamp(0.0, 1.0) * 255.0).round() as u8;
+    }
+    pixel
 }
 
 #[cfg(test)]

@@ -316,3 +316,102 @@ fn a_missing_package_and_a_missing_column_are_named() {
         assert!(stderr(&output).lines().last().unwrap().contains(expected), "{}", stderr(&output));
     }
 }
+
+#[test]
+fn augmented_copies_are_looked_at_once_and_give_the_same_weights_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let cache = directory.path().join("cache").display().to_string();
+    let further = |augment: &'static str| [augment, "--copies", "2", "--cache", &cache].map(String::from);
+    let train = |name: &str, augment: &'static str| {
+        let out = directory.path().join(name).join("model");
+        let mut arguments =
+            ["train", &data(), "--out", out.to_str().unwrap(), "--epochs", "4"].map(String::from).to_vec();
+        arguments.extend(["--init".into(), checkout("models/cxr-pneumonia-reference").display().to_string()]);
+        arguments.extend(further(augment));
+        let output = run(AUSCULT, &arguments.iter().map(String::as_str).collect::<Vec<_>>());
+        assert!(output.status.success(), "{}", stderr(&output));
+        (out, stderr(&output))
+    };
+    let (first, said) = train("first", "--augment");
+    let training = json(&first.join("metrics.json"))["train"]["n"].as_u64().unwrap() as usize;
+    // Every image, and two copies of those of training.
+    assert!(said.contains(&format!("looking at {} images", IMAGES + 2 * training)), "{said}");
+    let (again, said) = train("again", "--augment");
+    assert!(said.contains("are known from an earlier run") && !said.contains("looking at"), "{said}");
+    assert!(weights(&first) == weights(&again), "the weights differ");
+    let card = fs::read_to_string(first.join("README.md")).unwrap();
+    assert!(card.contains("| augmentation | rotation up to 10 degrees, crop to 85 % of each side or more, "), "{card}");
+    assert!(!card.contains("flip"), "nothing is mirrored unless it is asked for");
+
+    let (flipped, said) = train("flipped", "--augment=horizontal-flip");
+    assert!(said.contains(&format!("looking at {} images", 2 * training)), "{said}");
+    assert!(weights(&first) != weights(&flipped));
+    assert!(fs::read_to_string(flipped.join("README.md")).unwrap().contains("horizontal flip of half of them"));
+}
+
+#[test]
+fn folds_give_mean_and_spread_and_are_gone_on_with() {
+    let directory = tempfile::tempdir().unwrap();
+    let out = directory.path().join("model");
+    let further = ["--folds", "3", "--group", "patient", "--stratify"];
+    let output = bench().train(&data(), &out, &further);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let text = stdout(&output);
+    assert!(text.contains("3 trainings like this one") && text.contains("Area under the ROC curve"), "{text}");
+    let metrics = json(&out.join("metrics.json"));
+    let folds = &metrics["cross_validation"];
+    let each: Vec<f64> = (0..3).map(|fold| folds["each"][fold]["test"]["accuracy"].as_f64().unwrap()).collect();
+    assert!((folds["test"]["accuracy"]["mean"].as_f64().unwrap() - each.iter().sum::<f64>() / 3.0).abs() < 1e-9);
+    let tested: u64 = (0..3).map(|fold| folds["each"][fold]["test"]["n"].as_u64().unwrap()).sum();
+    assert_eq!(tested, IMAGES as u64, "every image is tested once");
+    for fold in 1..=3 {
+        let fold = out.join("folds").join(fold.to_string());
+        assert!(fold.join("report.html").exists() && !fold.join("model.toml").exists());
+        assert_eq!(json(&fold.join("metrics.json"))["sharing"]["shared"].as_u64(), Some(0));
+    }
+    assert!(fs::read_to_string(out.join("report.html")).unwrap().contains(">Cross-validation<"));
+    assert!(fs::read_to_string(out.join("README.md")).unwrap().contains("## Cross-validation"));
+
+    // As after a kill between the folds and the end.
+    fs::remove_file(out.join("model.toml")).unwrap();
+    fs::remove_dir_all(out.join("folds/3")).unwrap();
+    let again = bench().train(&data(), &out, &further);
+    assert!(again.status.success() && stderr(&again).contains("training 3 of 3"), "{}", stderr(&again));
+    assert_eq!(json(&out.join("metrics.json")), metrics);
+    fs::remove_file(out.join("model.toml")).unwrap();
+    let other = bench().train(&data(), &out, &[&further[..], &["--seed", "9"]].concat());
+    assert!(stderr(&other).contains("is of another run"), "{}", stderr(&other));
+}
+
+#[test]
+fn the_worst_errors_are_shown_without_names() {
+    let directory = tempfile::tempdir().unwrap();
+    // Labels that no picture shows: some of the answers are wrong.
+    let rows: String = (0..IMAGES).map(|image| format!("pictures/{image}.png,{}\n", image / 2 % 2)).collect();
+    let table = bench().table("senseless.csv", &format!("image_path,target\n{rows}"));
+    let out = directory.path().join("model");
+    let output = bench().train(&table, &out, &["--stratify"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let (page, sheet) = (out.join("report.html"), out.join("plots/worst-errors.svg"));
+    let (page, sheet) = (fs::read_to_string(page).unwrap(), fs::read_to_string(sheet).unwrap());
+    assert!(page.contains(">Worst errors<") && page.contains(&sheet), "the report holds the sheet");
+    let wrong = sheet.matches(", truth ").count();
+    assert!(wrong > 0 && sheet.matches("data:image/png;base64,").count() == 2 * wrong, "{wrong}");
+    assert!(sheet.contains("line ") && sheet.contains("BLAKE3 "), "{sheet}");
+    assert!(!sheet.contains("pictures/") && !sheet.contains(".png,"));
+}
+
+#[test]
+fn options_out_of_range_are_refused_in_a_line() {
+    for (further, expected) in [
+        (&["--augment=mirror"][..], "invalid value 'mirror'"),
+        (&["--copies", "3"], "--augment"),
+        (&["--augment", "--copies", "0"], "0 is not in 1..=100"),
+        (&["--folds", "2"], "2 is not in 3..=20"),
+        (&["--folds", "5", "--split", "part"], "cannot be used with"),
+    ] {
+        let output = bench().train(&data(), &bench().path("never"), further);
+        assert_eq!(output.status.code(), Some(2), "{further:?}");
+        assert!(stderr(&output).contains(expected), "{further:?}: {}", stderr(&output));
+    }
+}

@@ -14,7 +14,8 @@ use crate::performance::{Figures, Value};
 use crate::pipeline::decoder;
 use crate::resource;
 use crate::train::{
-    self, CalibrationMethod, ClassWeights, Event, Job, Keep, Looked, Options, Outcome, Schedule, TrunkPart,
+    self, Augmentation, CalibrationMethod, Change, ClassWeights, Event, Job, Keep, Looked, Options, Outcome, Schedule,
+    TrunkPart,
 };
 
 /// Train a model on labelled images.
@@ -73,6 +74,9 @@ struct DivisionArguments {
     /// Divide every class by itself
     #[arg(long, conflicts_with = "split")]
     stratify: bool,
+    /// Train N times more first, each time with another of N shares of the images for the test, and tell mean and spread
+    #[arg(long, value_name = "N", conflicts_with = "split", value_parser = clap::value_parser!(u8).range(3..=20))]
+    folds: Option<u8>,
     /// Column that says train, validation or test, instead of 70, 20 and 10 % by chance
     #[arg(long, value_name = "COLUMN")]
     split: Option<String>,
@@ -109,6 +113,14 @@ struct FittingArguments {
     /// What classes count in the loss
     #[arg(long, value_enum, default_value = "equal")]
     class_weights: Weights,
+    /// Changes of the images of training, `--augment=rotation,crop,tone` [default: none; without a list these three]
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "CHANGE,...", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_values = ["rotation", "crop", "tone"])]
+    augment: Vec<ImageChange>,
+    /// Changed copies of each image of training that are looked at; an epoch takes one, or the image as it is
+    #[arg(long, value_name = "N", default_value_t = 4, requires = "augment")]
+    #[arg(value_parser = clap::value_parser!(u8).range(1..=100))]
+    copies: u8,
     /// Divide the logits by the temperature that suits the validation images best
     #[arg(long)]
     temperature_scaling: bool,
@@ -122,6 +134,18 @@ enum TrainTrunk {
     LastStage,
     /// Everything
     All,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum ImageChange {
+    /// Turned by up to 10 degrees
+    Rotation,
+    /// Cut to 85 to 100 % of each side
+    Crop,
+    /// Brightness and contrast changed by up to 10 %
+    Tone,
+    /// Left for right, half of the copies; the heart is then on the wrong side
+    HorizontalFlip,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -180,6 +204,7 @@ impl Train {
         let init = resource::find(&self.init).context("name a model package or a safetensors file with --init")?;
         let out = std::path::absolute(&self.out)?;
         let naming = naming(self.name.as_deref(), &self.model_version, &out)?;
+        let folds = self.division.folds.map(usize::from);
         let options = self.fitting.options(self.division, trunk);
         Ok(Job {
             data: self.data,
@@ -191,6 +216,7 @@ impl Train {
             positive: self.positive,
             decoder: decoder(&Config::default().select)?,
             threads: self.threads,
+            folds,
             options,
         })
     }
@@ -198,8 +224,17 @@ impl Train {
 
 impl FittingArguments {
     fn options(self, division: DivisionArguments, trunk: TrunkPart) -> Options {
-        let DivisionArguments { seed, group, stratify: stratified, split } = division;
+        let DivisionArguments { seed, group, stratify: stratified, split, .. } = division;
+        let change = |change: &ImageChange| match change {
+            ImageChange::Rotation => Change::Rotation,
+            ImageChange::Crop => Change::Crop,
+            ImageChange::Tone => Change::Tone,
+            ImageChange::HorizontalFlip => Change::HorizontalFlip,
+        };
+        let changes = self.augment.iter().map(change).collect();
+        let augmentation = Augmentation { changes, copies: self.copies.into(), seed };
         Options {
+            augmentation: Some(augmentation).filter(|augmentation| !augmentation.changes.is_empty()),
             trunk,
             epochs: self.epochs.into(),
             batch: self.batch.into(),
@@ -236,6 +271,7 @@ impl FittingArguments {
 
 fn show(progress: &mut Progress, event: &Event<'_>) {
     match event {
+        Event::Fold { number, of } => progress.say(&format!("training {number} of {of} of cross-validation")),
         Event::Divided { images: [training, validation, test], sharing } => {
             progress.say(&format!("{training} images for training, {validation} for validation, {test} for the test"));
             if let Some(Sharing { column, shared, of }) = sharing.filter(|sharing| sharing.shared > 0) {
@@ -282,6 +318,12 @@ fn summarise(outcome: &Outcome, job: &Job) -> io::Result<()> {
     )?;
     for (part, figures) in &outcome.figures {
         writeln!(out, "{}", row(*part, figures))?;
+    }
+    if let Some(folds) = &outcome.folds {
+        writeln!(out, "\n{}", folds.text())?;
+        for row in folds.rows() {
+            writeln!(out, "{}", row.join("  "))?;
+        }
     }
     writeln!(out)?;
     let package = job.out.display();

@@ -69,6 +69,20 @@ pub enum Rule {
         /// Every class is divided by itself.
         stratified: bool,
     },
+    /// One of several divisions, each of which has another of as many equal shares of the images for the test, and the
+    /// next one for validation; copies of an image stay together.
+    Fold {
+        /// The same seed cuts the same images into the same shares.
+        seed: u64,
+        /// As in [`Rule::Random`].
+        group: Option<String>,
+        /// As in [`Rule::Random`].
+        stratified: bool,
+        /// Which division, from 0.
+        fold: usize,
+        /// How many shares; at least 3.
+        of: usize,
+    },
     /// By a column.
     Column {
         /// The column that says `train`, `validation` or `test`.
@@ -103,7 +117,19 @@ impl Division {
         no_rare_class(dataset)?;
         let division = match rule {
             Rule::Random { seed, group, stratified } => {
-                Self::random(dataset, &mut Rng::with_seed(*seed), group.as_deref(), *stratified)?
+                let shares = Part::ALL.map(Part::share);
+                let of = shares_of(dataset, (*seed, group.as_deref(), *stratified), &shares)?;
+                Self(of.into_iter().map(|share| Part::ALL.get(share).copied().unwrap_or(Part::Training)).collect())
+            }
+            Rule::Fold { seed, group, stratified, fold, of } => {
+                let shares = vec![1.0 / *of as f64; *of];
+                let part = |share: usize| match (share + of - fold) % of {
+                    0 => Part::Test,
+                    1 => Part::Validation,
+                    _ => Part::Training,
+                };
+                let shares = shares_of(dataset, (*seed, group.as_deref(), *stratified), &shares)?;
+                Self(shares.into_iter().map(part).collect())
             }
             Rule::Column { split, .. } => Self::by_column(dataset, split)?,
         };
@@ -136,32 +162,6 @@ impl Division {
         let trained: HashSet<&str> = of(true).filter(|group| !group.is_empty()).collect();
         let shared = of(false).filter(|group| trained.contains(group)).count();
         Ok(Sharing { column: column.to_owned(), shared, of: of(false).count() })
-    }
-
-    fn random(
-        dataset: &Dataset,
-        random: &mut Rng,
-        group: Option<&str>,
-        stratified: bool,
-    ) -> Result<Self, DatasetError> {
-        let examples = dataset.examples();
-        let mut parts = vec![Part::Training; examples.len()];
-        let mut strata: BTreeMap<usize, Vec<Vec<usize>>> = BTreeMap::new();
-        for family in families(dataset, group)? {
-            let class = family.first().and_then(|index| examples.get(*index)).map_or(0, |example| example.class);
-            strata.entry(if stratified { class } else { 0 }).or_default().push(family);
-        }
-        for mut families in strata.into_values() {
-            random.shuffle(&mut families);
-            for (family, part) in families.iter().zip(shared_out(&families)) {
-                for index in family {
-                    if let Some(of) = parts.get_mut(*index) {
-                        *of = part;
-                    }
-                }
-            }
-        }
-        Ok(Self(parts))
     }
 
     fn by_column(dataset: &Dataset, column: &str) -> Result<Self, DatasetError> {
@@ -239,18 +239,44 @@ fn families(dataset: &Dataset, group: Option<&str>) -> Result<Vec<Vec<usize>>, D
     Ok(families)
 }
 
-/// A part for each family: always that which lacks most of its share.
-fn shared_out(families: &[Vec<usize>]) -> Vec<Part> {
-    let images: usize = families.iter().map(Vec::len).sum();
-    let mut lacking = Part::ALL.map(|part| (part, part.share() * images as f64, 0.0));
-    let mut parts = Vec::with_capacity(families.len());
-    for family in families {
-        let lack = |(_, share, has): &(Part, f64, f64)| (share - has) / share;
-        let most = lacking.iter_mut().max_by(|a, b| lack(a).total_cmp(&lack(b)).then(b.0.cmp(&a.0)));
-        if let Some((part, _, has)) = most {
-            *has += family.len() as f64;
-            parts.push(*part);
+/// For each image which of some shares of the dataset, as fractions of it, it belongs to.
+fn shares_of(
+    dataset: &Dataset,
+    (seed, group, stratified): (u64, Option<&str>, bool),
+    shares: &[f64],
+) -> Result<Vec<usize>, DatasetError> {
+    let (examples, mut random) = (dataset.examples(), Rng::with_seed(seed));
+    let mut found = vec![0; examples.len()];
+    let mut strata: BTreeMap<usize, Vec<Vec<usize>>> = BTreeMap::new();
+    for family in families(dataset, group)? {
+        let class = family.first().and_then(|index| examples.get(*index)).map_or(0, |example| example.class);
+        strata.entry(if stratified { class } else { 0 }).or_default().push(family);
+    }
+    for mut families in strata.into_values() {
+        random.shuffle(&mut families);
+        for (family, share) in families.iter().zip(shared_out(&families, shares)) {
+            for index in family {
+                if let Some(of) = found.get_mut(*index) {
+                    *of = share;
+                }
+            }
         }
     }
-    parts
+    Ok(found)
+}
+
+/// A share for each family: always that which lacks most.
+fn shared_out(families: &[Vec<usize>], shares: &[f64]) -> Vec<usize> {
+    let images: usize = families.iter().map(Vec::len).sum();
+    let mut lacking: Vec<_> = shares.iter().enumerate().map(|(at, share)| (at, share * images as f64, 0.0)).collect();
+    let mut found = Vec::with_capacity(families.len());
+    for family in families {
+        let lack = |(_, share, has): &(usize, f64, f64)| (share - has) / share;
+        let most = lacking.iter_mut().max_by(|a, b| lack(a).total_cmp(&lack(b)).then(b.0.cmp(&a.0)));
+        if let Some((share, _, has)) = most {
+            *has += family.len() as f64;
+            found.push(*share);
+        }
+    }
+    found
 }

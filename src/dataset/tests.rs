@@ -186,3 +186,26 @@ fn a_register_knows_images_by_their_content() {
     fs::write(model.path().join(Register::FILE), "blake3,split\nabc,train\n").unwrap();
     assert!(Register::read(model.path()).unwrap_err().to_string().contains("line 2"));
 }
+
+#[test]
+fn folds_test_every_image_once_and_keep_groups_together() {
+    let bench = Bench::new(60);
+    let dataset = bench.read(&alternating(60, |image| format!(",p{}", image / 3), ",patient")).unwrap();
+    let divisions: Vec<Division> = (0..5)
+        .map(|fold| {
+            let rule = Rule::Fold { seed: 2, group: Some("patient".into()), stratified: true, fold, of: 5 };
+            Division::new(&dataset, &rule).unwrap()
+        })
+        .collect();
+    let parts = |part| -> Vec<Vec<usize>> { divisions.iter().map(|division| division.of(part)).collect() };
+    for part in [Part::Test, Part::Validation] {
+        let mut all = parts(part).concat();
+        all.sort_unstable();
+        assert_eq!(all, (0..60).collect::<Vec<_>>(), "{part}");
+    }
+    assert_eq!(parts(Part::Validation)[0], parts(Part::Test)[1]);
+    for division in &divisions {
+        assert_eq!(division.sharing(&dataset, "patient").unwrap().shared, 0);
+        assert!((9..=15).contains(&division.of(Part::Test).len()));
+    }
+}

@@ -9,7 +9,7 @@ use candle_core::Device;
 use super::engine::Compute;
 use super::manifest::{Manifest, Output, plain};
 use super::package::{Package, sha256};
-use super::{Depth, Gate, Head, Input, Model, ModelError, PackageError, Trunk, TrunkLayer};
+use super::{Depth, Gate, Glance, Head, Input, Model, ModelError, PackageError, Trunk, TrunkLayer};
 use crate::replace;
 
 /// Where figures of the gate stand in `[performance]`.
@@ -104,10 +104,10 @@ impl Draft {
         &self.model.manifest
     }
 
-    /// The probabilities that the finished package gives of so many images, to the bit; `values` is what [`Trunk::at`]
-    /// gave of them, and no layer before that depth may have been trained.
-    pub fn probabilities_at(&self, depth: Depth, values: &[f32], images: usize) -> Result<Vec<Vec<f64>>, ModelError> {
-        self.model.forward_at(depth, values, images).map_err(|fault| self.model.failed(fault))
+    /// What the finished package makes of so many images, to the bit; `values` is what [`Trunk::at`] gave of them, and no
+    /// layer before that depth may have been trained.
+    pub fn glances(&self, depth: Depth, values: &[f32], images: usize) -> Result<Vec<Glance>, ModelError> {
+        self.model.glances(depth, values, images).map_err(|fault| self.model.failed(fault))
     }
 
     /// The model as the finished package will be.

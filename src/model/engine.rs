@@ -132,30 +132,26 @@ impl Engine {
         }
     }
 
-    /// What [`super::Trunk::at`] gives of some images at a depth, to logits `[n, outputs] f32`: the same bits as
-    /// [`Engine::look`] gives of the images, which were of `side` rows and columns.
-    pub(super) fn judge_at(&self, depth: Depth, values: &[f32], images: usize, side: (usize, usize)) -> Result<Tensor> {
+    /// What [`super::Trunk::at`] gives of some images at a depth, which were of `side` rows and columns: the same bits as
+    /// [`Engine::look`] gives of the images.
+    pub(super) fn look_at(&self, depth: Depth, values: &[f32], images: usize, side: (usize, usize)) -> Result<Seen> {
         let (rows, columns) = side;
         let tensor = |shape: &[usize]| Tensor::from_slice(values, shape, &Device::Cpu);
-        let logits = match (self, depth) {
-            (_, Depth::Input) => {
-                return Ok(self.look(&tensor(&[images, rows, columns, 3])?.permute((0, 3, 1, 2))?)?.logits);
-            }
+        let found = match (self, depth) {
+            (_, Depth::Input) => return self.look(&tensor(&[images, rows, columns, 3])?.permute((0, 3, 1, 2))?),
             (Self::Graph(graph), Depth::LastStage) => {
                 let (rows, columns) = (rows.div_ceil(16), columns.div_ceil(16));
                 let places = tensor(&[images, rows, columns, values.len() / (images * rows * columns).max(1)])?;
-                return graph.judge(&places.permute((0, 3, 1, 2))?.contiguous()?);
+                return graph.look_at_last(&places.permute((0, 3, 1, 2))?.contiguous()?);
             }
             (Self::Graph(graph), Depth::Pooled) => {
-                return graph.judge_pooled(&tensor(&[images, values.len() / images.max(1)])?);
+                return graph.look_at_pooled(&tensor(&[images, values.len() / images.max(1)])?);
             }
             (Self::Int8(_), _) => return Err(Error::msg("training is done in f32")),
-            (Self::Kernels(network), Depth::LastStage) => network.judge_before_last(values, images, side),
-            (Self::Kernels(network), Depth::Pooled) => network.judge(values, images, side),
+            (Self::Kernels(network), Depth::LastStage) => network.look_at_last(values, images, side),
+            (Self::Kernels(network), Depth::Pooled) => network.look_at_pooled(values, images, side),
         };
-        let logits = logits.ok_or_else(|| Error::msg("the layers do not fit together"))?;
-        let outputs = logits.len() / images.max(1);
-        Tensor::from_vec(logits, (images, outputs), &Device::Cpu)
+        seen(images, found.ok_or_else(|| Error::msg("the layers do not fit together"))?)
     }
 
     /// What the last stage but one says of each place: `[n, 3, h, w] f32` to `[n, 1024, h / 16, w / 16] f32`, rounded

@@ -67,20 +67,25 @@ impl Graph {
 
     /// Images `[n, 3, h, w] f32` to pooled features and logits.
     pub(super) fn look(&self, images: &Tensor) -> Result<Seen> {
-        let layers: Layers<'_> = &|index| self.layer(index);
-        let pooled = pooled(&self.architecture, layers, &self.features(images)?)?;
-        Ok(Seen { logits: judge_pooled(&self.architecture, layers, &pooled)?, pooled: pooled.flatten_from(1)? })
+        self.look_at_last(&self.features(images)?)
+    }
+
+    /// The same of [`Graph::features`].
+    pub(super) fn look_at_last(&self, features: &Tensor) -> Result<Seen> {
+        let pooled = pooled(&self.architecture, &|index| self.layer(index), features)?;
+        self.look_at_pooled(&pooled.flatten_from(1)?)
+    }
+
+    /// The same of the mean of each channel of the last stage, `[n, 2048] f32`.
+    pub(super) fn look_at_pooled(&self, pooled: &Tensor) -> Result<Seen> {
+        let places = pooled.unsqueeze(D::Minus1)?.unsqueeze(D::Minus1)?;
+        let logits = judge_pooled(&self.architecture, &|index| self.layer(index), &places)?;
+        Ok(Seen { logits, pooled: pooled.clone() })
     }
 
     /// [`Graph::features`] to logits `[n, outputs] f32`.
     pub(super) fn judge(&self, features: &Tensor) -> Result<Tensor> {
         judge(&self.architecture, &|index| self.layer(index), features)
-    }
-
-    /// The mean of each channel of the last stage, `[n, 2048] f32`, to logits `[n, outputs] f32`.
-    pub(super) fn judge_pooled(&self, pooled: &Tensor) -> Result<Tensor> {
-        let pooled = pooled.unsqueeze(D::Minus1)?.unsqueeze(D::Minus1)?;
-        judge_pooled(&self.architecture, &|index| self.layer(index), &pooled)
     }
 }
 

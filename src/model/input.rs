@@ -2,9 +2,9 @@
 
 use candle_core::{Device, Tensor};
 
-use super::TensorFault;
 use super::framing::Framing;
 use super::manifest::{Crop, Filter, InputSpec, Resize};
+use super::{Picture, TensorFault};
 use crate::pixels::{Geometry, PixelError, Radiograph};
 
 /// Samples down and across for each pixel of an input, at least, where there are as many.
@@ -105,13 +105,37 @@ impl Input {
         self.of_luminance(&luminance)
     }
 
+    /// The pictures that images `[n, 3, height, width] f32`, as [`Input::tensor`] makes them, are of.
+    ///
+    /// # Errors
+    /// Images of another shape.
+    pub fn pictures(&self, images: &Tensor) -> Result<Vec<Picture>, TensorFault> {
+        let InputSpec { mean: [mean, ..], std: [std, ..], width, .. } = self.spec;
+        let channels = images.narrow(1, 0, 1).and_then(|channel| channel.flatten_from(1)?.to_vec2::<f32>())?;
+        let picture = |channel: Vec<f32>| Picture {
+            values: channel.into_iter().map(|value| value * std + mean).collect(),
+            columns: width as usize,
+        };
+        Ok(channels.into_iter().map(picture).collect())
+    }
+
+    /// Pictures of the input's own size, normalised: `[n, 3, height, width] f32`.
+    ///
+    /// # Errors
+    /// Pictures of another size, or none.
+    pub fn of_pictures(&self, pictures: &[Picture]) -> Result<Tensor, TensorFault> {
+        let tensors = pictures.iter().map(|picture| self.of_luminance(&picture.values));
+        let tensors = tensors.collect::<candle_core::Result<Vec<_>>>()?;
+        Ok(Tensor::stack(&tensors, 0)?)
+    }
+
     /// Rows and columns.
     fn sides(&self) -> (usize, usize) {
         (self.spec.height as usize, self.spec.width as usize)
     }
 
     /// Luminance at the input's own size, row by row, normalised: `[3, height, width] f32`.
-    pub(super) fn of_luminance(&self, luminance: &[f32]) -> candle_core::Result<Tensor> {
+    fn of_luminance(&self, luminance: &[f32]) -> candle_core::Result<Tensor> {
         let channels = self.spec.mean.iter().zip(&self.spec.std);
         let values: Vec<f32> =
             channels.flat_map(|(mean, std)| luminance.iter().map(move |v| (v - mean) / std)).collect();

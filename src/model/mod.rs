@@ -17,6 +17,7 @@ mod keras;
 mod kernels;
 mod manifest;
 mod package;
+mod picture;
 mod quantisation;
 mod quantised;
 mod trunk;
@@ -45,6 +46,7 @@ pub use manifest::{
     SelfTestInput,
 };
 pub use package::{Package, PackageError};
+pub use picture::Picture;
 pub use quantisation::QuantisationError;
 pub use quantised::Quantised;
 pub use trunk::Trunk;
@@ -70,6 +72,15 @@ pub struct Said {
     pub probabilities: Vec<f64>,
     /// Whether it looks like a chest radiograph; `None` from a package without a gate.
     pub plausibility: Option<Plausibility>,
+}
+
+/// What a model makes of one image that has come to some depth.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Glance {
+    /// The mean of each channel of the last stage, [`Head::INPUTS`].
+    pub features: Vec<f32>,
+    /// Of every label, as in [`Said`].
+    pub probabilities: Vec<f64>,
 }
 
 /// The score for *pneumonia* of one image, and whether it looks like a chest radiograph.
@@ -192,18 +203,6 @@ impl Model {
         seen.and_then(|seen| self.impressions_of(images, &seen)).map_err(|fault| self.failed(fault))
     }
 
-    /// The luminance of images `[n, 3, height, width] f32`, as [`Input::tensor`] made them.
-    fn pictures(&self, images: &Tensor) -> Result<Vec<gate::Picture>, ModelError> {
-        let InputSpec { mean: [mean, ..], std: [std, ..], .. } = self.manifest.input;
-        let channels = images.narrow(1, 0, 1).and_then(|channel| channel.flatten_from(1)?.to_vec2::<f32>());
-        let columns = self.manifest.input.width as usize;
-        let picture = |channel: Vec<f32>| gate::Picture {
-            values: channel.into_iter().map(|value| value * std + mean).collect(),
-            columns,
-        };
-        Ok(channels.map_err(|fault| self.failed(fault))?.into_iter().map(picture).collect())
-    }
-
     /// What the gate sees of one image `[3, height, width] f32` whose features are known.
     pub fn impression(&self, features: &[f32], image: &Tensor) -> Result<Impression, ModelError> {
         let channel = image.narrow(0, 0, 1).and_then(|channel| channel.flatten_all()?.to_vec1::<f32>());
@@ -273,10 +272,12 @@ impl Model {
         Ok(pooled.iter().zip(&channels).map(impression).collect())
     }
 
-    /// The probabilities of so many images that have come to some depth.
-    fn forward_at(&self, depth: Depth, values: &[f32], images: usize) -> candle_core::Result<Vec<Vec<f64>>> {
+    /// What it says of so many images that have come to some depth.
+    fn glances(&self, depth: Depth, values: &[f32], images: usize) -> candle_core::Result<Vec<Glance>> {
         let side = (self.manifest.input.height as usize, self.manifest.input.width as usize);
-        softmax(&self.engine.judge_at(depth, values, images, side)?)
+        let Seen { pooled, logits } = self.engine.look_at(depth, values, images, side)?;
+        let glance = |(features, probabilities)| Glance { features, probabilities };
+        Ok(pooled.to_vec2()?.into_iter().zip(softmax(&logits)?).map(glance).collect())
     }
 
     fn failed(&self, fault: candle_core::Error) -> ModelError {

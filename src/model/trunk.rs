@@ -207,15 +207,20 @@ mod tests {
         let output = trunk.output().unwrap().clone();
         let draft = Draft::new(&trunk, &[], &head, naming.clone(), output.clone()).unwrap();
         let expected = reference.probabilities(&images).unwrap();
-        assert_eq!(draft.probabilities_at(Depth::Pooled, &features, 2).unwrap(), expected);
+        let probabilities = |draft: &Draft, depth, values: &[f32]| -> Vec<Vec<f64>> {
+            let glances = draft.glances(depth, values, 2).unwrap();
+            assert_eq!(glances.iter().flat_map(|glance| glance.features.clone()).collect::<Vec<_>>(), features);
+            glances.into_iter().map(|glance| glance.probabilities).collect()
+        };
+        assert_eq!(probabilities(&draft, Depth::Pooled, &features), expected);
         // Layers that were taken apart and put in again are the same ones, in f32.
         let apart = trunk.unfolded(Depth::LastStage).unwrap();
         let again = Draft::new(&trunk, &apart.layers, &head, naming.clone(), output.clone()).unwrap();
         for depth in [Depth::Input, Depth::LastStage] {
             let values = trunk.at(depth, &images).unwrap();
             assert_eq!(values.len(), 2 * trunk.shape_at(depth).iter().product::<usize>());
-            assert_eq!(draft.probabilities_at(depth, &values, 2).unwrap(), expected);
-            assert_eq!(again.probabilities_at(depth, &values, 2).unwrap(), expected);
+            assert_eq!(probabilities(&draft, depth, &values), expected);
+            assert_eq!(probabilities(&again, depth, &values), expected);
         }
 
         let directory = tempfile::tempdir().unwrap();

@@ -17,7 +17,8 @@ td { font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
 .notice { border-left: 4px solid #d55e00; padding: 0.4em 0.8em; background: #fdf3ec; }
 .drawings svg, tr, .notice { break-inside: avoid; }
 h2 { break-after: avoid; }
-@media print { body { margin: 0; max-width: none; font-size: 12px; } .drawings svg { max-width: 48%; } }
+@media print { body { margin: 0; max-width: none; font-size: 12px; } .drawings svg { max-width: 48%; }
+  .sheet svg { max-width: 100%; } }
 ";
 
 /// A page under way.
@@ -87,6 +88,11 @@ impl Page {
         self.add(r#"<div class="drawings">"#);
         drawings.iter().for_each(|drawing| self.add(&drawing.svg));
         self.add("</div>");
+    }
+
+    /// A drawing that takes the whole width.
+    pub fn sheet(&mut self, drawing: &Drawing) {
+        self.add(&format!(r#"<div class="drawings sheet">{}</div>"#, drawing.svg));
     }
 
     fn add(&mut self, html: &str) {

@@ -77,6 +77,13 @@ impl Drawing {
         self.element(&format!(r#"<text x="{x:.1}" y="{y:.1}" text-anchor="{anchor}" {style}>{text}</text>"#));
     }
 
+    /// A picture at a place, as large as told; `address` is where it is, or all of it as a `data:` URL.
+    pub(super) fn picture(&mut self, (x, y): (f64, f64), (width, height): (f64, f64), address: &str) {
+        self.element(&format!(
+            r#"<image x="{x:.1}" y="{y:.1}" width="{width:.1}" height="{height:.1}" href="{address}"/>"#
+        ));
+    }
+
     /// Text that reads upwards, its middle at the place.
     pub(super) fn upright(&mut self, (x, y): (f64, f64), text: &str) {
         let style = format!(r#"transform="rotate(-90 {x:.1} {y:.1})""#);

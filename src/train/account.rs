@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::{Map, Value, json};
 
+use super::folds::{self, Folds};
 use super::gate::GateAccount;
 use super::history::{self, Epoch};
 use super::{Keep, Options, TrainError, TrunkPart};
@@ -20,6 +21,8 @@ pub(super) struct Account<'a> {
     pub(super) directory: PathBuf,
     pub(super) name: String,
     pub(super) options: &'a Options,
+    /// A digest of everything that the weights depend on.
+    pub(super) run: blake3::Hash,
     pub(super) dataset: &'a Dataset,
     pub(super) division: &'a Division,
     pub(super) sharing: Option<Sharing>,
@@ -27,6 +30,10 @@ pub(super) struct Account<'a> {
     pub(super) output: &'a Output,
     /// How the plausibility gate does, once there is one.
     pub(super) gate: Option<GateAccount>,
+    /// The sheet of the worst errors, once the model is finished and where it errs.
+    pub(super) worst: Option<Drawing>,
+    /// What cross-validation said before.
+    pub(super) folds: Option<&'a Folds>,
 }
 
 /// What a model says of the parts of the data.
@@ -60,6 +67,9 @@ impl Account<'_> {
             }
             drawings.push((*part, of));
         }
+        if let Some(Drawing { name, svg }) = &self.worst {
+            self.file(&format!("plots/{name}.svg"), svg.as_bytes())?;
+        }
         self.file("report.html", self.page(state, history, &sets, &curves, &drawings).as_bytes())
     }
 
@@ -92,6 +102,8 @@ impl Account<'_> {
                     ),
                 ),
                 (PLAUSIBILITY, self.gate.as_ref().map_or(Value::Null, GateAccount::json)),
+                (folds::KEY, self.folds.map_or(Value::Null, Folds::json)),
+                (folds::RUN, json!(self.run.to_string())),
                 ("version", json!(env!("CARGO_PKG_VERSION"))),
             ]
             .map(|(key, value)| (key.to_owned(), value)),
@@ -121,6 +133,11 @@ impl Account<'_> {
         page.figures(&named);
         let said = kept(self.options, history).filter(|_| state == State::Finished);
         said.iter().for_each(|(_, said)| page.paragraph(said));
+        if let Some(folds) = self.folds {
+            page.heading("Cross-validation");
+            page.paragraph(&folds.text());
+            page.table(&Folds::HEAD, &folds.rows());
+        }
         page.heading("Epochs");
         if self.options.trunk != TrunkPart::None {
             page.paragraph(
@@ -131,6 +148,10 @@ impl Account<'_> {
         for (part, drawings) in drawings {
             page.heading(&format!("Images of {part}"));
             page.drawings(drawings);
+        }
+        if let Some(sheet) = &self.worst {
+            page.heading("Worst errors");
+            page.sheet(sheet);
         }
         page.heading("Data");
         let digest = self.dataset.digest();

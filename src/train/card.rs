@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::account::{Account, kept, sharing_text};
+use super::folds::Folds;
 use super::history::Epoch;
 use crate::dataset::Part;
 use crate::model::Manifest;
@@ -37,6 +38,10 @@ pub(super) fn card(account: &Account<'_>, manifest: &Manifest, history: &[Epoch]
     table(&mut add, &head, &rows);
     if let Some((_, said)) = kept(account.options, history) {
         add(format!("\n{said}"));
+    }
+    if let Some(folds) = account.folds {
+        add(format!("\n## Cross-validation\n\n{}\n", folds.text()));
+        table(&mut add, &Folds::HEAD, &folds.rows());
     }
     if let Some(gate) = &account.gate {
         add(format!("\n## Plausibility\n\n{}", gate.text()));

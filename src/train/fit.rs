@@ -61,8 +61,7 @@ pub(super) fn epoch(
 ) -> Result<Passed, TrainError> {
     let began = Instant::now();
     let (loss, rate) = (loss(lessons, options), options.rate(run.history.len()));
-    let mut order = lessons.training.clone();
-    stream(options.seed, run.history.len() as u64 + 1).shuffle(&mut order);
+    let order = order(lessons, options, run.history.len());
     let (mut training, mut seen) = (Vec::new(), 0);
     for images in order.chunks(options.batch.max(1)) {
         let Gradient { trunk, head, said } = run.network.gradient(lessons.inputs.batch(images)?, &loss);
@@ -85,6 +84,16 @@ pub(super) fn epoch(
         run.best = Some(run.network.clone());
     }
     Ok(Passed { training, validation, took })
+}
+
+/// The images of training in the order of an epoch, from 0; each as it is or as one of its augmented copies.
+fn order(lessons: &Lessons<'_>, options: &Options, epoch: usize) -> Vec<Image> {
+    let (mut order, mut random) = (lessons.training.clone(), stream(options.seed, epoch as u64 + 1));
+    random.shuffle(&mut order);
+    if let Some(augmentation) = &options.augmentation {
+        order.iter_mut().for_each(|image| image.copy = random.usize(0..=augmentation.copies));
+    }
+    order
 }
 
 fn loss(lessons: &Lessons<'_>, options: &Options) -> Loss {

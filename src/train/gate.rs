@@ -10,10 +10,12 @@ use serde_json::{Value, json};
 use super::TrainError;
 use super::inputs::{Image, Inputs};
 use crate::dataset::{Dataset, Division, Example, Part};
-use crate::model::{Draft, GalleryError, Gate, Head, Lesson, Model, ModelError, Trial, look_through, operating_point};
+use crate::model::{
+    Depth, Draft, GalleryError, Gate, Glance, Impression, Lesson, ModelError, Trial, look_through, operating_point,
+};
 use crate::pixels::Decoder;
 
-/// Images of training that a gate is fitted to, evenly taken from all; each costs four classifications.
+/// Images of training that a gate is fitted to, evenly taken from all; each costs three classifications.
 const LESSON: usize = 64;
 
 /// What the gate is fitted to and tried on.
@@ -21,14 +23,31 @@ pub(super) struct Ground<'a> {
     pub(super) dataset: &'a Dataset,
     pub(super) division: &'a Division,
     pub(super) decoder: &'a Decoder,
+    pub(super) inputs: &'a Inputs,
+    /// How far the inputs are.
+    pub(super) depth: Depth,
+}
+
+impl Ground<'_> {
+    /// What the gate sees of images; `tensors` are the images themselves.
+    fn impressions(&self, draft: &Draft, indices: &[usize], tensors: &Tensor) -> Result<Vec<Impression>, TrainError> {
+        let images: Vec<Image> = indices.iter().map(|index| Image { index: *index, class: 0, copy: 0 }).collect();
+        let batch = self.inputs.batch(&images)?;
+        let glances = draft.glances(self.depth, &batch.volume.values, images.len())?;
+        let impression = |(place, glance): (usize, Glance)| {
+            let image =
+                tensors.get(place).map_err(|fault| ModelError::Inference { device: "CPU", source: fault.into() })?;
+            Ok(draft.model().impression(&glance.features, &image)?)
+        };
+        glances.into_iter().enumerate().map(impression).collect()
+    }
 }
 
 /// Where the gate comes from.
 #[derive(Clone, Copy)]
 pub(super) enum Origin<'a> {
-    /// A package whose trunk is that of the model, from which score on its gate accepts images, and the trunk's pooled
-    /// features of every image of the dataset.
-    Trunk(&'a Gate, f64, &'a Inputs),
+    /// A package whose trunk is that of the model, and from which score on its gate accepts images.
+    Trunk(&'a Gate, f64),
     /// There is none for this trunk.
     Images,
 }
@@ -80,19 +99,22 @@ pub(super) fn gated(
     ground: &Ground<'_>,
 ) -> Result<(Draft, Option<GateAccount>), TrainError> {
     let (gate, before, told) = match origin {
-        Origin::Trunk(gate, threshold, _) => (gate.clone(), threshold, "that of the trunk's package".to_owned()),
+        Origin::Trunk(gate, threshold) => (gate.clone(), threshold, "that of the trunk's package".to_owned()),
         Origin::Images => {
             let indices = ground.division.of(Part::Training);
             let step = indices.len().div_ceil(LESSON).max(1);
             let chosen: Vec<usize> = indices.into_iter().step_by(step).collect();
             let files = paths(ground.dataset, &chosen);
-            let lesson = Lesson::of(&files, draft.model(), ground.decoder, |_| ());
+            let chests = |range: Range<usize>, images: &Tensor| {
+                ground.impressions(&draft, chosen.get(range).unwrap_or_default(), images)
+            };
+            let lesson = Lesson::of(&files, (draft.model(), ground.decoder), chests, |_| ());
             let lesson = lesson.map_err(|fault| told_with_line(ground.dataset, fault))?;
             let Some(gate) = lesson.gate() else { return Ok((draft, None)) };
             (gate, 0.0, format!("fitted to {} images of training and pictures made of them", files.len()))
         }
     };
-    let scores = |part| scores(&gate, draft.model(), origin, ground, part);
+    let scores = |part| scores(&gate, &draft, ground, part);
     let (validation, test) = (scores(Part::Validation)?, scores(Part::Test)?);
     let threshold = before.min(operating_point(&validation));
     let sets = [(Part::Validation, &validation), (Part::Test, &test)];
@@ -102,32 +124,17 @@ pub(super) fn gated(
     Ok((draft.gated(gate, threshold)?, Some(account)))
 }
 
-fn scores(
-    gate: &Gate,
-    model: &Model,
-    origin: Origin<'_>,
-    ground: &Ground<'_>,
-    part: Part,
-) -> Result<Vec<f64>, TrainError> {
+fn scores(gate: &Gate, draft: &Draft, ground: &Ground<'_>, part: Part) -> Result<Vec<f64>, TrainError> {
     let indices = ground.division.of(part);
     let mut scores = Vec::with_capacity(indices.len());
     let files = paths(ground.dataset, &indices);
     let look = |range: Range<usize>, images: &Tensor| -> Result<(), TrainError> {
-        let Origin::Trunk(_, _, inputs) = origin else {
-            scores.extend(model.impressions(images)?.iter().map(|impression| gate.score(impression)));
-            return Ok(());
-        };
-        let chosen: Vec<Image> =
-            indices.get(range).unwrap_or_default().iter().map(|index| Image { index: *index, class: 0 }).collect();
-        let features = inputs.batch(&chosen)?.volume.values;
-        for (place, features) in features.chunks(Head::INPUTS).enumerate() {
-            let image =
-                images.get(place).map_err(|fault| ModelError::Inference { device: "CPU", source: fault.into() })?;
-            scores.push(gate.score(&model.impression(features, &image)?));
-        }
+        let seen = ground.impressions(draft, indices.get(range).unwrap_or_default(), images)?;
+        scores.extend(seen.iter().map(|impression| gate.score(impression)));
         Ok(())
     };
-    look_through(&files, model.input(), ground.decoder, look).map_err(|fault| told_with_line(ground.dataset, fault))?;
+    look_through(&files, draft.model().input(), ground.decoder, look)
+        .map_err(|fault| told_with_line(ground.dataset, fault))?;
     Ok(scores)
 }
 

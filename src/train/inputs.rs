@@ -1,6 +1,7 @@
-//! Images as far as the frozen part of the trunk brings them: computed once, and kept on disk by image and trunk.
+//! Images, and augmented copies of them, as far as the frozen part of the trunk brings them: computed once, and kept on
+//! disk by image, augmentation and trunk.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, Read, Write};
 use std::os::unix::fs::FileExt;
@@ -8,12 +9,14 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use blake3::Hash;
+use candle_core::Tensor;
 use rayon::prelude::*;
 
 use super::TrainError;
+use super::augmentation::Augmentation;
 use super::network::Batch;
 use crate::dataset::{Dataset, Example};
-use crate::model::{Depth, GalleryError, Trunk, look_through};
+use crate::model::{Depth, GalleryError, ModelError, TensorFault, Trunk, look_through};
 use crate::pixels::Decoder;
 use crate::spool;
 
@@ -21,6 +24,8 @@ use crate::spool;
 const DIGEST: usize = 32;
 /// Bytes of a record's check: the first of the BLAKE3 of what stands before.
 const CHECK: usize = 8;
+/// Images that the trunk looks at together.
+const TOGETHER: usize = 16;
 
 /// What a trunk made of images, in one file: records of an image's digest, its values and a check, the older ones
 /// first. What a kill left half-written is passed over, and cut off by the next one who writes.
@@ -125,6 +130,32 @@ pub struct Looked {
 pub(super) struct Image {
     pub(super) index: usize,
     pub(super) class: usize,
+    /// 0 for itself, then its augmented copies.
+    pub(super) copy: usize,
+}
+
+/// What is wanted of a dataset.
+pub(super) struct Wanted<'a> {
+    pub(super) dataset: &'a Dataset,
+    /// Those of which augmented copies are wanted, too.
+    pub(super) augmented: &'a [usize],
+    pub(super) augmentation: Option<&'a Augmentation>,
+}
+
+impl Wanted<'_> {
+    /// What each image is known by, and then its copies.
+    fn keys(&self) -> Vec<Vec<Hash>> {
+        let mut keys: Vec<Vec<Hash>> = self.dataset.examples().iter().map(|example| vec![example.digest]).collect();
+        let Some(augmentation) = self.augmentation else { return keys };
+        for index in self.augmented {
+            if let Some(keys) = keys.get_mut(*index)
+                && let Some(image) = keys.first().copied()
+            {
+                keys.extend((1..=augmentation.copies).map(|copy| augmentation.key(&image, copy)));
+            }
+        }
+        keys
+    }
 }
 
 /// Every image of a dataset at one depth, on disk.
@@ -132,14 +163,14 @@ pub(super) struct Inputs {
     store: Store,
     file: File,
     shape: [usize; 3],
-    /// Where each image's record begins.
-    places: Vec<u64>,
+    /// Where each image's record begins, and then those of its copies.
+    places: Vec<Vec<u64>>,
 }
 
 impl Inputs {
-    /// Brings every image of a dataset to a depth, as far as that was not done before.
+    /// Brings what is wanted of a dataset to a depth, as far as that was not done before.
     pub(super) fn of(
-        dataset: &Dataset,
+        wanted: &Wanted<'_>,
         (trunk, depth): (&Trunk, Depth),
         directory: &Path,
         decoder: &Decoder,
@@ -148,42 +179,47 @@ impl Inputs {
         let shape = trunk.shape_at(depth);
         let store = Store::new(directory, &trunk.digest(), depth, shape.iter().product());
         let io = |source| TrainError::Cache { path: store.path.clone(), source };
-        let mut unknown: HashMap<Hash, &Example> =
-            dataset.examples().iter().map(|example| (example.digest, example)).collect();
-        let mut places = store.load(|digest| unknown.contains_key(digest)).map_err(io)?;
-        unknown.retain(|digest, _| !places.contains_key(digest));
-        // In the order of the table, so that the first fault is the first line.
-        let wanted: Vec<&Example> =
-            dataset.examples().iter().filter(|example| unknown.get(&example.digest) == Some(example)).collect();
-        let files: Vec<&Path> = wanted.iter().map(|example| example.path.as_path()).collect();
-        let (known, began, of) = (places.len(), Instant::now(), files.len());
+        let keys = wanted.keys();
+        let mut unknown: HashSet<Hash> = keys.iter().flatten().copied().collect();
+        let mut places = store.load(|key| unknown.contains(key)).map_err(io)?;
+        unknown.retain(|key| !places.contains_key(key));
+        let (known, began, of) = (places.len(), Instant::now(), unknown.len());
         let octets = (of * store.record()) as u64;
         store.has_room(octets)?;
         tell(Looked { done: 0, of, known, octets, elapsed: Duration::ZERO });
+        // In the order of the table, so that the first fault is the first line; copies of a file are looked at once.
+        let lacking = |keys: &Vec<Hash>| keys.iter().copied().filter(|key| unknown.remove(key)).collect();
+        let lacking: Vec<Vec<Hash>> = keys.iter().map(lacking).collect();
+        let examples = wanted.dataset.examples().iter().zip(&lacking).filter(|(_, lacking)| !lacking.is_empty());
+        let (files, lacking): (Vec<&Path>, Vec<_>) =
+            examples.map(|(example, keys)| (example.path.as_path(), (example, keys))).unzip();
+        let mut done = 0;
         let looked = look_through(&files, &trunk.input(), decoder, |range, images| -> Result<(), TrainError> {
-            let found = trunk.at(depth, images)?;
-            let examples = wanted.get(range.clone()).unwrap_or_default();
-            let records: Vec<Vec<u8>> = examples
-                .par_iter()
-                .zip(found.par_chunks(store.values.max(1)))
-                .map(|(example, values)| record(&example.digest, values))
-                .collect();
-            let mut place = store.add(&records.concat()).map_err(io)?;
-            for example in examples {
-                places.insert(example.digest, place);
-                place += store.record() as u64;
+            let views = views(wanted, trunk, lacking.get(range).unwrap_or_default(), images)?;
+            for some in views.chunks(TOGETHER) {
+                let (keys, tensors): (Vec<Hash>, Vec<&Tensor>) =
+                    some.iter().map(|(key, tensor)| (*key, tensor)).unzip();
+                let found = trunk.at(depth, &Tensor::stack(&tensors, 0).map_err(failed)?)?;
+                let records: Vec<Vec<u8>> = keys
+                    .par_iter()
+                    .zip(found.par_chunks(store.values.max(1)))
+                    .map(|(key, values)| record(key, values))
+                    .collect();
+                let first = store.add(&records.concat()).map_err(io)?;
+                places.extend(keys.into_iter().zip((first..).step_by(store.record())));
+                done += some.len();
+                tell(Looked { done, of, known, octets, elapsed: began.elapsed() });
             }
-            tell(Looked { done: range.end, of, known, octets, elapsed: began.elapsed() });
             Ok(())
         });
         match looked {
             Ok(()) => {}
             Err(GalleryError::Stopped(error)) => return Err(error),
-            Err(GalleryError::Image { file, cause }) => return Err(dataset.undecodable(file, &cause).into()),
+            Err(GalleryError::Image { file, cause }) => return Err(wanted.dataset.undecodable(file, &cause).into()),
         }
         let file = File::open(&store.path).map_err(io)?;
-        let place = |example: &Example| places.get(&example.digest).copied().unwrap_or(u64::MAX);
-        let places = dataset.examples().iter().map(place).collect();
+        let place = |key: &Hash| places.get(key).copied().unwrap_or(u64::MAX);
+        let places = keys.iter().map(|keys| keys.iter().map(place).collect()).collect();
         Ok(Self { store, file, shape, places })
     }
 
@@ -194,7 +230,8 @@ impl Inputs {
     pub(super) fn batch(&self, images: &[Image]) -> Result<Batch, TrainError> {
         let mut values = vec![0.0; images.len() * self.store.values];
         let read = values.par_chunks_mut(self.store.values.max(1)).zip(images).try_for_each(|(values, image)| {
-            let place = self.places.get(image.index).copied().unwrap_or(u64::MAX);
+            let place =
+                self.places.get(image.index).and_then(|places| places.get(image.copy)).copied().unwrap_or(u64::MAX);
             let mut octets = vec![0; 4 * values.len()];
             self.file.read_exact_at(&mut octets, place.saturating_add(DIGEST as u64))?;
             let from = octets.as_chunks().0.iter().map(|octets| f32::from_le_bytes(*octets));
@@ -204,6 +241,33 @@ impl Inputs {
         read.map_err(|source| TrainError::Cache { path: self.store.path.clone(), source })?;
         Ok(Batch::new(values, self.shape, images.iter().map(|image| image.class).collect()))
     }
+}
+
+/// The images and copies that lack of some examples, each by its key and as `[3, height, width] f32`; `images` shows the
+/// examples themselves.
+fn views(
+    wanted: &Wanted<'_>,
+    trunk: &Trunk,
+    examples: &[(&Example, &Vec<Hash>)],
+    images: &Tensor,
+) -> Result<Vec<(Hash, Tensor)>, TrainError> {
+    let (input, mut views) = (trunk.input(), Vec::new());
+    let pictures = input.pictures(images).map_err(failed)?;
+    for (index, ((example, lacking), picture)) in examples.iter().zip(&pictures).enumerate() {
+        let view = |key: &Hash| match wanted.augmentation.filter(|_| *key != example.digest) {
+            Some(augmentation) => {
+                input.of_pictures(&[augmentation.copy(picture, key)]).and_then(|one| Ok(one.squeeze(0)?))
+            }
+            None => Ok(images.get(index)?),
+        };
+        let of_example: Result<Vec<Tensor>, TensorFault> = lacking.par_iter().map(view).collect();
+        views.extend(lacking.iter().copied().zip(of_example.map_err(failed)?));
+    }
+    Ok(views)
+}
+
+fn failed(fault: impl Into<TensorFault>) -> ModelError {
+    ModelError::Inference { device: "CPU", source: fault.into() }
 }
 
 #[cfg(test)]

@@ -3,10 +3,13 @@
 
 mod account;
 mod adam;
+mod augmentation;
 mod card;
 mod checkpoint;
 mod fault;
+mod finish;
 mod fit;
+mod folds;
 mod gate;
 mod history;
 mod inputs;
@@ -15,29 +18,30 @@ mod network;
 mod options;
 mod perceptron;
 mod stage;
+mod worst;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use augmentation::{Augmentation, Change};
 pub use fault::TrainError;
+pub use folds::Folds;
 pub use history::{Epoch, Standing};
 pub use inputs::Looked;
 pub use options::{CalibrationMethod, ClassWeights, Keep, Options, Schedule, TrunkPart};
 
-use account::{Account, Parts, State};
+use account::{Account, State};
 use checkpoint::{Checkpoint, Keeper};
+use finish::{Aim, Material, finish};
 use fit::{Lessons, Passed};
-use inputs::{Image, Inputs};
-use network::{Batch, Network};
+use inputs::{Image, Inputs, Wanted};
 use perceptron::Shape;
 
-use crate::dataset::{ClassNames, Dataset, Division, Part, Register, Rule, Sharing};
+use crate::dataset::{ClassNames, Dataset, Division, Part, Rule, Sharing};
 use crate::finding::Probability;
-use crate::model::{Draft, Head, Naming, Output, PLAUSIBILITY, Package, Trunk, Unfolded};
-use crate::performance::{Figures, Performance, Scored};
+use crate::model::{Head, Naming, Output, Package, Trunk};
+use crate::performance::Figures;
 use crate::pixels::Decoder;
-use crate::replace;
-use crate::statistics;
 
 /// Columns that name patients, looked for where no group is named.
 const PATIENT_COLUMNS: [&str; 3] = ["patient", "patient_id", "group"];
@@ -72,6 +76,8 @@ pub struct Job {
     pub decoder: Decoder,
     /// Threads that look at images; 0 for one a processor.
     pub threads: usize,
+    /// How many further trainings say how well such a model does on images that it has not seen; at least 3.
+    pub folds: Option<usize>,
     /// Everything else that the weights depend on.
     pub options: Options,
 }
@@ -79,6 +85,13 @@ pub struct Job {
 /// What happens while a model is trained.
 #[derive(Debug)]
 pub enum Event<'a> {
+    /// A training of cross-validation begins.
+    Fold {
+        /// Its number, from 1.
+        number: usize,
+        /// How many there will be.
+        of: usize,
+    },
     /// The data was read and divided.
     Divided {
         /// Images of training, validation and test.
@@ -124,6 +137,8 @@ pub enum Event<'a> {
 pub struct Outcome {
     /// Figures of each part that has images.
     pub figures: Vec<(Part, Figures)>,
+    /// What cross-validation said of trainings like this one, where it was asked for.
+    pub folds: Option<Folds>,
 }
 
 /// Trains a model and writes its package; tells what happens.
@@ -136,42 +151,66 @@ pub fn run(job: &Job, tell: &mut dyn FnMut(Event<'_>)) -> Result<Outcome, TrainE
     }
     let trunk = Trunk::open(&job.init, job.threads).map_err(TrainError::Trunk)?;
     let dataset = labelled(job, &trunk)?;
-    let output = output(job, &dataset)?;
-    let division = Division::new(&dataset, &job.options.rule)?;
-    let sharing = sharing(&dataset, &division, &job.options.rule)?;
+    let ground = Ground { trunk: &trunk, dataset: &dataset, output: &output(job, &dataset)? };
+    let folds = job.folds.map(|count| folds::validated(job, &ground, count, tell)).transpose()?;
+    let figures = one(job, &ground, (Aim::Package, folds.as_ref()), tell)?;
+    Ok(Outcome { figures, folds })
+}
+
+/// What every training of a job begins with.
+#[derive(Clone, Copy)]
+struct Ground<'a> {
+    trunk: &'a Trunk,
+    dataset: &'a Dataset,
+    output: &'a Output,
+}
+
+/// One training, from its division to its account; `folds` are of those before it.
+fn one(
+    job: &Job,
+    &Ground { trunk, dataset, output }: &Ground<'_>,
+    (aim, folds): (Aim, Option<&Folds>),
+    tell: &mut dyn FnMut(Event<'_>),
+) -> Result<Vec<(Part, Figures)>, TrainError> {
+    let division = Division::new(dataset, &job.options.rule)?;
+    let sharing = sharing(dataset, &division, &job.options.rule)?;
     let counts = Part::ALL.map(|part| division.of(part).len());
     tell(Event::Divided { images: counts, sharing: sharing.as_ref() });
     let depth = job.options.trunk.depth();
+    let wanted =
+        Wanted { dataset, augmented: &division.of(Part::Training), augmentation: job.options.augmentation.as_ref() };
     let looked = |looked| tell(Event::Looked(looked));
-    let inputs = Inputs::of(&dataset, (&trunk, depth), &job.cache, &job.decoder, looked)?;
+    let inputs = Inputs::of(&wanted, (trunk, depth), &job.cache, &job.decoder, looked)?;
     let unfolded = trunk.unfolded(depth).map_err(TrainError::Layers)?;
+    let run = fingerprint(job, trunk, dataset, &division, output);
     let account = Account {
         directory: job.out.clone(),
         name: job.naming.to_string(),
         options: &job.options,
-        dataset: &dataset,
+        run,
+        dataset,
         division: &division,
         sharing,
         trunk: trunk.origin(),
-        output: &output,
+        output,
         gate: None,
+        worst: None,
+        folds,
     };
     let shape = Shape { inputs: Head::INPUTS, hidden: Head::HIDDEN, outputs: output.labels.len() };
-    let mut keeper = Keeper::new(&job.out, &fingerprint(job, &trunk, &dataset, &division, &output));
+    let mut keeper = Keeper::new(&job.out, &run);
     let lessons = Lessons {
         inputs: &inputs,
-        training: images(&dataset, &division, Part::Training),
-        validation: images(&dataset, &division, Part::Validation),
+        training: images(dataset, &division, Part::Training),
+        validation: images(dataset, &division, Part::Validation),
         classes: dataset.classes().len(),
     };
     let trained = (job.options.trunk != TrunkPart::None).then_some(&unfolded);
     let run = fitted(job, &account, &mut keeper, &lessons, fit::begin(trained, shape, &job.options), tell)?;
-    let gate = match (trunk.gate(), trained) {
-        (Some((gate, threshold)), None) => gate::Origin::Trunk(gate, threshold, &inputs),
-        _ => gate::Origin::Images,
-    };
-    finish((job, gate), account, &run, Material { trunk: &trunk, unfolded: &unfolded, inputs: &inputs })
-        .and_then(|outcome| keeper.remove().map(|()| outcome))
+    let material = Material { trunk, unfolded: &unfolded, inputs: &inputs };
+    let figures = finish((job, aim), account, &run, material)?;
+    keeper.remove()?;
+    Ok(figures)
 }
 
 /// The data with the names of its classes.
@@ -205,7 +244,8 @@ fn output(job: &Job, dataset: &Dataset) -> Result<Output, TrainError> {
 
 /// Who is in training and elsewhere, where a column tells.
 fn sharing(dataset: &Dataset, division: &Division, rule: &Rule) -> Result<Option<Sharing>, TrainError> {
-    let (Rule::Random { group: named, .. } | Rule::Column { group: named, .. }) = rule;
+    let (Rule::Random { group: named, .. } | Rule::Fold { group: named, .. } | Rule::Column { group: named, .. }) =
+        rule;
     let known = PATIENT_COLUMNS.into_iter().find(|name| dataset.columns().iter().any(|column| column == name));
     Ok(named.as_deref().or(known).map(|column| division.sharing(dataset, column)).transpose()?)
 }
@@ -221,8 +261,14 @@ fn fingerprint(job: &Job, trunk: &Trunk, dataset: &Dataset, division: &Division,
     hasher.finalize()
 }
 
+/// The same of a job that has not been divided yet.
+fn fingerprint_of(job: &Job, ground: &Ground<'_>) -> Result<blake3::Hash, TrainError> {
+    let division = Division::new(ground.dataset, &job.options.rule)?;
+    Ok(fingerprint(job, ground.trunk, ground.dataset, &division, ground.output))
+}
+
 fn images(dataset: &Dataset, division: &Division, part: Part) -> Vec<Image> {
-    let image = |index: usize| Some(Image { index, class: dataset.examples().get(index)?.class });
+    let image = |index: usize| Some(Image { index, class: dataset.examples().get(index)?.class, copy: 0 });
     division.of(part).into_iter().filter_map(image).collect()
 }
 
@@ -262,79 +308,6 @@ fn fitted(
         }
     }
     Ok(run)
-}
-
-/// What a package is made of, and what it is asked about.
-struct Material<'a> {
-    trunk: &'a Trunk,
-    unfolded: &'a Unfolded,
-    inputs: &'a Inputs,
-}
-
-/// The package, and the figures that it gives: those of the service, to the bit.
-fn finish(
-    (job, gate): (&Job, gate::Origin<'_>),
-    mut account: Account<'_>,
-    run: &Checkpoint,
-    Material { trunk, unfolded, inputs }: Material<'_>,
-) -> Result<Outcome, TrainError> {
-    let network = run.best.as_ref().unwrap_or(&run.network);
-    let images = |part| images(account.dataset, account.division, part);
-    let temperature = temperature(job, network, inputs, &images(Part::Validation))?;
-    let trained = network.trunk.as_ref().map(|stage| stage.trained(unfolded)).unwrap_or_default();
-    let head = network.head.head(temperature);
-    let ungated = Draft::new(trunk, &trained, &head, job.naming.clone(), account.output.clone())?;
-    let ground = gate::Ground { dataset: account.dataset, division: account.division, decoder: &job.decoder };
-    let (draft, gate) = gate::gated(ungated, gate, &ground)?;
-    let scored = Part::ALL.map(|part| Ok((part, said(&draft, (inputs, job.options.trunk), &images(part))?)));
-    let scored = scored.into_iter().collect::<Result<Parts, TrainError>>()?;
-    account.gate = gate;
-    let figures = |images: &[Scored]| Performance::new(account.output, images).figures();
-    let sets: Vec<(Part, Figures)> =
-        scored.iter().filter(|(_, images)| !images.is_empty()).map(|(part, images)| (*part, figures(images))).collect();
-    account.write(State::Finished, &run.history, &scored)?;
-    let register = Register::new(account.dataset, account.division).csv();
-    let path = job.out.join(Register::FILE);
-    replace::file(&path, register.as_bytes()).map_err(|source| TrainError::Io { path, source })?;
-    let figures = sets.iter().map(|(part, figures)| (part.name().to_owned(), figures.toml().into()));
-    let gate = account.gate.iter().map(|gate| (PLAUSIBILITY.to_owned(), gate.toml().into()));
-    let performance = figures.chain(gate).collect();
-    let card = card::card(&account, draft.manifest(), &run.history, &sets);
-    draft.write(&job.out, performance, training(&account, temperature), &card)?;
-    Ok(Outcome { figures: sets })
-}
-
-/// What the finished package says of images.
-fn said(draft: &Draft, (inputs, trunk): (&Inputs, TrunkPart), images: &[Image]) -> Result<Vec<Scored>, TrainError> {
-    let mut said = Vec::with_capacity(images.len());
-    for images in images.chunks(TOGETHER) {
-        let Batch { volume, classes } = inputs.batch(images)?;
-        let probabilities = draft.probabilities_at(trunk.depth(), &volume.values, images.len())?;
-        let image = |(class, probabilities): (usize, Vec<f64>)| Scored { class, probabilities };
-        said.extend(classes.into_iter().zip(probabilities).map(image));
-    }
-    Ok(said)
-}
-
-fn temperature(job: &Job, network: &Network, inputs: &Inputs, images: &[Image]) -> Result<f64, TrainError> {
-    match job.options.calibration {
-        CalibrationMethod::None => Ok(1.0),
-        CalibrationMethod::Temperature => Ok(statistics::temperature(&fit::logits(network, inputs, images)?)),
-    }
-}
-
-/// `[training]` of the manifest.
-fn training(account: &Account<'_>, temperature: f64) -> toml::Table {
-    let text = |text: &str| toml::Value::String(text.to_owned());
-    let mut table = toml::Table::new();
-    table.insert("framework".into(), text(&format!("Auscult {}", env!("CARGO_PKG_VERSION"))));
-    table.insert("trunk".into(), text(account.trunk));
-    table.insert("data_blake3".into(), text(&account.dataset.digest().to_string()));
-    table.insert("images".into(), toml::Value::Integer(account.dataset.examples().len() as i64));
-    table.insert("temperature".into(), toml::Value::Float(temperature));
-    let options = account.options.listed().into_iter().map(|(name, value)| (name.replace(' ', "_"), value.into()));
-    table.insert("options".into(), toml::Value::Table(options.collect()));
-    table
 }
 
 /// The directory of features that is taken where none is named: that of the user's cached files (XDG Base Directory).

@@ -40,10 +40,10 @@ impl Network {
 
     /// The logits of each image, as in service.
     pub(super) fn logits(&self, batch: Batch) -> Vec<Vec<f32>> {
-        let Batch { volume, classes } = batch;
+        let Batch { mut volume, classes } = batch;
         let pooled = match &self.trunk {
             Some(trunk) => trunk.pooled(volume),
-            None => volume.values,
+            None => std::mem::take(&mut volume.values),
         };
         self.head.logits(&samples(&pooled, &classes))
     }

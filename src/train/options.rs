@@ -1,5 +1,6 @@
 //! What a run is told: everything that its weights depend on beside data and trunk.
 
+use super::Augmentation;
 use crate::dataset::Rule;
 use crate::model::Depth;
 
@@ -26,6 +27,8 @@ pub struct Options {
     pub seed: u64,
     /// How images are divided.
     pub rule: Rule,
+    /// How images of training are changed; `None` for not at all.
+    pub augmentation: Option<Augmentation>,
     /// This share of the truth is spread over all outputs; 0..1.
     pub label_smoothing: f64,
     /// What classes count in the loss.
@@ -119,11 +122,13 @@ impl Options {
     pub fn listed(&self) -> Vec<(&'static str, String)> {
         let division = match &self.rule {
             Rule::Column { split, .. } => vec![("split", format!("by column {split}"))],
-            Rule::Random { seed, group, stratified } => vec![
-                ("split", format!("70/20/10 % by chance, seed {seed}")),
-                ("group", group.clone().unwrap_or_else(|| "none".to_owned())),
-                ("stratified", yes_or_no(*stratified)),
-            ],
+            Rule::Random { seed, group, stratified } => {
+                by_chance(format!("70/20/10 % by chance, seed {seed}"), group.as_deref(), *stratified)
+            }
+            Rule::Fold { seed, group, stratified, fold, of } => {
+                let split = format!("share {} of {of} for the test, seed {seed}", fold + 1);
+                by_chance(split, group.as_deref(), *stratified)
+            }
         };
         let weights = match self.class_weights {
             ClassWeights::Equal => "equal",
@@ -165,11 +170,17 @@ impl Options {
             ("weights", keep.to_owned()),
             ("batch", self.batch.to_string()),
             ("seed", self.seed.to_string()),
+            ("augmentation", self.augmentation.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string)),
             ("calibration", calibration.to_owned()),
         ];
         listed.extend(division);
         listed
     }
+}
+
+fn by_chance(split: String, group: Option<&str>, stratified: bool) -> Vec<(&'static str, String)> {
+    let group = group.unwrap_or("none").to_owned();
+    vec![("split", split), ("group", group), ("stratified", yes_or_no(stratified))]
 }
 
 fn yes_or_no(holds: bool) -> String {

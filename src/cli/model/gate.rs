@@ -47,7 +47,9 @@ impl Gate {
         let chest = images(&self.chest)?;
         let (mut progress, began) = (Progress::new(), Instant::now());
         let files: Vec<&Path> = chest.iter().map(PathBuf::as_path).collect();
-        let lesson = Lesson::of(&files, &model, &decoder, |done| progress.images(done, files.len(), began.elapsed()));
+        let chests = |_, images: &_| model.impressions(images);
+        let tell = |done| progress.images(done, files.len(), began.elapsed());
+        let lesson = Lesson::of(&files, (&model, &decoder), chests, tell);
         let lesson = lesson.map_err(told)?;
         let gate = lesson.gate().context("the model gives no numbers on these images; auscult check looks at it")?;
         let model = model.gated(gate.clone(), 0.0)?;

@@ -6,8 +6,8 @@ use std::path::Path;
 use candle_core::Tensor;
 use fastrand::Rng;
 
-use super::{Gate, Impression, Picture, other, pattern, variation};
-use crate::model::{GalleryError, Model, ModelError, look_through};
+use super::{Gate, Impression, other, pattern, variation};
+use crate::model::{GalleryError, Model, ModelError, Picture, TensorFault, look_through};
 use crate::pixels::Decoder;
 
 /// Of every picture that is made.
@@ -23,21 +23,23 @@ pub struct Lesson {
 }
 
 impl Lesson {
-    /// What a model sees of files of chest radiographs, and of three pictures for each that are made of it; the same files
-    /// give the same lesson. Costs four classifications a file; `tell` gets how many files are done.
+    /// What a model sees of files of chest radiographs, which `chests` says of some of them as tensors, and of three
+    /// pictures for each that are made of it; the same files give the same lesson. Costs three classifications a file
+    /// beside; `tell` gets how many files are done.
     ///
     /// # Errors
     /// The first file that is no image, or the model failed.
-    pub fn of(
+    pub fn of<E: From<ModelError>>(
         files: &[&Path],
-        model: &Model,
-        decoder: &Decoder,
+        (model, decoder): (&Model, &Decoder),
+        mut chests: impl FnMut(Range<usize>, &Tensor) -> Result<Vec<Impression>, E>,
         mut tell: impl FnMut(usize),
-    ) -> Result<Self, GalleryError<ModelError>> {
+    ) -> Result<Self, GalleryError<E>> {
         let (mut lesson, mut random) = (Self::default(), Rng::with_seed(SEED));
-        look_through(files, model.input(), decoder, |range: Range<usize>, images| -> Result<(), ModelError> {
-            lesson.chests.extend(model.impressions(images)?);
-            let pictures = model.pictures(images)?;
+        look_through(files, model.input(), decoder, |range: Range<usize>, images| -> Result<(), E> {
+            let end = range.end;
+            lesson.chests.extend(chests(range, images)?);
+            let pictures = model.input().pictures(images).map_err(failed)?;
             let varied: Vec<Picture> = pictures.iter().map(|chest| variation(chest, &mut random)).collect();
             let made: Vec<Picture> = pictures.iter().map(|chest| other(chest, &mut random)).collect();
             let sides = (images.dim(2).unwrap_or(0), images.dim(3).unwrap_or(0));
@@ -45,7 +47,7 @@ impl Lesson {
             lesson.chests.extend(seen(model, &varied)?);
             lesson.others.extend(seen(model, &made)?);
             lesson.others.extend(seen(model, &drawn)?);
-            tell(range.end);
+            tell(end);
             Ok(())
         })?;
         Ok(lesson)
@@ -58,7 +60,9 @@ impl Lesson {
 }
 
 fn seen(model: &Model, pictures: &[Picture]) -> Result<Vec<Impression>, ModelError> {
-    let tensors = pictures.iter().map(|picture| model.input().of_luminance(&picture.values));
-    let images = tensors.collect::<candle_core::Result<Vec<_>>>().and_then(|tensors| Tensor::stack(&tensors, 0));
-    model.impressions(&images.map_err(|fault| ModelError::Inference { device: "CPU", source: fault.into() })?)
+    model.impressions(&model.input().of_pictures(pictures).map_err(failed)?)
+}
+
+fn failed(source: TensorFault) -> ModelError {
+    ModelError::Inference { device: "CPU", source }
 }

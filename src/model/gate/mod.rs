@@ -17,7 +17,6 @@ use safetensors::{Dtype, SafeTensorError, SafeTensors};
 pub use fit::operating_point;
 pub use impression::Impression;
 pub use lesson::Lesson;
-pub(super) use others::Picture;
 pub use trial::Trial;
 
 use others::{other, pattern, variation};

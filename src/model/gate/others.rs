@@ -4,58 +4,7 @@ use std::f32::consts::TAU;
 
 use fastrand::Rng;
 
-/// A picture's luminance, 0 black to 1 white.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Picture {
-    /// Row by row, each of `columns`.
-    pub values: Vec<f32>,
-    /// Values of a row.
-    pub columns: usize,
-}
-
-impl Picture {
-    /// What `luminance` says at each place; places are 0..1 from left to right and from top to bottom.
-    fn drawn((rows, columns): (usize, usize), mut luminance: impl FnMut(f32, f32) -> f32) -> Self {
-        let place = |index: usize, length: usize| (index as f32 + 0.5) / length as f32;
-        let places = (0..rows).flat_map(|row| (0..columns).map(move |column| (column, row)));
-        let value = |(column, row)| luminance(place(column, columns), place(row, rows)).clamp(0.0, 1.0);
-        Self { values: places.map(value).collect(), columns }
-    }
-
-    fn sides(&self) -> (usize, usize) {
-        (self.values.len() / self.columns.max(1), self.columns)
-    }
-
-    /// The luminance at a place, straight between pixels; beyond the edge that of the edge.
-    fn at(&self, x: f32, y: f32) -> f32 {
-        let (rows, columns) = self.sides();
-        let between = |place: f32, length: usize| {
-            let place = (place * length as f32 - 0.5).clamp(0.0, length.saturating_sub(1) as f32);
-            (place as usize, (place as usize + 1).min(length.saturating_sub(1)), place.fract())
-        };
-        let ((left, right, across), (above, below, down)) = (between(x, columns), between(y, rows));
-        let pixel = |row: usize, column: usize| self.values.get(row * columns + column).copied().unwrap_or_default();
-        let line = |row| pixel(row, left) * (1.0 - across) + pixel(row, right) * across;
-        line(above) * (1.0 - down) + line(below) * down
-    }
-
-    /// The picture with each place taken from another one.
-    fn moved(&self, from: impl Fn(f32, f32) -> (f32, f32)) -> Self {
-        Self::drawn(self.sides(), |x, y| {
-            let (x, y) = from(x, y);
-            self.at(x, y)
-        })
-    }
-
-    fn toned(mut self, tone: impl Fn(f32) -> f32) -> Self {
-        self.values.iter_mut().for_each(|value| *value = tone(*value).clamp(0.0, 1.0));
-        self
-    }
-
-    fn negative(self) -> Self {
-        self.toned(|value| 1.0 - value)
-    }
-}
+use crate::model::Picture;
 
 fn within(random: &mut Rng, low: f32, high: f32) -> f32 {
     low + (high - low) * random.f32()
@@ -187,14 +136,6 @@ mod tests {
     /// Bright above, dark below, brighter to the left.
     fn chest() -> Picture {
         Picture::drawn(SIDES, |x, y| 0.9 - 0.6 * y - 0.2 * x)
-    }
-
-    #[test]
-    fn moving_takes_each_place_from_where_it_says() {
-        let same = chest().moved(|x, y| (x, y));
-        assert!(same.values.iter().zip(&chest().values).all(|(a, b)| (a - b).abs() < 1e-6));
-        let flipped = chest().moved(|x, y| (x, 1.0 - y));
-        assert!((flipped.at(0.5, 0.1) - chest().at(0.5, 0.9)).abs() < 1e-5);
     }
 
     #[test]

@@ -156,33 +156,27 @@ impl Network {
         Some(values)
     }
 
-    /// What [`Network::pooled`] gave of `images` of `rows` by `columns`, to logits: the same bits as
-    /// [`Network::look`].
-    pub(in crate::model) fn judge(&self, pooled: &[f32], images: usize, side: (usize, usize)) -> Option<Vec<f32>> {
+    /// What [`Network::pooled`] gave of `images` of `rows` by `columns`: the same bits as [`Network::look`].
+    pub(in crate::model) fn look_at_pooled(&self, pooled: &[f32], images: usize, side: (usize, usize)) -> Option<Seen> {
         self.go_on(pooled, images, side, |plan| (plan.pooled, plan.trunk))
     }
 
     /// The same of what [`Network::before_last`] gave.
-    pub(in crate::model) fn judge_before_last(
-        &self,
-        values: &[f32],
-        images: usize,
-        side: (usize, usize),
-    ) -> Option<Vec<f32>> {
+    pub(in crate::model) fn look_at_last(&self, values: &[f32], images: usize, side: (usize, usize)) -> Option<Seen> {
         self.go_on(values, images, side, |plan| (plan.features, plan.early))
     }
 
-    /// From the values of a view to logits; `from` names the view and the first step behind it.
+    /// On from the values of a view; `from` names the view and the first step behind it.
     fn go_on(
         &self,
         values: &[f32],
         images: usize,
         side: (usize, usize),
         from: impl Fn(&Plan) -> (View, usize),
-    ) -> Option<Vec<f32>> {
+    ) -> Option<Seen> {
         let each = values.len() / images.max(1);
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut logits = Vec::new();
+        let mut seen = Seen { pooled: Vec::new(), logits: Vec::new() };
         for values in values.chunks((each * IMAGES_OF_A_RUN).max(1)) {
             let ground = self.ground();
             let (slots, plan) = prepare(&mut memory, ground, values.len() / each, side)?;
@@ -192,9 +186,10 @@ impl Network {
             }
             slots.write(&view, values);
             self.take(plan, first..plan.steps.len(), (ground, &[]), slots);
-            logits.extend(places(slots, &plan.logits));
+            seen.pooled.extend(places(slots, &plan.pooled));
+            seen.logits.extend(places(slots, &plan.logits));
         }
-        Some(logits)
+        Some(seen)
     }
 
     /// What the last stage but one says. None where the filters are not the architecture's.

@@ -14,7 +14,7 @@ use super::trust::trusted;
 /// Depth that is summed up before the next block: with a panel's columns it takes half of a first-level cache.
 const DEPTH: usize = 256;
 
-/// Rows of a task, a multiple of those of every tile: with [`DEPTH`] they take a part of a second-level cache.
+/// Most rows of a task, a multiple of those of every tile: with [`DEPTH`] they take a part of a second-level cache.
 const ROWS: usize = 96;
 
 /// Columns of the widest panel.
@@ -82,10 +82,14 @@ pub fn multiply(
         }
         return;
     }
-    output.par_chunks_mut(ROWS * columns).enumerate().for_each_init(
+    // As many tasks for each thread, as far as the rows go: their sums are the same wherever they are cut.
+    let rows = output.len() / columns;
+    let tasks = rows.div_ceil(ROWS).next_multiple_of(rayon::current_num_threads());
+    let of_task = rows.div_ceil(tasks.max(1)).max(1).next_multiple_of(micro().rows).min(ROWS);
+    output.par_chunks_mut(of_task * columns).enumerate().for_each_init(
         || Buffer::zeroed(ROWS * DEPTH),
         |left, (task, output)| {
-            let first = task * ROWS;
+            let first = task * of_task;
             let rows = first..first + output.len() / columns;
             for from in (0..depth).step_by(DEPTH) {
                 let block = from..(from + DEPTH).min(depth);

@@ -5,15 +5,12 @@
 use super::glyphs::{ADVANCE, HEIGHT, dots, wrapped};
 use crate::config::ContentQualification;
 use crate::finding::Finding;
-use crate::heat::{Extent, HeatMap, Point};
+use crate::heat::{Extent, HeatMap, Point, warmed};
 use crate::pixels::Radiograph;
 use crate::sr::{Device, SrError, wording};
 
 /// Longer side of the radiograph on a plate, in pixels: at least and at most.
 const LONGER_SIDE: (f64, f64) = (512.0, 1024.0);
-
-/// Opacity of the heat map at its maximum.
-const DENSEST: f32 = 0.6;
 
 const WHITE: [u8; 3] = [255, 255, 255];
 const GREY: [u8; 3] = [170, 170, 170];
@@ -84,20 +81,6 @@ fn size(image: &Radiograph) -> Extent {
     // A strip must still hold words.
     let side = |length: f64| ((length * scale).round() as u32).max(96);
     Extent { rows: side(height), columns: side(width) }
-}
-
-/// A grey pixel under heat, 0..=1 both: from yellow, hardly visible, to red.
-fn warmed(luminance: f32, heat: f32) -> [u8; 3] {
-    const YELLOW: [f32; 3] = [1.0, 0.9, 0.2];
-    const RED: [f32; 3] = [0.9, 0.0, 0.0];
-    let opacity = heat * DENSEST;
-    let mut pixel = [0; 3];
-    for ((channel, yellow), red) in pixel.iter_mut().zip(YELLOW).zip(RED) {
-        let colour = yellow + (red - yellow) * heat;
-        let mixed = luminance * (1.0 - opacity) + colour * opacity;
-        *channel = (mixed.clamp(0.0, 1.0) * 255.0).round() as u8;
-    }
-    pixel
 }
 
 /// What the colours mean.

@@ -90,7 +90,7 @@ impl BatchNorm<'_> {
 
     fn apply(&self, input: &Volume, moments: &Moments, then: impl Fn(f32) -> f32 + Sync) -> Volume {
         let Line { scale, shift } = self.line(moments);
-        let mut output = Volume::zeros(input.extent);
+        let mut output = Volume::room(input.extent);
         let channels = input.extent.channels.max(1);
         let tasks = output.values.par_chunks_mut(PLACES * channels).zip(input.values.par_chunks(PLACES * channels));
         tasks.for_each(|(output, input)| {

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::winograd::Winograd;
 use super::{Extent, Volume};
 use crate::model::{Columns, Sum, multiply};
 
@@ -24,6 +25,12 @@ impl Convolution {
         self.size * self.size
     }
 
+    /// The same by fewer products, where there is a way.
+    fn winograd(&self) -> Option<Winograd> {
+        let Self { inputs, outputs, size, stride } = *self;
+        ((size, stride) == Winograd::WINDOW).then_some(Winograd { inputs, outputs })
+    }
+
     /// The extent that it makes of an input.
     pub(in crate::train) fn output_of(&self, input: Extent) -> Extent {
         let steps =
@@ -33,7 +40,10 @@ impl Convolution {
 
     /// `[n, h, w, inputs]` to `[n, h', w', outputs]`.
     pub(in crate::train) fn forward(&self, weights: &[f32], input: &Volume) -> Volume {
-        let mut output = Volume::zeros(self.output_of(input.extent));
+        if let Some(winograd) = self.winograd() {
+            return winograd.forward(weights, input);
+        }
+        let mut output = Volume::room(self.output_of(input.extent));
         let walk = Walk::new(*self, input.extent, output.extent);
         let right = Columns::packed((self.taps() * self.inputs, self.outputs), row_by_row(weights, self.outputs));
         multiply(
@@ -47,6 +57,9 @@ impl Convolution {
 
     /// How the loss changes with the weights.
     pub(in crate::train) fn weight_gradient(&self, input: &Volume, slopes: &Volume, gradient: &mut [f32]) {
+        if let Some(winograd) = self.winograd() {
+            return winograd.weight_gradient(input, slopes, gradient);
+        }
         let walk = Walk::new(*self, input.extent, slopes.extent);
         let right = Columns::packed((slopes.extent.places(), self.outputs), row_by_row(&slopes.values, self.outputs));
         multiply(|sums, places, to| walk.gather_turned(&input.values, sums, places, to), &right, Sum::Anew, gradient);
@@ -54,7 +67,11 @@ impl Convolution {
 
     /// How the loss changes with the input.
     pub(in crate::train) fn input_gradient(&self, weights: &[f32], slopes: &Volume, input: Extent) -> Volume {
-        if self.stride == 1 { self.by_reverse(weights, slopes, input) } else { self.by_taps(weights, slopes, input) }
+        match self.winograd() {
+            Some(winograd) => winograd.input_gradient(weights, slopes),
+            None if self.stride == 1 => self.by_reverse(weights, slopes, input),
+            None => self.by_taps(weights, slopes, input),
+        }
     }
 
     /// Without strides it is a convolution of the slopes by the weights in reverse.
@@ -66,7 +83,7 @@ impl Convolution {
         let right = Columns::packed((self.taps() * outputs, inputs), |row, of, to| {
             turned(weights, (last - row / outputs, row % outputs), self, of, to);
         });
-        let mut gradient = Volume::zeros(input);
+        let mut gradient = Volume::room(input);
         multiply(
             |places, sums, to| walk.gather(&slopes.values, places, sums, to),
             &right,
@@ -83,12 +100,18 @@ impl Convolution {
         let plain =
             Walk::new(Self { size: 1, stride: 1, inputs: outputs, outputs: inputs }, slopes.extent, slopes.extent);
         let mut gradient = Volume::zeros(input);
-        let Volume { values: mut said, .. } = Volume::zeros(Extent { channels: inputs, ..slopes.extent });
+        let mut said = Volume::room(Extent { channels: inputs, ..slopes.extent });
         for tap in 0..self.taps() {
             let right = Columns::packed((outputs, inputs), |row, of, to| turned(weights, (tap, row), self, of, to));
-            multiply(|places, sums, to| plain.gather(&slopes.values, places, sums, to), &right, Sum::Anew, &mut said);
+            multiply(
+                |places, sums, to| plain.gather(&slopes.values, places, sums, to),
+                &right,
+                Sum::Anew,
+                &mut said.values,
+            );
             let (per_image, places) = (input.image().max(1), slopes.extent.rows * slopes.extent.columns);
-            let images = gradient.values.par_chunks_mut(per_image).zip(said.par_chunks((places * inputs).max(1)));
+            let images =
+                gradient.values.par_chunks_mut(per_image).zip(said.values.par_chunks((places * inputs).max(1)));
             images.for_each(|(to, said)| {
                 for (place, said) in said.chunks_exact(inputs).enumerate() {
                     let Some(source) = walk.source(place, tap) else { continue };
@@ -98,6 +121,20 @@ impl Convolution {
             });
         }
         gradient
+    }
+}
+
+/// Rows of a matrix, which `of` gives, become columns; a row that is missing is zeros.
+pub(super) fn turn<'a>(rows: Range<usize>, of: impl Fn(usize) -> Option<&'a [f32]>, to: &mut [f32]) {
+    let pitch = rows.len().max(1);
+    for first in rows.clone().step_by(TURNED) {
+        let taken: [&[f32]; TURNED] =
+            std::array::from_fn(|at| Some(first + at).filter(|row| *row < rows.end).and_then(&of).unwrap_or_default());
+        let within = first - rows.start..(first - rows.start + TURNED).min(pitch);
+        for (column, to) in to.chunks_exact_mut(pitch).enumerate() {
+            let to = to.get_mut(within.clone()).unwrap_or_default();
+            to.iter_mut().zip(&taken).for_each(|(to, from)| *to = from.get(column).copied().unwrap_or(0.0));
+        }
     }
 }
 
@@ -179,15 +216,7 @@ impl Walk {
         let mut rows = to;
         for (tap, channels) in self.parts(sums) {
             let Some((part, rest)) = rows.split_at_mut_checked(channels.len() * pitch) else { break };
-            for first in places.clone().step_by(TURNED) {
-                let taken: [&[f32]; TURNED] =
-                    std::array::from_fn(|at| self.taken(values, first + at, tap, channels.clone()).unwrap_or_default());
-                let within = first - places.start..(first - places.start + TURNED).min(pitch);
-                for (channel, row) in part.chunks_exact_mut(pitch).enumerate() {
-                    let row = row.get_mut(within.clone()).unwrap_or_default();
-                    row.iter_mut().zip(&taken).for_each(|(to, from)| *to = from.get(channel).copied().unwrap_or(0.0));
-                }
-            }
+            turn(places.clone(), |place| self.taken(values, place, tap, channels.clone()), part);
             rows = rest;
         }
     }
@@ -239,18 +268,20 @@ mod tests {
 
     #[test]
     fn the_threads_change_no_bit() {
-        let shape = Convolution { inputs: 40, outputs: 48, size: 3, stride: 2 };
-        let x = noise(1, Extent { images: 3, rows: 9, columns: 9, channels: 40 });
-        let weights = noise(2, Extent { images: 1, rows: 3, columns: 3, channels: 40 * 48 });
-        let with = |threads| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| {
-                let output = shape.forward(&weights.values, &x);
-                let mut gradient = vec![0.0; weights.values.len()];
-                shape.weight_gradient(&x, &output, &mut gradient);
-                (shape.input_gradient(&weights.values, &output, x.extent), output, gradient)
-            })
-        };
-        assert!(with(1) == with(3));
+        for stride in [1, 2] {
+            let shape = Convolution { inputs: 40, outputs: 48, size: 3, stride };
+            let x = noise(1, Extent { images: 3, rows: 9, columns: 9, channels: 40 });
+            let weights = noise(2, Extent { images: 1, rows: 3, columns: 3, channels: 40 * 48 });
+            let with = |threads| {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                pool.install(|| {
+                    let output = shape.forward(&weights.values, &x);
+                    let mut gradient = vec![0.0; weights.values.len()];
+                    shape.weight_gradient(&x, &output, &mut gradient);
+                    (shape.input_gradient(&weights.values, &output, x.extent), output, gradient)
+                })
+            };
+            assert!(with(1) == with(3));
+        }
     }
 }

@@ -5,8 +5,10 @@
 
 mod batch_norm;
 mod convolution;
+mod memory;
 mod pooling;
 mod volume;
+mod winograd;
 
 pub(super) use batch_norm::{BatchNorm, Moments};
 pub(super) use convolution::Convolution;

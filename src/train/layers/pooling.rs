@@ -24,7 +24,7 @@ impl Maximum {
     pub(in crate::train) fn forward(input: &Volume) -> (Volume, Self) {
         let from = input.extent;
         let steps = |side: usize| (side + 2 * PADDING).saturating_sub(SIZE) / STRIDE + 1;
-        let mut output = Volume::zeros(Extent { rows: steps(from.rows), columns: steps(from.columns), ..from });
+        let mut output = Volume::room(Extent { rows: steps(from.rows), columns: steps(from.columns), ..from });
         let to = output.extent;
         let mut taps = vec![0; to.values()];
         let row = (to.columns * to.channels).max(1);
@@ -95,7 +95,7 @@ pub(in crate::train) fn mean(input: &Volume) -> Vec<f32> {
 /// How the loss changes with the input of [`mean`], given how it changes with each mean.
 pub(in crate::train) fn mean_backward(slopes: &[f32], input: Extent) -> Volume {
     let share = 1.0 / (input.rows * input.columns).max(1) as f32;
-    let mut gradient = Volume::zeros(input);
+    let mut gradient = Volume::room(input);
     let channels = input.channels.max(1);
     let images = gradient.values.par_chunks_mut(input.image().max(1)).zip(slopes.par_chunks(channels));
     images.for_each(|(image, slopes)| {

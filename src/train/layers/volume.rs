@@ -2,6 +2,8 @@
 
 use rayon::prelude::*;
 
+use super::memory;
+
 /// Values that one task goes over.
 const TASK: usize = 1 << 15;
 
@@ -32,17 +34,23 @@ impl Extent {
 }
 
 /// Activations of several images in NHWC, or how the loss changes with them.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, PartialEq)]
 pub(in crate::train) struct Volume {
     pub(in crate::train) extent: Extent,
     pub(in crate::train) values: Vec<f32>,
 }
 
 impl Volume {
+    /// Values of which nothing is known: each has to be written before it is read.
+    pub(in crate::train) fn room(extent: Extent) -> Self {
+        Self { extent, values: memory::room(extent.values()) }
+    }
+
     /// Zeros.
     pub(in crate::train) fn zeros(extent: Extent) -> Self {
-        // In parallel: the first touch of new memory is what takes the time.
-        Self { extent, values: rayon::iter::repeat_n(0.0, extent.values()).with_min_len(TASK).collect() }
+        let mut volume = Self::room(extent);
+        volume.values.par_chunks_mut(TASK).for_each(|values| values.fill(0.0));
+        volume
     }
 
     /// Adds another one of the same extent.
@@ -67,6 +75,20 @@ impl Volume {
     fn with(&mut self, other: &Self, change: impl Fn(&mut f32, f32) + Sync) {
         let pairs = self.values.par_chunks_mut(TASK).zip(other.values.par_chunks(TASK));
         pairs.for_each(|(own, other)| own.iter_mut().zip(other).for_each(|(own, other)| change(own, *other)));
+    }
+}
+
+impl Clone for Volume {
+    fn clone(&self) -> Self {
+        let mut volume = Self::room(self.extent);
+        volume.with(self, |to, from| *to = from);
+        volume
+    }
+}
+
+impl Drop for Volume {
+    fn drop(&mut self) {
+        memory::give_back(std::mem::take(&mut self.values));
     }
 }
 

@@ -116,7 +116,7 @@ fn gradients_and_answers_are_those_of_candle() {
 #[test]
 fn slopes_reach_the_stem_through_the_pooling() {
     let (own, x) = (unfolded(true), noise(1, Extent { images: 2, rows: 21, columns: 18, channels: 3 }));
-    let wanted: Vec<f32> = noise(2, Extent { images: 2, rows: 1, columns: 1, channels: 8 }).values;
+    let wanted = noise(2, Extent { images: 2, rows: 1, columns: 1, channels: 8 }).values.clone();
     let stage = Stage::new(&own);
     let gradient = stage.clone().gradient(x.clone(), |_| wanted.clone());
     let loss = |stem: &[f32]| {
