@@ -31,8 +31,10 @@ pub fn trusted() -> Isa {
 /// The best form of kernels that this processor has instructions for and that `agrees`; `form` names the one that a set of
 /// instructions would use, `numbers` what it computes with.
 pub(super) fn best(numbers: &str, form: impl Fn(Isa) -> Isa, agrees: impl Fn(Isa) -> bool) -> Isa {
-    let mut forms: Vec<Isa> = Isa::available().filter(|isa| *isa <= Isa::chosen()).map(form).collect();
-    forms.sort_unstable_by(|a, b| b.cmp(a));
+    let mut sets: Vec<Isa> = Isa::available().filter(|isa| *isa <= Isa::chosen()).collect();
+    sets.sort_unstable_by(|a, b| b.cmp(a));
+    // In the order of the sets: what a processor with AVX-512 alone would use stands before AVX-VNNI.
+    let mut forms: Vec<Isa> = sets.into_iter().map(form).collect();
     forms.dedup();
     first_trusted(&forms, numbers, agrees)
 }
