@@ -17,7 +17,7 @@ use auscult::config;
 use auscult::digest::{Digest, EarlierDigest};
 use auscult::instance::{Instance, PatientKey, Urgency};
 use auscult::ledger::{Arrival, Disposal, Ledger, LedgerError};
-use auscult::spool::{Announced, Spool};
+use auscult::spool::{Announced, Expected, Spool};
 use rusqlite::Connection;
 
 /// Finished studies of the full ledger, unless `BENCH_STUDIES` says otherwise.
@@ -72,13 +72,14 @@ async fn receive(spool: &Spool, round: u64) -> Duration {
         senders.spawn(async move {
             for number in 0..OBJECTS {
                 let uid = format!("1.2.840.99999.8.{round}.{sender}.{number}");
-                let mut incoming = spool.receive(Announced {
+                let announced = Announced {
                     sop_class: CLASS.parse().unwrap(),
                     sop_instance: uid.parse().unwrap(),
                     transfer_syntax: "1.2.840.10008.1.2".parse().unwrap(),
                     calling: "PACS".parse().unwrap(),
                     urgency: Urgency::Routine,
-                });
+                };
+                let mut incoming = spool.receive(announced, Expected::Small);
                 incoming.gather(data_set(&uid).into());
                 incoming.commit().await.unwrap();
             }

@@ -54,6 +54,7 @@ const OUTPUT: [[f32; SIDE]; STEP] = [
 ];
 
 /// A matrix in reverse.
+#[allow(clippy::indexing_slicing, reason = "within the matrix by its type, and while compiling")]
 const fn turned<const ROWS: usize, const COLUMNS: usize>(matrix: &[[f32; COLUMNS]; ROWS]) -> [[f32; ROWS]; COLUMNS] {
     let mut turned = [[0.0; ROWS]; COLUMNS];
     let mut at = 0;
