@@ -13,6 +13,7 @@ either is trained with some seeds, each with a division of its own, on what it h
 
 import argparse
 import csv
+import hashlib
 import json
 import os
 import random
@@ -30,15 +31,18 @@ PARTS = ("train", "validation", "test")
 
 
 def divided(table, seed, to):
-    """Writes the table with a column `split`: 70, 20 and 10 % by chance."""
+    """Writes the table with a column `split`: 70, 20 and 10 % by chance, copies of an image in one part."""
     with open(table, newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     order = list(range(len(rows)))
     random.Random(seed).shuffle(order)
     ends = [round(0.7 * len(rows)), round(0.9 * len(rows))]
+    parts = {}
     for place, index in enumerate(order):
-        rows[index]["split"] = PARTS[sum(place >= end for end in ends)]
-        rows[index]["image_path"] = str((Path(table).parent / rows[index]["image_path"]).resolve())
+        path = (Path(table).parent / rows[index]["image_path"]).resolve()
+        content = hashlib.sha256(path.read_bytes()).digest()
+        rows[index]["split"] = parts.setdefault(content, PARTS[sum(place >= end for end in ends)])
+        rows[index]["image_path"] = str(path)
     with open(to, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, ["image_path", "target", "split"], extrasaction="ignore")
         writer.writeheader()
