@@ -51,6 +51,11 @@ pub enum ModelError {
 }
 
 impl ModelError {
+    /// Something that is computed on the processor, whatever the model's device, failed.
+    pub fn on_processor(fault: impl Into<TensorFault>) -> Self {
+        Self::Inference { device: "CPU", source: fault.into() }
+    }
+
     /// Whether the package has to be mended first.
     pub fn is_package_fault(&self) -> bool {
         matches!(self, Self::Package(_) | Self::SelfTest { .. })

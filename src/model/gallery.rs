@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use candle_core::Tensor;
 use rayon::prelude::*;
 
-use super::{Input, InputError, ModelError, TensorFault};
+use super::{Input, InputError, ModelError};
 use crate::pixels::Decoder;
 
 /// Files that are prepared together.
@@ -55,8 +55,7 @@ pub fn look_through<E: From<ModelError>>(
         let looked;
         (next, looked) = std::thread::scope(|scope| {
             let ahead = scope.spawn(|| prepared(batch + 1));
-            let images = Tensor::stack(&tensors, 0)
-                .map_err(|fault| E::from(ModelError::Inference { device: "CPU", source: TensorFault::from(fault) }));
+            let images = Tensor::stack(&tensors, 0).map_err(|fault| E::from(ModelError::on_processor(fault)));
             let looked = images.and_then(|images| look(first..end, &images));
             (ahead.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), looked)
         });

@@ -108,7 +108,7 @@ impl Trunk {
             Depth::LastStage => super::engine::with_images(images, |images| self.network.before_last(images)),
             Depth::Pooled => super::engine::with_images(images, |images| self.network.pooled(images)),
         };
-        values.map_err(|fault| ModelError::Inference { device: "CPU", source: fault.into() })
+        values.map_err(ModelError::on_processor)
     }
 
     /// Rows, columns and channels of an image at a depth.

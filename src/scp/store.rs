@@ -80,21 +80,18 @@ impl Association {
     /// Reads the data set to its end, also when nothing of it is kept: the association goes on behind it.
     async fn receive(&mut self, context: &Context, request: &StoreRq) -> Result<Result<Incoming, Refused>, Fault> {
         let mut sink = self.begin(context, request);
-        if let Ok(incoming) = &mut sink
-            && incoming.is_full()
-            && self.pour(context, incoming).await? == Rush::Complete
-        {
-            return Ok(sink);
-        }
         loop {
+            if let Ok(incoming) = &mut sink
+                && incoming.is_full()
+                && self.pour(context, incoming).await? == Rush::Complete
+            {
+                return Ok(sink);
+            }
             let value = self.next_fragment(context.id, Part::DataSet).await?;
             let last = value.last;
             self.station.stats.count(&value.fragment);
             if let Ok(incoming) = &mut sink {
                 incoming.gather(value.fragment);
-                if !last && incoming.is_full() && self.pour(context, incoming).await? == Rush::Complete {
-                    return Ok(sink);
-                }
             }
             if last {
                 return Ok(sink);

@@ -35,8 +35,7 @@ impl Ground<'_> {
         let batch = self.inputs.batch(&images)?;
         let glances = draft.glances(self.depth, &batch.volume.values, images.len())?;
         let impression = |(place, glance): (usize, Glance)| {
-            let image =
-                tensors.get(place).map_err(|fault| ModelError::Inference { device: "CPU", source: fault.into() })?;
+            let image = tensors.get(place).map_err(ModelError::on_processor)?;
             Ok(draft.model().impression(&glance.features, &image)?)
         };
         glances.into_iter().enumerate().map(impression).collect()

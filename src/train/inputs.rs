@@ -199,7 +199,7 @@ impl Inputs {
             for some in views.chunks(TOGETHER) {
                 let (keys, tensors): (Vec<Hash>, Vec<&Tensor>) =
                     some.iter().map(|(key, tensor)| (*key, tensor)).unzip();
-                let found = trunk.at(depth, &Tensor::stack(&tensors, 0).map_err(failed)?)?;
+                let found = trunk.at(depth, &Tensor::stack(&tensors, 0).map_err(ModelError::on_processor)?)?;
                 let records: Vec<Vec<u8>> = keys
                     .par_iter()
                     .zip(found.par_chunks(store.values.max(1)))
@@ -252,7 +252,7 @@ fn views(
     images: &Tensor,
 ) -> Result<Vec<(Hash, Tensor)>, TrainError> {
     let (input, mut views) = (trunk.input(), Vec::new());
-    let pictures = input.pictures(images).map_err(failed)?;
+    let pictures = input.pictures(images).map_err(ModelError::on_processor)?;
     for (index, ((example, lacking), picture)) in examples.iter().zip(&pictures).enumerate() {
         let view = |key: &Hash| match wanted.augmentation.filter(|_| *key != example.digest) {
             Some(augmentation) => {
@@ -261,13 +261,9 @@ fn views(
             None => Ok(images.get(index)?),
         };
         let of_example: Result<Vec<Tensor>, TensorFault> = lacking.par_iter().map(view).collect();
-        views.extend(lacking.iter().copied().zip(of_example.map_err(failed)?));
+        views.extend(lacking.iter().copied().zip(of_example.map_err(ModelError::on_processor)?));
     }
     Ok(views)
-}
-
-fn failed(fault: impl Into<TensorFault>) -> ModelError {
-    ModelError::Inference { device: "CPU", source: fault.into() }
 }
 
 #[cfg(test)]

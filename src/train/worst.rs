@@ -108,5 +108,5 @@ fn png(luminance: &[f32], extent: Extent, heat: Option<&HeatMap>) -> Result<Vec<
 }
 
 fn unwritten(fault: &ImageError) -> ModelError {
-    ModelError::Inference { device: "CPU", source: candle_core::Error::msg(fault.to_string()).into() }
+    ModelError::on_processor(candle_core::Error::msg(fault.to_string()))
 }

@@ -7,7 +7,7 @@ use candle_core::Tensor;
 use fastrand::Rng;
 
 use super::{Gate, Impression, other, pattern, variation};
-use crate::model::{GalleryError, Model, ModelError, Picture, TensorFault, look_through};
+use crate::model::{GalleryError, Model, ModelError, Picture, look_through};
 use crate::pixels::Decoder;
 
 /// Of every picture that is made.
@@ -39,7 +39,7 @@ impl Lesson {
         look_through(files, model.input(), decoder, |range: Range<usize>, images| -> Result<(), E> {
             let end = range.end;
             lesson.chests.extend(chests(range, images)?);
-            let pictures = model.input().pictures(images).map_err(failed)?;
+            let pictures = model.input().pictures(images).map_err(ModelError::on_processor)?;
             let varied: Vec<Picture> = pictures.iter().map(|chest| variation(chest, &mut random)).collect();
             let made: Vec<Picture> = pictures.iter().map(|chest| other(chest, &mut random)).collect();
             let sides = (images.dim(2).unwrap_or(0), images.dim(3).unwrap_or(0));
@@ -60,9 +60,5 @@ impl Lesson {
 }
 
 fn seen(model: &Model, pictures: &[Picture]) -> Result<Vec<Impression>, ModelError> {
-    model.impressions(&model.input().of_pictures(pictures).map_err(failed)?)
-}
-
-fn failed(source: TensorFault) -> ModelError {
-    ModelError::Inference { device: "CPU", source }
+    model.impressions(&model.input().of_pictures(pictures).map_err(ModelError::on_processor)?)
 }

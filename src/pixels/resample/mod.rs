@@ -87,6 +87,13 @@ struct ResampledPart {
     columns: usize,
 }
 
+impl ResampledPart {
+    /// The samples that stand for its pixels.
+    fn samples(&self) -> Area {
+        Area { rows: self.grain.range(&self.part.rows), columns: self.grain.range(&self.part.columns) }
+    }
+}
+
 impl OverRows for ResampledPart {
     type Made = Vec<f32>;
 
@@ -98,16 +105,16 @@ impl OverRows for ResampledPart {
     }
 
     fn over(self, samples: &Samples, luminance: impl Fn(u16) -> f32 + Copy) -> Result<Vec<f32>, PixelError> {
+        let wanted = self.samples();
         let Self { part, grain, rows, columns } = self;
         let across = Window::all(&part.columns, grain, columns);
         let down = Window::all(&part.rows, grain, rows).into_iter().peekable();
-        let part = Area { rows: grain.range(&part.rows), columns: grain.range(&part.columns) };
         let resampled = Vec::with_capacity(rows * columns);
         let mut picture = Picture { across, down, unfinished: VecDeque::new(), spare: Vec::new(), at: 0, resampled };
         let mut row = 0;
         samples.for_each_rows(|codes| {
-            let lines = codes.chunks_exact(samples.columns()).zip(row..).filter(|(_, row)| part.rows.contains(row));
-            let mut lines = lines.filter_map(|(codes, _)| codes.get(part.columns.clone()));
+            let lines = codes.chunks_exact(samples.columns()).zip(row..).filter(|(_, row)| wanted.rows.contains(row));
+            let mut lines = lines.filter_map(|(codes, _)| codes.get(wanted.columns.clone()));
             if let Some(first) = lines.next() {
                 picture.take(first, lines.next(), luminance);
             }

@@ -37,14 +37,13 @@ impl Ladder {
     }
 
     /// The middle of a new row; -1 is one above the first.
-    fn middle(self, new: i32) -> f64 {
-        (f64::from(new) + 0.5) * self.step
+    fn middle(self, new: f64) -> f64 {
+        (new + 0.5) * self.step
     }
 
     /// How many samples lie above the middle of a new row; all, behind the last one.
     fn above(self, new: usize) -> usize {
-        let middle = (new as f64 + 0.5) * self.step;
-        let above = ((middle - self.first) / self.apart).ceil().max(0.0) as usize;
+        let above = ((self.middle(new as f64) - self.first) / self.apart).ceil().max(0.0) as usize;
         if new < self.new { above.min(self.old) } else { self.old }
     }
 }
@@ -82,7 +81,7 @@ impl Sums {
         let (ladder, (low, high)) = (Ladder::of(part), line.turns()?);
         let high = if usize::from(high) + 1 < samples.codes() { high } else { u16::MAX };
         let shrinks = ladder.apart <= ladder.step && ladder.step < MOST_ROWS as f64 * ladder.apart;
-        let area = Area { rows: part.grain.range(&part.part.rows), columns: part.grain.range(&part.part.columns) };
+        let area = part.samples();
         let columns = area.columns.len();
         shrinks.then(|| Self {
             ladder,
@@ -140,7 +139,7 @@ impl Sums {
         let Ladder { apart, step, first, .. } = self.ladder;
         let end = self.ladder.above(self.next);
         let (rows, fall) = ((end - self.begin) as f64, apart / step);
-        let before = self.ladder.middle(i32::try_from(self.next).unwrap_or(i32::MAX) - 1);
+        let before = self.ladder.middle(self.next as f64 - 1.0);
         let highest = 1.0 - (first + self.begin as f64 * apart - before) / step;
         // Row i counts with highest - i * fall; the sum of all sums is that of (rows - i) * value.
         let weight = rows * highest - fall * rows * (rows - 1.0) / 2.0;
