@@ -101,23 +101,25 @@ impl Part {
 
     /// Writes bytes of the data set; refused when the disk is nearly full.
     fn append(&mut self, fragment: &[u8], spool: &Spool) -> Result<(), SpoolError> {
-        if self.written - self.begun >= EARLY_BYTES {
+        let whole = self.written - self.written % EARLY_BYTES;
+        if whole > self.begun {
             spool.check_space()?;
-            self.begin_early();
+            self.begin_early(whole);
         }
         self.digest.update(fragment);
         self.written += u64::try_from(fragment.len()).unwrap_or_default();
         self.file.write_all(fragment).map_err(SpoolError::io("write", self.name.as_path()))
     }
 
-    /// Lets the disk begin with what is written, so that less is left to wait for when the object is complete. The
-    /// pages are dirty, so "not needed" means written back, not dropped.
-    fn begin_early(&mut self) {
-        let length = NonZeroU64::new(self.written - self.begun);
+    /// Lets the disk begin with what is written up to `end`, so that less is left to wait for when the object is
+    /// complete. The pages are dirty, so "not needed" means written back, not dropped. They are whole: a page that is
+    /// written twice makes the disk's flush longer.
+    fn begin_early(&mut self, end: u64) {
+        let length = NonZeroU64::new(end - self.begun);
         if let Err(error) = rustix::fs::fadvise(&self.file, self.begun, length, Advice::DontNeed) {
             tracing::debug!(%error, "no early write-back");
         }
-        self.begun = self.written;
+        self.begun = end;
     }
 }
 
