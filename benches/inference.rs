@@ -3,7 +3,7 @@
 //! Every engine runs in a process of its own with one thread and with two, and they take turns. Prints medians:
 //! milliseconds for one image, images a second for sixteen.
 //!
-//! `inference --station kernels|int8|candle THREADS` is one of those processes: it reads a number of images from each line,
+//! `inference --station kernels|int8|bf16|candle THREADS` is one of those processes: it reads a number of images from each line,
 //! and answers with the milliseconds that they took. `runtimes.py` uses it, too.
 #![allow(
     missing_docs,
@@ -41,6 +41,7 @@ fn station(engine: &str, threads: usize) {
     let compute = match engine {
         "kernels" => Compute::f32(threads),
         "int8" => Compute::Kernels { threads, precision: Precision::Int8 },
+        "bf16" => Compute::Kernels { threads, precision: Precision::Bf16 },
         "candle" => Compute::Graph,
         other => panic!("no engine {other}"),
     };

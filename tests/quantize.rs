@@ -1,4 +1,4 @@
-//! `auscult model quantize`, and what is computed in eight bits then.
+//! `auscult model quantize`, and what is computed in eight bits and in bf16 then.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on fails")]
 
 mod support;
@@ -26,7 +26,7 @@ fn table(directory: &Path, data: &Path, each: usize) -> String {
 }
 
 #[test]
-fn a_package_is_prepared_and_answers_in_eight_bits() {
+fn a_package_is_prepared_and_answers_in_eight_bits_and_in_bf16() {
     let Some(data) = shared("data/use-case/data_1.csv") else { return };
     let directory = tempfile::tempdir().unwrap();
     let reference = checkout("models/cxr-pneumonia-reference").display().to_string();
@@ -34,10 +34,15 @@ fn a_package_is_prepared_and_answers_in_eight_bits() {
     let table = table(directory.path(), &data, 40);
     let prepared = run(AUSCULT, &["model", "quantize", &reference, &table, "--out", &out, "--calibrate", "30"]);
     assert!(prepared.status.success(), "{}{}", stdout(&prepared), stderr(&prepared));
-    assert!(stdout(&prepared).contains("of probabilities within 0.02"), "{}", stdout(&prepared));
+    for numbers in ["bf16 beside f32 on 50 images", "int8 beside f32 on 50 images"] {
+        assert!(stdout(&prepared).contains(numbers), "{}", stdout(&prepared));
+    }
     let manifest = fs::read_to_string(Path::new(&out).join("model.toml")).unwrap();
-    assert!(manifest.contains("[int8.self_test]") && manifest.contains("[performance.int8]"), "{manifest}");
-    assert!(fs::read_to_string(Path::new(&out).join("README.md")).unwrap().contains("## In eight bits"));
+    for table in ["[int8.self_test]", "[performance.int8]", "[bf16.self_test]", "[performance.bf16]"] {
+        assert!(manifest.contains(table), "{table}: {manifest}");
+    }
+    let card = fs::read_to_string(Path::new(&out).join("README.md")).unwrap();
+    assert!(card.contains("## In eight bits") && card.contains("## In bf16"), "{card}");
 
     let image = checkout("../shared/data/use-case").join(first_image(&data));
     let image = image.display().to_string();
@@ -46,9 +51,11 @@ fn a_package_is_prepared_and_answers_in_eight_bits() {
         assert!(said.status.success(), "{}", stderr(&said));
         serde_json::from_str::<Value>(stdout(&said).trim()).unwrap()["probability"].as_f64().unwrap()
     };
-    let (int8, f32) = (score("int8"), score("f32"));
+    let (int8, bf16, f32, auto) = (score("int8"), score("bf16"), score("f32"), score("auto"));
     assert!((int8 - f32).abs() <= 0.02, "{int8} for {f32}");
-    assert_eq!(score("auto"), f32);
+    assert!((bf16 - f32).abs() <= 0.02 && bf16 != f32, "{bf16} for {f32}");
+    // The first where the processor multiplies whole matrices of bf16.
+    assert!(auto == bf16 || auto == f32, "{auto}");
 }
 
 fn first_image(data: &Path) -> String {
@@ -64,11 +71,11 @@ fn too_few_images_and_an_unknown_precision_are_told() {
     let table = table(directory.path(), &data, 10);
     let few = run(AUSCULT, &["model", "quantize", &reference, &table]);
     assert!(!few.status.success() && stderr(&few).contains("20 images; at least 40"), "{}", stderr(&few));
-    let unknown = run(AUSCULT, &["bench", "--precision", "bf16"]);
-    assert!(stderr(&unknown).contains("write auto, f32 or int8"), "{}", stderr(&unknown));
+    let unknown = run(AUSCULT, &["bench", "--precision", "f16"]);
+    assert!(stderr(&unknown).contains("write auto, f32, bf16 or int8"), "{}", stderr(&unknown));
     let config = directory.path().join("auscult.toml");
-    fs::write(&config, "[model]\nprecision = \"bf16\"\n").unwrap();
+    fs::write(&config, "[model]\nprecision = \"f16\"\n").unwrap();
     let refused = run(AUSCULT, &["bench", "--config", &config.display().to_string()]);
     let message = stderr(&refused);
-    assert!(message.contains("precision = \"bf16\"") && message.contains("`int8`"), "{message}");
+    assert!(message.contains("precision = \"f16\"") && message.contains("`int8`"), "{message}");
 }

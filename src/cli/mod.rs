@@ -27,7 +27,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::config::{Config, ConfigError, ModelDevice, ModelPrecision};
+use crate::config::{Config, ConfigError, ModelDevice};
 use crate::cuda;
 use crate::daemon::StartError;
 use crate::model::{ModelError, Naming, PackageError};
@@ -104,9 +104,8 @@ impl Command {
     /// Whether it may compute the model on a device. A configuration that cannot be read is the command's to tell of.
     fn may_use_device(&self) -> bool {
         let configuration = self.of_model().and_then(Result::ok);
-        configuration.is_some_and(|Config { model, .. }| {
-            model.device != ModelDevice::Cpu && model.precision != ModelPrecision::Int8
-        })
+        configuration
+            .is_some_and(|Config { model, .. }| model.device != ModelDevice::Cpu && model.precision.is_for_devices())
     }
 }
 

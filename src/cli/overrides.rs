@@ -10,7 +10,7 @@ pub(super) struct Overrides {
     /// Directory of the model package, instead of the configured one
     #[arg(long, value_name = "DIR")]
     model: Option<PathBuf>,
-    /// Numbers to compute with: f32, int8 or auto [default: `model.precision` of the configuration]
+    /// Numbers to compute with: f32, bf16, int8 or auto [default: `model.precision` of the configuration]
     #[arg(long, value_name = "PRECISION")]
     precision: Option<ModelPrecision>,
     /// What to compute on: cpu, cuda or auto [default: `model.device` of the configuration]

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 
-use super::{Config, ConfigError, Destination, ModelDevice, ModelPrecision, PlausibilityRule, Report};
+use super::{Config, ConfigError, Destination, ModelDevice, PlausibilityRule, Report};
 
 fn fault(key: impl Display, value: impl Display, remedy: impl Display) -> ConfigError {
     ConfigError::Value { key: key.to_string(), value: value.to_string(), remedy: remedy.to_string() }
@@ -40,9 +40,9 @@ impl Config {
         }
         within("model.queue", self.model.queue, 1..=10_000)?;
         within("model.threads", self.model.threads, 0..=256)?;
-        if (self.model.device, self.model.precision) == (ModelDevice::Cuda, ModelPrecision::Int8) {
+        if self.model.device == ModelDevice::Cuda && !self.model.precision.is_for_devices() {
             let remedy = "a device computes in f32 only: use \"auto\" or \"f32\", or set model.device = \"cpu\"";
-            return Err(fault("model.precision", "\"int8\"", remedy));
+            return Err(fault("model.precision", format!("\"{}\"", self.model.precision.name()), remedy));
         }
         within("delivery.connect_seconds", self.delivery.connect_seconds, 1..=300)?;
         within("delivery.response_seconds", self.delivery.response_seconds, 1..=3600)?;
@@ -139,6 +139,7 @@ fn party(key: &str, value: &str) -> Result<(), ConfigError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::ModelPrecision;
 
     #[test]
     fn the_defaults_pass() {
@@ -166,9 +167,12 @@ mod tests {
     #[test]
     fn what_a_device_cannot_compute_is_not_asked_of_it() {
         let mut config = Config::default();
-        (config.model.device, config.model.precision) = (ModelDevice::Cuda, ModelPrecision::Int8);
-        let message = config.check().unwrap_err().to_string();
-        assert!(message.starts_with("configuration: model.precision = \"int8\": a device"), "{message}");
+        for precision in [ModelPrecision::Int8, ModelPrecision::Bf16] {
+            (config.model.device, config.model.precision) = (ModelDevice::Cuda, precision);
+            let message = config.check().unwrap_err().to_string();
+            let wanted = format!("configuration: model.precision = \"{}\": a device", precision.name());
+            assert!(message.starts_with(&wanted), "{message}");
+        }
         config.model.device = ModelDevice::Auto;
         config.check().unwrap();
     }

@@ -8,12 +8,31 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ModelPrecision {
-    /// The fastest that gives what f32 gives: f32.
+    /// bf16 where the processor multiplies whole matrices of it and the package's figures allow it, else f32.
     Auto,
     /// 32-bit floating point.
     F32,
+    /// bf16 with sums in f32, for packages in whose figures it is.
+    Bf16,
     /// Eight-bit integers, for packages that were prepared for it.
     Int8,
+}
+
+impl ModelPrecision {
+    /// As the file and the command line name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+            Self::Int8 => "int8",
+        }
+    }
+
+    /// Whether a device computes it, too.
+    pub fn is_for_devices(self) -> bool {
+        matches!(self, Self::Auto | Self::F32)
+    }
 }
 
 impl FromStr for ModelPrecision {
@@ -23,8 +42,9 @@ impl FromStr for ModelPrecision {
         match text {
             "auto" => Ok(Self::Auto),
             "f32" => Ok(Self::F32),
+            "bf16" => Ok(Self::Bf16),
             "int8" => Ok(Self::Int8),
-            _ => Err("write auto, f32 or int8".into()),
+            _ => Err("write auto, f32, bf16 or int8".into()),
         }
     }
 }
@@ -35,12 +55,15 @@ mod tests {
 
     #[test]
     fn the_command_line_takes_what_the_file_takes() {
-        for (name, precision) in
-            [("auto", ModelPrecision::Auto), ("f32", ModelPrecision::F32), ("int8", ModelPrecision::Int8)]
-        {
+        for (name, precision) in [
+            ("auto", ModelPrecision::Auto),
+            ("f32", ModelPrecision::F32),
+            ("bf16", ModelPrecision::Bf16),
+            ("int8", ModelPrecision::Int8),
+        ] {
             assert_eq!(name.parse(), Ok(precision));
             assert_eq!(serde_json::to_value(precision).unwrap(), name);
         }
-        assert!("bf16".parse::<ModelPrecision>().unwrap_err().contains("int8"));
+        assert!("f16".parse::<ModelPrecision>().unwrap_err().contains("int8"));
     }
 }

@@ -46,8 +46,8 @@ pub enum Obstacle {
     #[error("this program was built without CUDA")]
     BuiltWithout,
     /// The configuration asks for what the device is not used for.
-    #[error("model.precision = \"int8\" is computed on the processor only")]
-    EightBits,
+    #[error("model.precision = \"{0}\" is computed on the processor only")]
+    OnProcessor(&'static str),
     /// The driver has no device, or none that can be used.
     #[error("no NVIDIA device can be used: {0}")]
     NoDevice(String),

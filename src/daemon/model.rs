@@ -8,7 +8,7 @@ use crate::background;
 use crate::config::{self, Config, ContentQualification, ModelDevice, ModelPrecision};
 use crate::cuda::{self, Obstacle};
 use crate::inference::Inference;
-use crate::model::{Compute, Model, ModelError, Precision, Qualification};
+use crate::model::{Compute, Manifest, Model, ModelError, Package, Precision, Qualification};
 use crate::resource;
 
 /// Finds and loads the configured model package, self-test included.
@@ -19,7 +19,9 @@ pub fn load_model(config: &Config) -> Result<Model, StartError> {
     background::give_way_in_arithmetic();
     let directory = resource::find(&config.model.package)?;
     let started = Instant::now();
-    let (model, obstacle) = load(&config.model, cuda::obstacle(), |compute| Model::load_with(&directory, compute))?;
+    let on_processor = on_processor(&config.model, &Package::manifest_in(&directory).map_err(ModelError::from)?);
+    let load_on = |compute| Model::load_with(&directory, compute);
+    let (model, obstacle) = load(&config.model, on_processor, cuda::obstacle(), load_on)?;
     let manifest = model.manifest();
     let promised = config.report.content_qualification == ContentQualification::Product;
     if promised && manifest.qualification != Qualification::Product {
@@ -45,13 +47,16 @@ pub fn start_model(config: &Config) -> Result<Inference, StartError> {
 /// might have been there.
 fn load<T>(
     wanted: &config::Model,
+    on_processor: Compute,
     obstacle: Option<Obstacle>,
     load: impl Fn(Compute) -> Result<T, ModelError>,
 ) -> Result<(T, Option<Obstacle>), StartError> {
     let obstacle = match (wanted.device, wanted.precision) {
-        (ModelDevice::Cpu, _) => return Ok((load(on_processor(wanted))?, None)),
-        (ModelDevice::Auto | ModelDevice::Cuda, ModelPrecision::Int8) => Obstacle::EightBits,
-        (ModelDevice::Auto | ModelDevice::Cuda, ModelPrecision::Auto | ModelPrecision::F32) => match obstacle {
+        (ModelDevice::Cpu, _) => return Ok((load(on_processor)?, None)),
+        (ModelDevice::Auto | ModelDevice::Cuda, precision) if !precision.is_for_devices() => {
+            Obstacle::OnProcessor(precision.name())
+        }
+        (ModelDevice::Auto | ModelDevice::Cuda, _) => match obstacle {
             Some(obstacle) => obstacle,
             None => match load(Compute::Cuda) {
                 Ok(model) => return Ok((model, None)),
@@ -66,14 +71,16 @@ fn load<T>(
     };
     match wanted.device {
         ModelDevice::Cuda => Err(StartError::Device(obstacle)),
-        ModelDevice::Auto | ModelDevice::Cpu => Ok((load(on_processor(wanted))?, Some(obstacle))),
+        ModelDevice::Auto | ModelDevice::Cpu => Ok((load(on_processor)?, Some(obstacle))),
     }
 }
 
-/// How the configuration has the processor compute.
-fn on_processor(wanted: &config::Model) -> Compute {
+/// How the configuration has the processor compute a package.
+fn on_processor(wanted: &config::Model, manifest: &Manifest) -> Compute {
     let precision = match wanted.precision {
-        ModelPrecision::Auto | ModelPrecision::F32 => Precision::F32,
+        ModelPrecision::Auto => Precision::automatic(manifest),
+        ModelPrecision::F32 => Precision::F32,
+        ModelPrecision::Bf16 => Precision::Bf16,
         ModelPrecision::Int8 => Precision::Int8,
     };
     Compute::Kernels { threads: wanted.threads, precision }
@@ -82,7 +89,7 @@ fn on_processor(wanted: &config::Model) -> Compute {
 /// A machine without a device is nothing unusual; one whose device does not serve is.
 fn tell(obstacle: &Obstacle) {
     match obstacle {
-        Obstacle::NoDriver | Obstacle::BuiltWithout | Obstacle::EightBits => {
+        Obstacle::NoDriver | Obstacle::BuiltWithout | Obstacle::OnProcessor(_) => {
             tracing::info!("running on CPU: {obstacle}")
         }
         _ => tracing::warn!("running on CPU: {obstacle}"),
@@ -121,14 +128,14 @@ mod tests {
 
     /// Where the model comes to be when the device answers so.
     fn with_device(device: ModelDevice, answer: impl Fn() -> Result<(), ModelError>) -> Loaded {
-        load(&wanted(device, ModelPrecision::Auto), None, |compute| match compute {
+        load(&wanted(device, ModelPrecision::Auto), ON_PROCESSOR, None, |compute| match compute {
             Compute::Cuda => answer().map(|()| compute),
             _ => Ok(compute),
         })
     }
 
     fn without_device(device: ModelDevice, precision: ModelPrecision) -> Loaded {
-        load(&wanted(device, precision), Some(Obstacle::NoDriver), |compute| {
+        load(&wanted(device, precision), ON_PROCESSOR, Some(Obstacle::NoDriver), |compute| {
             assert_ne!(compute, Compute::Cuda);
             Ok(compute)
         })
@@ -172,10 +179,28 @@ mod tests {
     }
 
     #[test]
-    fn eight_bits_are_computed_on_the_processor() {
-        let (compute, obstacle) = without_device(ModelDevice::Auto, ModelPrecision::Int8).unwrap();
-        assert_eq!(compute, Compute::Kernels { threads: 3, precision: Precision::Int8 });
-        assert_eq!(obstacle, Some(Obstacle::EightBits));
+    fn narrow_numbers_are_computed_on_the_processor() {
+        for precision in [ModelPrecision::Int8, ModelPrecision::Bf16] {
+            let (compute, obstacle) = without_device(ModelDevice::Auto, precision).unwrap();
+            assert_eq!(compute, ON_PROCESSOR);
+            assert_eq!(obstacle, Some(Obstacle::OnProcessor(precision.name())));
+        }
+    }
+
+    #[test]
+    fn auto_is_what_the_package_allows() {
+        let reference = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/models/cxr-pneumonia-reference"));
+        let mut manifest = Package::manifest_in(reference).unwrap();
+        let numbers =
+            |wanted, manifest: &Manifest| match on_processor(&self::wanted(ModelDevice::Cpu, wanted), manifest) {
+                Compute::Kernels { precision, threads: 3 } => precision,
+                other => panic!("{other:?}"),
+            };
+        assert_eq!(numbers(ModelPrecision::Auto, &manifest), Precision::automatic(&manifest));
+        assert_eq!(numbers(ModelPrecision::Bf16, &manifest), Precision::Bf16);
+        assert_eq!(numbers(ModelPrecision::Int8, &manifest), Precision::Int8);
+        manifest.bf16 = None;
+        assert_eq!(numbers(ModelPrecision::Auto, &manifest), Precision::F32);
     }
 
     #[test]

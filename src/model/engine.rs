@@ -2,10 +2,12 @@
 
 use candle_core::{CpuStorage, Device, Error, Result, Storage, Tensor};
 
-use super::architecture::Architecture;
-use super::graph::{self, Convolution, Graph};
-use super::kernels::int8;
-use super::kernels::{self, Features, Images, Isa, Network, Raw};
+use super::architecture::{Architecture, Layer};
+use super::graph::Graph;
+use super::kernels::bf16::{self, AsIs, Bf16};
+use super::kernels::int8::{self, Int8};
+use super::kernels::{self, Features, Images, Isa, Network, Raw, narrow};
+use super::manifest::Manifest;
 use super::quantisation::Quantisation;
 use super::unfolded::Depth;
 use super::weights::{Folded, WeightError, Weights};
@@ -15,6 +17,8 @@ use super::weights::{Folded, WeightError, Weights};
 pub enum Precision {
     /// 32-bit floating point.
     F32,
+    /// bf16 with sums in f32, for packages in whose figures `auscult model quantize` has put how far it moves.
+    Bf16,
     /// Eight-bit integers, for packages that `auscult model quantize` has prepared.
     Int8,
 }
@@ -24,8 +28,15 @@ impl Precision {
     pub fn name(self) -> &'static str {
         match self {
             Self::F32 => "f32",
+            Self::Bf16 => "bf16",
             Self::Int8 => "int8",
         }
+    }
+
+    /// What `auto` stands for on this processor: bf16 where it multiplies whole matrices of it (AMX) and the manifest allows
+    /// it, which has an answer to the self-test in bf16 then; else f32.
+    pub fn automatic(manifest: &Manifest) -> Self {
+        if manifest.bf16.is_some() && bf16::trusted() == Isa::Amx { Self::Bf16 } else { Self::F32 }
     }
 }
 
@@ -59,9 +70,12 @@ impl Compute {
         }
     }
 
-    /// Whether it takes a package's int8 part.
-    pub(super) fn is_int8(self) -> bool {
-        matches!(self, Self::Kernels { precision: Precision::Int8, .. })
+    /// The numbers that it computes with.
+    pub(super) fn precision(self) -> Precision {
+        match self {
+            Self::Kernels { precision, .. } => precision,
+            Self::Graph | Self::Cuda => Precision::F32,
+        }
     }
 }
 
@@ -77,8 +91,10 @@ pub(super) struct Seen {
 pub(super) enum Engine {
     /// The processor, by the kernels.
     Kernels(Box<Network>),
+    /// The same in bf16.
+    Bf16(Box<narrow::Network<Bf16>>),
     /// The same in eight bits.
-    Int8(Box<int8::Network>),
+    Int8(Box<narrow::Network<Int8>>),
     /// Any device, by candle's own operations.
     Graph(Box<Graph>),
 }
@@ -101,7 +117,14 @@ impl Engine {
         };
         if let Some(Quantisation { coded, codes }) = quantisation {
             let isa = int8::trusted();
-            return Ok(Self::Int8(Box::new(int8::Network::new(architecture, layer, (&coded, codes), threads, isa)?)));
+            let network = narrow::Network::new(architecture, layer, (&coded, codes), threads, isa)?;
+            return Ok(Self::Int8(Box::new(network)));
+        }
+        if compute.precision() == Precision::Bf16 {
+            let narrow: Vec<_> = architecture.sources().into_iter().map(|source| source.map(|_| AsIs)).collect();
+            let codes = vec![AsIs; narrow.len()];
+            let network = narrow::Network::new(architecture, layer, (&narrow, codes), threads, bf16::trusted())?;
+            return Ok(Self::Bf16(Box::new(network)));
         }
         Ok(Self::Kernels(Box::new(Network::new(architecture, layer, threads, kernels::trusted())?)))
     }
@@ -111,6 +134,7 @@ impl Engine {
         match self {
             Self::Graph(graph) => graph.look(images),
             Self::Kernels(network) => seen(images.dim(0)?, with_images(images, |images| network.look(images))?),
+            Self::Bf16(network) => seen(images.dim(0)?, with_images(images, |images| network.look(images))?),
             Self::Int8(network) => seen(images.dim(0)?, with_images(images, |images| network.look(images))?),
         }
     }
@@ -119,6 +143,7 @@ impl Engine {
     pub(super) fn precision(&self) -> Precision {
         match self {
             Self::Graph(_) | Self::Kernels(_) => Precision::F32,
+            Self::Bf16(_) => Precision::Bf16,
             Self::Int8(_) => Precision::Int8,
         }
     }
@@ -128,6 +153,7 @@ impl Engine {
         match self {
             Self::Graph(_) => kernels::trusted(),
             Self::Kernels(network) => network.isa(),
+            Self::Bf16(network) => network.isa(),
             Self::Int8(network) => network.isa(),
         }
     }
@@ -147,7 +173,7 @@ impl Engine {
             (Self::Graph(graph), Depth::Pooled) => {
                 return graph.look_at_pooled(&tensor(&[images, values.len() / images.max(1)])?);
             }
-            (Self::Int8(_), _) => return Err(Error::msg("training is done in f32")),
+            (Self::Bf16(_) | Self::Int8(_), _) => return Err(Error::msg("training is done in f32")),
             (Self::Kernels(network), Depth::LastStage) => network.look_at_last(values, images, side),
             (Self::Kernels(network), Depth::Pooled) => network.look_at_pooled(values, images, side),
         };
@@ -160,26 +186,68 @@ impl Engine {
         match self {
             Self::Graph(graph) => graph.features(images),
             Self::Kernels(network) => of_features(with_images(images, |images| network.features(images))?),
+            Self::Bf16(network) => of_features(with_images(images, |images| network.features(images))?),
             Self::Int8(network) => of_features(with_images(images, |images| network.features(images))?),
         }
     }
 
-    /// [`Engine::features`] to logits `[n, outputs] f32`, as a graph of candle's operations: with gradients, in f32, with the
-    /// weights as they count in the engine.
-    pub(super) fn judge(&self, features: &Tensor) -> Result<Tensor> {
+    /// How a weighted sum of the logits changes with [`Engine::features`] of one image, `[1, 1024, h, w] f32`, in a last stage in
+    /// f32 with the weights as they count in the engine. `weights` says how much each of the logits counts, given all of them.
+    pub(super) fn slope(
+        &self,
+        features: &Tensor,
+        side: (usize, usize),
+        weights: impl FnOnce(&[f32]) -> Vec<f32>,
+    ) -> Result<Sloped> {
         match self {
-            Self::Graph(graph) => graph.judge(features),
+            Self::Graph(graph) => graph.slope(features, weights),
+            Self::Kernels(network) => sloped(network, true, features, side, weights),
             // Unpacked when asked for and given back afterwards: few images are explained.
-            Self::Kernels(network) => {
-                let architecture = network.architecture();
-                graph::judge(architecture, &|index| unpacked(architecture, index, network.layer(index)), features)
+            Self::Bf16(network) => {
+                let last = last_stage(network.architecture(), |index| network.layer(index))?;
+                sloped(&last, false, features, side, weights)
             }
             Self::Int8(network) => {
-                let architecture = network.architecture();
-                graph::judge(architecture, &|index| unpacked(architecture, index, network.layer(index)), features)
+                let last = last_stage(network.architecture(), |index| network.layer(index))?;
+                sloped(&last, false, features, side, weights)
             }
         }
     }
+}
+
+/// What [`Engine::slope`] gives.
+pub(super) struct Sloped {
+    /// As many values as the features, `[1, 1024, h, w] f32`.
+    pub(super) slope: Tensor,
+    /// What the network says of the image, where that is what [`Engine::look`] says.
+    pub(super) seen: Option<Seen>,
+}
+
+/// By the kernels. The network's word is the engine's or not.
+fn sloped(
+    network: &Network,
+    counts: bool,
+    features: &Tensor,
+    side: (usize, usize),
+    weights: impl FnOnce(&[f32]) -> Vec<f32>,
+) -> Result<Sloped> {
+    let (_, channels, rows, columns) = features.dims4()?;
+    let values = features.permute((0, 2, 3, 1))?.flatten_all()?.to_vec1::<f32>()?;
+    let found = network.slope(&values, side, weights).ok_or_else(|| Error::msg("the layers do not fit together"))?;
+    let slope = Tensor::from_vec(found.slopes, (1, rows, columns, channels), &Device::Cpu)?;
+    let seen = if counts { Some(seen(1, found.seen)?) } else { None };
+    Ok(Sloped { slope: slope.permute((0, 3, 1, 2))?.contiguous()?, seen })
+}
+
+/// A network in f32 that has the weights of the last stage and behind it, and no others.
+fn last_stage(architecture: &Architecture, layer: impl Fn(usize) -> Option<Raw> + Sync) -> Result<Network> {
+    let first = architecture.last.first().map_or(0, |block| block.reduce);
+    let raw = |wanted: &Layer| -> std::result::Result<Raw, WeightError> {
+        let index = architecture.layers.iter().position(|layer| layer == wanted).filter(|index| *index >= first);
+        let empty = || Raw { weights: Vec::new(), bias: vec![0.0; wanted.outputs] };
+        Ok(index.and_then(&layer).unwrap_or_else(empty))
+    };
+    Network::new(architecture.clone(), raw, 0, kernels::trusted()).map_err(Error::wrap)
 }
 
 /// What the kernels say of so many images.
@@ -193,13 +261,6 @@ fn seen(count: usize, kernels::Seen { pooled, logits }: kernels::Seen) -> Result
 
 fn of_features(Features { values, shape }: Features) -> Result<Tensor> {
     Tensor::from_vec(values, &shape, &Device::Cpu)
-}
-
-/// One layer of the kernels' network for candle's operations.
-fn unpacked(architecture: &Architecture, index: usize, raw: Option<Raw>) -> Result<Convolution> {
-    let layer = architecture.layers.get(index).zip(raw);
-    let (layer, Raw { weights, bias }) = layer.ok_or_else(|| Error::msg("no such layer"))?;
-    Convolution::new(Folded { weights, bias }, layer, &Device::Cpu)
 }
 
 /// Shows a tensor `[n, 3, h, w] f32` to the kernels.
@@ -216,4 +277,43 @@ pub(super) fn with_images<T>(images: &Tensor, look: impl FnOnce(Images<'_>) -> O
         Error::msg(format!("the network takes [n, 3, rows, columns], not {:?}", [n, channels, rows, columns]))
     })?;
     look(images).ok_or_else(|| Error::msg("the layers do not fit together"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::model::{Input, Package};
+
+    #[test]
+    fn slopes_by_the_kernels_are_those_of_candles_backward_pass() {
+        let package = Package::open(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/models/cxr-pneumonia-reference")));
+        let package = package.unwrap();
+        let engine = |compute| package.engine(&Device::Cpu, compute).unwrap();
+        let numbers = |precision| engine(Compute::Kernels { threads: 2, precision });
+        let ramp = Input::new(&package.manifest().input).ramp().unwrap().unsqueeze(0).unwrap();
+        let features = numbers(Precision::F32).features(&ramp).unwrap();
+        let slope = |engine: &Engine| {
+            let found = engine.slope(&features, (224, 224), |logits| vec![logits[1], -1.0]).unwrap();
+            (found.slope.flatten_all().unwrap().to_vec1::<f32>().unwrap(), found.seen)
+        };
+        let (wanted, seen) = slope(&engine(Compute::Graph));
+        let largest = wanted.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
+        let looked = seen.unwrap().logits.to_vec2::<f32>().unwrap();
+        for (precision, near) in [(Precision::F32, 1e-4), (Precision::Bf16, 0.05), (Precision::Int8, 0.15)] {
+            let (found, seen) = slope(&numbers(precision));
+            assert_eq!(seen.is_some(), precision == Precision::F32);
+            if let Some(seen) = seen {
+                let logits = seen.logits.to_vec2::<f32>().unwrap();
+                assert!((logits[0][0] - looked[0][0]).abs() < 1e-4, "{logits:?} for {looked:?}");
+            }
+            let pairs = found.iter().zip(&wanted);
+            let furthest = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(
+                found.len() == wanted.len() && furthest <= near * largest,
+                "{precision:?}: {furthest} of {largest}"
+            );
+        }
+    }
 }

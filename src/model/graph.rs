@@ -1,14 +1,14 @@
-//! The network as a graph of candle's own operations: on any device, and with gradients.
+//! The network as a graph of candle's own operations: on any device.
 
-use candle_core::{D, Device, Module, Result, Tensor};
+use candle_core::{D, DType, Device, Error, Module, Result, Tensor, Var};
 
 use super::architecture::{Architecture, Bottleneck, Kernel, Layer};
-use super::engine::Seen;
+use super::engine::{Seen, Sloped};
 use super::weights::{Folded, WeightError, Weights};
 
 /// A convolution with its batch normalisation folded in.
 #[derive(Clone)]
-pub(super) struct Convolution {
+struct Convolution {
     weight: Tensor,
     /// `[1, outputs, 1, 1]`
     bias: Tensor,
@@ -17,7 +17,7 @@ pub(super) struct Convolution {
 
 impl Convolution {
     /// From the weights of its layer.
-    pub(super) fn new(folded: Folded, layer: &Layer, device: &Device) -> Result<Self> {
+    fn new(folded: Folded, layer: &Layer, device: &Device) -> Result<Self> {
         let Layer { inputs, outputs, kernel, .. } = *layer;
         let weight = Tensor::from_vec(folded.weights, (outputs, inputs, kernel.size, kernel.size), device)?;
         Ok(Self { weight, bias: Tensor::from_vec(folded.bias, (1, outputs, 1, 1), device)?, kernel })
@@ -30,8 +30,8 @@ impl Module for Convolution {
     }
 }
 
-/// The layers by their index, made or found when they are wanted.
-pub(super) type Layers<'a> = &'a dyn Fn(usize) -> Result<Convolution>;
+/// The layers by their index.
+type Layers<'a> = &'a dyn Fn(usize) -> Result<Convolution>;
 
 /// The network on a device, weights included.
 pub(super) struct Graph {
@@ -83,15 +83,17 @@ impl Graph {
         Ok(Seen { logits, pooled: pooled.clone() })
     }
 
-    /// [`Graph::features`] to logits `[n, outputs] f32`.
-    pub(super) fn judge(&self, features: &Tensor) -> Result<Tensor> {
-        judge(&self.architecture, &|index| self.layer(index), features)
+    /// How a weighted sum of the logits changes with the features of one image, `[1, 1024, h, w] f32`; `weights` says how much
+    /// each of the logits counts, given all of them.
+    pub(super) fn slope(&self, features: &Tensor, weights: impl FnOnce(&[f32]) -> Vec<f32>) -> Result<Sloped> {
+        let features = Var::from_tensor(features)?;
+        let Seen { pooled, logits } = self.look_at_last(&features)?;
+        let found = logits.detach().to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+        let weights = Tensor::from_vec(weights(&found), logits.shape(), logits.device())?;
+        let gradients = (&logits * weights)?.sum_all()?.backward()?;
+        let slope = gradients.get(&features).ok_or_else(|| Error::msg("the features have no gradient"))?.clone();
+        Ok(Sloped { slope, seen: Some(Seen { pooled: pooled.detach(), logits: logits.detach() }) })
     }
-}
-
-/// Features `[n, 1024, h, w] f32` to logits `[n, outputs] f32`, with gradients.
-pub(super) fn judge(architecture: &Architecture, layers: Layers<'_>, features: &Tensor) -> Result<Tensor> {
-    judge_pooled(architecture, layers, &pooled(architecture, layers, features)?)
 }
 
 /// Features `[n, 1024, h, w] f32` to the mean of each channel of the last stage, `[n, 2048, 1, 1] f32`.

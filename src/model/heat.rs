@@ -7,10 +7,10 @@
 //! all, is no evidence. The map says where there is evidence for the finding, more of what raises the score or less of
 //! what lowers it; evidence against it is not subtracted.
 
-use candle_core::{D, DType, Result, Tensor, Var};
+use candle_core::{D, Result, Tensor};
 
 use super::architecture::Architecture;
-use super::engine::Engine;
+use super::engine::{Engine, Seen, Sloped};
 use super::framing::Framing;
 use super::gate::Plausibility;
 use super::input::Framed;
@@ -28,19 +28,18 @@ pub struct Explanation {
     pub heat: HeatMap,
 }
 
-/// The map over the stored image of the output `positive`. The gradients are those of a last stage in f32, whatever the
-/// engine computes with: weights and features are the engine's, as they count.
-pub(super) fn heat_map(engine: &Engine, positive: usize, framed: &Framed) -> Result<HeatMap> {
+/// The map over the stored image of the output `positive`, and what the network says of the image where that comes along. The
+/// slopes are those of a last stage in f32, whatever the engine computes with: weights and features are the engine's,
+/// as they count.
+pub(super) fn heat_map(engine: &Engine, positive: usize, framed: &Framed) -> Result<(HeatMap, Option<Seen>)> {
     let features = engine.features(&beside_reference(framed)?)?;
-    let (image, reference) = (Var::from_tensor(&features.narrow(0, 0, 1)?)?, features.narrow(0, 1, 1)?);
-    let logits = engine.judge(&image)?;
-    let found = logits.detach().to_dtype(DType::F64)?.flatten_all()?.to_vec1()?;
-    let weights = Tensor::from_vec(towards(positive, &found), logits.shape(), logits.device())?;
-    let gradients = (logits * weights)?.sum_all()?.backward()?;
-    let slope = gradients.get(&image).ok_or_else(|| candle_core::Error::msg("the features have no gradient"))?;
-    let difference = (image.as_tensor() - reference)?;
-    let evidence = (difference * smoothed(&smoothed(slope)?)?)?.relu()?.sum(1)?.squeeze(0)?.detach();
-    map(&framed.framing, &smoothed(&evidence)?)?.ok_or_else(|| candle_core::Error::msg("the feature map is empty"))
+    let (image, reference) = (features.narrow(0, 0, 1)?, features.narrow(0, 1, 1)?);
+    let (_, rows, columns) = framed.tensor.dims3()?;
+    let Sloped { slope, seen } = engine.slope(&image, (rows, columns), |logits| towards(positive, logits))?;
+    let difference = (image - reference)?;
+    let evidence = (difference * smoothed(&smoothed(&slope)?)?)?.relu()?.sum(1)?.squeeze(0)?;
+    let map = map(&framed.framing, &smoothed(&evidence)?)?;
+    Ok((map.ok_or_else(|| candle_core::Error::msg("the feature map is empty"))?, seen))
 }
 
 /// `[.., h, w] f32` by each place and its neighbours, 1 : 2 : 1 along both sides. The last stage begins with a step of two
@@ -75,7 +74,8 @@ fn beside_reference(Framed { tensor, framing }: &Framed) -> Result<Tensor> {
 }
 
 /// How the logit of the score changes with the logits, given those of one image; as many values.
-fn towards(positive: usize, logits: &[f64]) -> Vec<f32> {
+fn towards(positive: usize, logits: &[f32]) -> Vec<f32> {
+    let logits: Vec<f64> = logits.iter().copied().map(f64::from).collect();
     let others = logits.iter().enumerate().filter(|(index, _)| *index != positive);
     let largest = others.clone().map(|(_, logit)| *logit).fold(f64::NEG_INFINITY, f64::max);
     let sum: f64 = others.map(|(_, logit)| (logit - largest).exp()).sum();
@@ -216,7 +216,7 @@ mod tests {
             (p / (1.0 - p)).ln()
         };
         let logits = [0.3, -0.4, 1.7];
-        let weights = towards(1, &logits);
+        let weights = towards(1, &logits.map(|logit| logit as f32));
         for (index, weight) in weights.iter().enumerate() {
             let mut moved = logits;
             moved[index] += 1e-6;

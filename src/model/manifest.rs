@@ -43,6 +43,9 @@ pub struct Manifest {
     /// The part with which it is computed in eight bits; none: it is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub int8: Option<Int8Spec>,
+    /// How the model answers in bf16, if its figures allow that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bf16: Option<Bf16Spec>,
     /// On which data the model was measured, and the figures; free tables for readers and pages.
     #[serde(default)]
     pub performance: toml::Table,
@@ -194,6 +197,14 @@ pub struct Int8Spec {
     pub self_test: SelfTest,
 }
 
+/// `[bf16]`: the model may be computed in bf16.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bf16Spec {
+    /// What the model must answer in bf16 before it may serve so.
+    pub self_test: SelfTest,
+}
+
 /// `[self_test]`: a built-in image and what the model answers to it.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -262,6 +273,7 @@ impl Manifest {
             output,
             plausibility: None,
             int8: None,
+            bf16: None,
             performance: toml::Table::new(),
             training: toml::Table::new(),
             self_test,
@@ -290,6 +302,9 @@ impl Manifest {
         if let Some(int8) = &self.int8 {
             require(digest(&int8.sha256), "int8.sha256 must be 64 hexadecimal digits")?;
             int8.self_test.check("int8.self_test", self.output.labels.len())?;
+        }
+        if let Some(bf16) = &self.bf16 {
+            bf16.self_test.check("bf16.self_test", self.output.labels.len())?;
         }
         self.self_test.check("self_test", self.output.labels.len())
     }

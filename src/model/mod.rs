@@ -42,7 +42,7 @@ pub use input::{Framed, Input, InputError};
 pub use inventory::{Change, Inventory, TensorFacts};
 pub use kernels::{Columns, Isa, Sum, multiply};
 pub use manifest::{
-    Crop, Filter, InputSpec, Int8Spec, Manifest, Output, PlausibilitySpec, Qualification, Resize, SelfTest,
+    Bf16Spec, Crop, Filter, InputSpec, Int8Spec, Manifest, Output, PlausibilitySpec, Qualification, Resize, SelfTest,
     SelfTestInput,
 };
 pub use package::{Package, PackageError};
@@ -54,6 +54,7 @@ pub use unfolded::{Depth, TrunkBlock, TrunkLayer, Unfolded, by_outputs};
 pub use weights::WeightError;
 
 use crate::finding::{AgeRange, Algorithm, OperatingPoint, Probability};
+use crate::heat::HeatMap;
 use engine::{Engine, Seen};
 
 /// A loaded model that has passed its self-test.
@@ -237,26 +238,34 @@ impl Model {
     }
 
     /// The score of one image, as [`Input::framed`] makes it, and where in the stored image it comes from. Costs about
-    /// five classifications.
+    /// two classifications in f32.
     pub fn explain(&self, image: &Framed) -> Result<Explanation, ModelError> {
-        let failed = |fault| self.failed(fault);
-        let one = image.tensor.unsqueeze(0).map_err(failed)?;
-        let Answer { score, plausibility } =
-            self.answers(&one)?.pop().ok_or_else(|| failed(candle_core::Error::msg("no answer")))?;
-        let tensor = image.tensor.to_device(&self.device).map_err(failed)?;
-        let image = Framed { tensor, framing: image.framing.clone() };
-        let positive = self.manifest.output.positive_index();
-        let heat = heat::heat_map(&self.engine, positive, &image).map_err(failed)?;
-        Ok(Explanation { score, plausibility, heat })
+        let (said, heat) = self.explained(image).map_err(|fault| self.failed(fault))?;
+        Ok(Explanation { score: self.score(&said.probabilities)?, plausibility: said.plausibility, heat })
+    }
+
+    fn explained(&self, image: &Framed) -> candle_core::Result<(Said, HeatMap)> {
+        let images = image.tensor.unsqueeze(0)?;
+        let on_device = Framed { tensor: image.tensor.to_device(&self.device)?, framing: image.framing.clone() };
+        let (heat, seen) = heat::heat_map(&self.engine, self.manifest.output.positive_index(), &on_device)?;
+        let said = match seen {
+            Some(seen) => self.said_of(&images, &seen)?,
+            None => self.said(&images)?,
+        };
+        let said = said.into_iter().next().ok_or_else(|| candle_core::Error::msg("no answer"))?;
+        Ok((said, heat))
     }
 
     fn said(&self, images: &Tensor) -> candle_core::Result<Vec<Said>> {
-        let seen = self.engine.look(&images.to_device(&self.device)?)?;
+        self.said_of(images, &self.engine.look(&images.to_device(&self.device)?)?)
+    }
+
+    fn said_of(&self, images: &Tensor, seen: &Seen) -> candle_core::Result<Vec<Said>> {
         let probabilities = softmax(&seen.logits)?.into_iter();
         let (Some(gate), Some(spec)) = (&self.gate, &self.manifest.plausibility) else {
             return Ok(probabilities.map(|probabilities| Said { probabilities, plausibility: None }).collect());
         };
-        let impressions = self.impressions_of(images, &seen)?;
+        let impressions = self.impressions_of(images, seen)?;
         let said = |(probabilities, impression)| {
             let plausibility = Plausibility { score: gate.score(&impression), threshold: spec.threshold };
             Said { probabilities, plausibility: Some(plausibility) }
@@ -296,9 +305,11 @@ impl Model {
     }
 
     fn self_test(&self) -> Result<(), ModelError> {
-        let test = match (&self.manifest.int8, self.precision()) {
-            (Some(int8), Precision::Int8) => &int8.self_test,
-            _ => &self.manifest.self_test,
+        let Manifest { self_test, bf16, int8, .. } = &self.manifest;
+        let test = match self.precision() {
+            Precision::F32 => self_test,
+            Precision::Bf16 => bf16.as_ref().map_or(self_test, |bf16| &bf16.self_test),
+            Precision::Int8 => int8.as_ref().map_or(self_test, |int8| &int8.self_test),
         };
         let near = |(a, b): (&f64, &f64)| (a - b).abs() <= test.tolerance;
         let passes = |found: &Vec<f64>| {

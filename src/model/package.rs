@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::architecture::Variant;
 use super::calibration::Calibration;
-use super::engine::{Compute, Engine};
+use super::engine::{Compute, Engine, Precision};
 use super::gate::Gate;
 use super::inventory::Inventory;
 use super::manifest::Manifest;
@@ -80,14 +80,16 @@ pub enum PackageError {
         /// What is wrong with it.
         cause: String,
     },
-    /// It was never prepared for int8.
+    /// It was never prepared for int8 or bf16.
     #[error(
-        "model package: {path}: there is no [int8]; set model.precision = \"f32\", or prepare the package with \
+        "model package: {path}: there is no [{precision}]; set model.precision = \"f32\", or prepare the package with \
          auscult model quantize", path = path.display()
     )]
-    NoInt8 {
+    NotPrepared {
         /// The manifest.
         path: PathBuf,
+        /// For which numbers.
+        precision: &'static str,
     },
     /// The int8 part is none.
     #[error("model package: {path}: {cause}; prepare the package again with auscult model quantize", path = path.display())]
@@ -216,7 +218,12 @@ impl Package {
 
     /// Builds the network on a device.
     pub(super) fn engine(&self, device: &Device, compute: Compute) -> Result<Engine, PackageError> {
-        let quantisation = if compute.is_int8() { Some(self.quantisation()?) } else { None };
+        let quantisation = match compute.precision() {
+            Precision::F32 => None,
+            Precision::Bf16 if self.manifest.bf16.is_none() => return Err(self.not_prepared(Precision::Bf16)),
+            Precision::Bf16 => None,
+            Precision::Int8 => Some(self.quantisation()?),
+        };
         self.engine_with(device, (compute, quantisation))
     }
 
@@ -245,10 +252,15 @@ impl Package {
         PackageError::Weights { path, architecture, cause }
     }
 
+    fn not_prepared(&self, precision: Precision) -> PackageError {
+        let path = self.weights_path.with_file_name(Self::MANIFEST);
+        PackageError::NotPrepared { path, precision: precision.name() }
+    }
+
     /// The int8 part.
     fn quantisation(&self) -> Result<Quantisation, PackageError> {
         let Some(spec) = &self.manifest.int8 else {
-            return Err(PackageError::NoInt8 { path: self.weights_path.with_file_name(Self::MANIFEST) });
+            return Err(self.not_prepared(Precision::Int8));
         };
         let path = self.weights_path.with_file_name(Self::INT8);
         let octets = std::fs::read(&path);

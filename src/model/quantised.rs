@@ -1,46 +1,52 @@
-//! A package's model in eight bits, before it is written.
+//! A package's model in eight bits or in bf16, before that is written.
 
 use std::path::Path;
 
 use candle_core::Device;
 
 use super::draft::write;
-use super::manifest::{Int8Spec, SelfTest, SelfTestInput};
+use super::engine::Engine;
+use super::manifest::{Bf16Spec, Int8Spec, SelfTest, SelfTestInput};
 use super::package::{Package, sha256};
 use super::{Calibration, Compute, DraftError, Input, Model, Precision};
 
-/// Where figures of int8 stand in `[performance]`.
-const FIGURES: &str = "int8";
-
 /// How far the answer to the self-test may be from that of the machine that wrote it: the first convolution is in f32, and
 /// where its last bits differ, an octet behind it may be another one.
-const TOLERANCE: f64 = 5e-3;
+const TOLERANCE_INT8: f64 = 5e-3;
 
-/// A package's model in eight bits.
+/// The same in bf16, where the order of sums differs, too.
+const TOLERANCE_BF16: f64 = 1e-2;
+
+/// A package's model in eight bits or in bf16.
 pub struct Quantised {
     model: Model,
-    octets: Vec<u8>,
+    /// The int8 part.
+    octets: Option<Vec<u8>>,
 }
 
 impl Quantised {
-    /// What a calibration makes of a package; 0 threads are one a processor.
+    /// What a calibration makes of a package in eight bits; 0 threads are one a processor.
     ///
     /// # Errors
     /// The package cannot be used, or the device failed.
-    pub fn new(directory: &Path, calibration: &Calibration, threads: usize) -> Result<Self, DraftError> {
-        let (package, device) = (Package::open(directory)?, Device::Cpu);
+    pub fn int8(directory: &Path, calibration: &Calibration, threads: usize) -> Result<Self, DraftError> {
+        let package = Package::open(directory)?;
         let octets = package.calibrated(calibration)?.octets(&package.manifest().network())?;
         let compute = Compute::Kernels { threads, precision: Precision::Int8 };
         // What is measured is what will be read.
-        let engine = package.engine_with(&device, (compute, Some(package.quantisation_of(&octets)?)))?;
-        let input = Input::new(&package.manifest().input);
-        let (mut manifest, gate) = package.into_manifest_and_gate();
-        manifest.int8 = None;
-        let mut model = Model { manifest, input, engine, gate, device };
-        let probabilities = model.ramp_probabilities()?;
-        let self_test = SelfTest { input: SelfTestInput::Ramp, probabilities, tolerance: TOLERANCE };
-        model.manifest.int8 = Some(Int8Spec { sha256: sha256(&octets), self_test });
-        Ok(Self { model, octets })
+        let engine = package.engine_with(&Device::Cpu, (compute, Some(package.quantisation_of(&octets)?)))?;
+        Ok(Self { model: model(package, engine), octets: Some(octets) })
+    }
+
+    /// A package in bf16; 0 threads are one a processor.
+    ///
+    /// # Errors
+    /// The package cannot be used.
+    pub fn bf16(directory: &Path, threads: usize) -> Result<Self, DraftError> {
+        let package = Package::open(directory)?;
+        let compute = Compute::Kernels { threads, precision: Precision::Bf16 };
+        let engine = package.engine_with(&Device::Cpu, (compute, None))?;
+        Ok(Self { model: model(package, engine), octets: None })
     }
 
     /// The model.
@@ -48,16 +54,32 @@ impl Quantised {
         &self.model
     }
 
-    /// Writes the int8 part into the directory of the model's package: the file, and the manifest with `figures` of it.
+    /// Adds to the package in a directory: the int8 part, if it is one, and to the manifest an answer to the self-test, and
+    /// `figures`.
     ///
     /// # Errors
-    /// The disk did not take it.
+    /// The device failed, or the disk did not take it.
     pub fn write(&self, directory: &Path, figures: toml::Table) -> Result<(), DraftError> {
-        let mut manifest = self.model.manifest.clone();
-        manifest.performance.insert(FIGURES.into(), figures.into());
-        write(&directory.join(Package::INT8), &self.octets)?;
+        let mut manifest = Package::manifest_in(directory)?;
+        let (input, probabilities) = (SelfTestInput::Ramp, self.model.ramp_probabilities()?);
+        if let Some(octets) = &self.octets {
+            let self_test = SelfTest { input, probabilities, tolerance: TOLERANCE_INT8 };
+            manifest.int8 = Some(Int8Spec { sha256: sha256(octets), self_test });
+            write(&directory.join(Package::INT8), octets)?;
+        } else {
+            let self_test = SelfTest { input, probabilities, tolerance: TOLERANCE_BF16 };
+            manifest.bf16 = Some(Bf16Spec { self_test });
+        }
+        manifest.performance.insert(self.model.precision().name().into(), figures.into());
         manifest.write(directory)
     }
+}
+
+/// The model of a package on the processor.
+fn model(package: Package, engine: Engine) -> Model {
+    let input = Input::new(&package.manifest().input);
+    let (manifest, gate) = package.into_manifest_and_gate();
+    Model { manifest, input, engine, gate, device: Device::Cpu }
 }
 
 #[cfg(test)]
@@ -93,6 +115,23 @@ mod tests {
     }
 
     #[test]
+    fn the_reference_package_in_bf16_answers_nearly_as_in_f32_whatever_the_batch() {
+        let (bf16, f32) = (reference(Precision::Bf16), reference(Precision::F32));
+        assert!(bf16.algorithm().parameters.contains(&"precision=bf16".to_owned()));
+        let ramp = f32.input().ramp().unwrap();
+        let images: Vec<Tensor> = (0..5).map(|image| (&ramp * (1.0 - 0.2 * f64::from(image))).unwrap()).collect();
+        let batch = Tensor::stack(&images, 0).unwrap();
+        let (found, wanted) = (bf16.probabilities(&batch).unwrap(), f32.probabilities(&batch).unwrap());
+        for (found, wanted) in found.iter().flatten().zip(wanted.iter().flatten()) {
+            assert!((found - wanted).abs() < 0.02, "{found} for {wanted}");
+        }
+        assert_ne!(found, wanted);
+        for (image, together) in images.iter().zip(&found) {
+            assert_eq!(&bf16.probabilities(&image.unsqueeze(0).unwrap()).unwrap()[0], together);
+        }
+    }
+
+    #[test]
     fn an_explanation_in_eight_bits_has_the_score_and_nearly_the_map() {
         let image = |model: &Model| {
             let ramp = model.input().ramp().unwrap();
@@ -109,15 +148,16 @@ mod tests {
     }
 
     #[test]
-    fn a_package_without_int8_and_a_damaged_part_are_refused() {
+    fn a_package_without_numbers_and_a_damaged_part_are_refused() {
         let directory = tempfile::tempdir().unwrap();
         for file in [Package::MANIFEST, Package::WEIGHTS, Package::GATE, Package::INT8] {
             std::fs::copy(Path::new(REFERENCE).join(file), directory.path().join(file)).unwrap();
         }
-        let fault = || {
-            let compute = Compute::Kernels { threads: 1, precision: Precision::Int8 };
+        let fault_in = |precision| {
+            let compute = Compute::Kernels { threads: 1, precision };
             Model::load_with(directory.path(), compute).map(|_| ()).unwrap_err()
         };
+        let fault = || fault_in(Precision::Int8);
         let path = directory.path().join(Package::INT8);
         let mut octets = std::fs::read(&path).unwrap();
         let last = octets.len() - 1;
@@ -126,9 +166,12 @@ mod tests {
         let damaged = fault();
         assert!(matches!(damaged, ModelError::Package(PackageError::Digest { .. })), "{damaged}");
         let mut manifest = Package::manifest_in(directory.path()).unwrap();
-        manifest.int8 = None;
+        (manifest.int8, manifest.bf16) = (None, None);
         manifest.write(directory.path()).unwrap();
-        let message = fault().to_string();
-        assert!(message.contains("auscult model quantize") && message.contains("model.precision"), "{message}");
+        for precision in [Precision::Int8, Precision::Bf16] {
+            let message = fault_in(precision).to_string();
+            assert!(message.contains(&format!("no [{}]", precision.name())), "{message}");
+            assert!(message.contains("auscult model quantize") && message.contains("model.precision"), "{message}");
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! `auscult model quantize`: a package prepared to be computed in eight bits.
+//! `auscult model quantize`: a package prepared to be computed in eight bits and in bf16.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -19,12 +19,12 @@ use crate::pixels::Decoder;
 /// Fewest images to measure on.
 const LEAST: usize = 20;
 
-/// Prepare a package to be computed in eight bits.
+/// Prepare a package to be computed in eight bits and in bf16.
 ///
 /// Looks at some of the images in f32 and notes the ranges of all activations; then compares what the package says of the other
-/// images in eight bits and in f32. The package gets `int8.safetensors`, an answer to the self-test and the figures, which
-/// the card tells, too; its weights stay as they are. Nothing is written where the area under the ROC curve moves by more
-/// than 0.002, or more than 1 % of the probabilities by more than 0.02.
+/// images in eight bits, in bf16 and in f32. The package gets `int8.safetensors`, for both an answer to the self-test, and the
+/// figures, which the card tells, too; its weights stay as they are. Numbers with which the area under the ROC curve moves
+/// by more than 0.002, or more than 1 % of the probabilities by more than 0.02, are refused: nothing is written of them.
 #[derive(clap::Args)]
 pub(in crate::cli) struct Quantize {
     /// Directory of the model package
@@ -33,6 +33,9 @@ pub(in crate::cli) struct Quantize {
     /// CSV table with the columns image_path and target, or a directory with a folder for each class
     #[arg(value_name = "DATA")]
     data: PathBuf,
+    /// Numbers to prepare for: int8 or bf16 [default: both]
+    #[arg(long, value_name = "NUMBERS")]
+    to: Option<Numbers>,
     /// Most images that the ranges are taken from; the others are for measuring
     #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u16).range(1..))]
     calibrate: u16,
@@ -42,6 +45,15 @@ pub(in crate::cli) struct Quantize {
     /// Threads that look at images; 0 for one a processor
     #[arg(long, value_name = "N", default_value_t = 0)]
     threads: usize,
+}
+
+/// `--to`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Numbers {
+    /// Eight bits.
+    Int8,
+    /// bf16.
+    Bf16,
 }
 
 impl Quantize {
@@ -58,34 +70,68 @@ impl Quantize {
         }
         let chosen: Vec<Example> = dataset.examples().iter().step_by(step).cloned().collect();
         let decoder = decoder(&Config::default().select)?;
-        let calibration = calibrated(&f32, &chosen, &dataset, &decoder)?;
+        let mut prepared = Vec::new();
+        if self.wants(Numbers::Bf16) {
+            prepared.push((Numbers::Bf16, Quantised::bf16(&self.model, self.threads)?));
+        }
+        if self.wants(Numbers::Int8) {
+            let calibration = calibrated(&f32, &chosen, &dataset, &decoder)?;
+            prepared.push((Numbers::Int8, Quantised::int8(&self.model, &calibration, self.threads)?));
+        }
         let others = dataset.only(|example| !chosen.contains(example));
-        let quantised = Quantised::new(&self.model, &calibration, self.threads)?;
         let evaluated = |model: &Model| -> Result<Evaluation<'_>> {
             let (mut progress, images) = (Progress::new(), others.examples().len());
             Ok(Evaluation::new(model, &others, &decoder, |done, elapsed| progress.images(done, images, elapsed))?)
         };
-        let drift = Drift::new(&evaluated(quantised.model())?, &evaluated(&f32)?)?;
-        writeln!(io::stdout(), "int8 beside f32 on {}", drift.text())?;
-        if !drift.is_small() {
+        let in_f32 = evaluated(&f32)?;
+        let (mut accepted, mut refused) = (Vec::new(), Vec::new());
+        for (numbers, quantised) in prepared {
+            let name = quantised.model().precision().name();
+            let drift = Drift::new(&evaluated(quantised.model())?, &in_f32)?;
+            writeln!(io::stdout(), "{name} beside f32 on {}", drift.text())?;
+            if drift.is_small() {
+                accepted.push((numbers, quantised, drift));
+            } else {
+                refused.push(name);
+            }
+        }
+        self.write(&accepted, chosen.len())?;
+        if !refused.is_empty() {
             bail!(
-                "{}: int8 moves too far; nothing is written. Try other images, more of them, or more with --calibrate",
-                self.model.display()
+                "{}: {} moves too far; nothing is written of it. Try other images, more of them, or more with --calibrate",
+                self.model.display(),
+                refused.join(" and ")
             );
         }
+        Ok(())
+    }
+
+    fn wants(&self, numbers: Numbers) -> bool {
+        self.to.is_none_or(|to| to == numbers)
+    }
+
+    /// Puts numbers and their figures into the package, and tells of them in its card.
+    fn write(&self, accepted: &[(Numbers, Quantised, Drift)], calibrated_on: usize) -> Result<()> {
         let directory = match &self.out {
-            Some(out) => copied(&self.model, out)?,
-            None => self.model.as_path(),
+            Some(out) if !accepted.is_empty() => copied(&self.model, out)?,
+            _ => &self.model,
         };
-        let mut figures = drift.toml();
-        figures.insert("calibrated_on".into(), toml::Value::Integer(i64::try_from(chosen.len())?));
-        quantised.write(directory, figures)?;
-        let text = format!(
-            "\n## In eight bits\n\nRanges from {} images; beside f32 on {}. The self-test holds int8 to its own answer.\n",
-            chosen.len(),
-            drift.text()
-        );
-        add_to_card(directory, &text)
+        for (numbers, quantised, drift) in accepted {
+            let mut figures = drift.toml();
+            let (title, before) = match numbers {
+                Numbers::Bf16 => ("In bf16", String::new()),
+                Numbers::Int8 => {
+                    figures.insert("calibrated_on".into(), toml::Value::Integer(i64::try_from(calibrated_on)?));
+                    ("In eight bits", format!("Ranges from {calibrated_on} images. "))
+                }
+            };
+            quantised.write(directory, figures)?;
+            let beside = drift.text();
+            let text =
+                format!("\n## {title}\n\n{before}Beside f32 on {beside}. The self-test holds it to its own answer.\n");
+            add_to_card(directory, &text)?;
+        }
+        Ok(())
     }
 }
 

@@ -25,7 +25,7 @@ impl Verify {
         log::start(&Log { level: LogLevel::Warn, ..Log::default() });
         let directory = resource::find(&self.model)?;
         let package = Package::open(&directory)?;
-        let Manifest { name, version, plausibility, int8, .. } = package.manifest();
+        let Manifest { name, version, plausibility, int8, bf16, .. } = package.manifest();
         passed("manifest", &format!("{name} {version}"))?;
         passed("digest", Package::WEIGHTS)?;
         if plausibility.is_some() {
@@ -44,6 +44,10 @@ impl Verify {
         passed("card", &format!("{} speaks of this model", Package::CARD))?;
         Model::load(&directory)?;
         passed("self-test", "f32")?;
+        if bf16.is_some() {
+            Model::load_with(&directory, Compute::Kernels { threads: 0, precision: Precision::Bf16 })?;
+            passed("self-test", "bf16")?;
+        }
         if int8.is_some() {
             Model::load_with(&directory, Compute::Kernels { threads: 0, precision: Precision::Int8 })?;
             passed("digest", Package::INT8)?;

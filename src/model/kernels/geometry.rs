@@ -17,7 +17,7 @@ pub(super) const LINE: usize = 16;
 
 /// The extent of an activation `[images, rows, columns, channels]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Extent {
+pub(in crate::model) struct Extent {
     pub(super) images: usize,
     pub(super) rows: usize,
     pub(super) columns: usize,
@@ -47,7 +47,7 @@ impl Extent {
 
 /// A square window that moves over an image, with as much padding on all four sides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Window {
+pub(in crate::model) struct Window {
     pub(super) size: usize,
     pub(super) stride: usize,
     pub(super) padding: usize,

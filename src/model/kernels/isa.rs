@@ -20,13 +20,23 @@ pub enum Isa {
     Avx512,
     /// The same with AVX-512 VNNI and BW, for eight bits.
     Avx512Vnni,
-    /// The same with AMX: products of whole matrices, for eight bits.
+    /// The same with AVX-512 BF16, for bf16.
+    Avx512Bf16,
+    /// The same with AMX: products of whole matrices, for eight bits and bf16.
     Amx,
 }
 
 impl Isa {
-    const ALL: [Self; 7] =
-        [Self::Plain, Self::Neon, Self::Avx2, Self::AvxVnni, Self::Avx512, Self::Avx512Vnni, Self::Amx];
+    const ALL: [Self; 8] = [
+        Self::Plain,
+        Self::Neon,
+        Self::Avx2,
+        Self::AvxVnni,
+        Self::Avx512,
+        Self::Avx512Vnni,
+        Self::Avx512Bf16,
+        Self::Amx,
+    ];
 
     /// The most to use: the best of this processor, or the one that `AUSCULT_ISA` names if this processor has it.
     pub(super) fn chosen() -> Self {
@@ -55,6 +65,7 @@ impl Isa {
             Self::AvxVnni => "avxvnni",
             Self::Avx512 => "avx512",
             Self::Avx512Vnni => "avx512vnni",
+            Self::Avx512Bf16 => "avx512bf16",
             Self::Amx => "amx",
         }
     }
@@ -70,7 +81,8 @@ impl Isa {
             Self::AvxVnni => fma && is_x86_feature_detected!("avxvnni"),
             Self::Avx512 => wide,
             Self::Avx512Vnni => wide && is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512vnni"),
-            Self::Amx => Self::Avx512Vnni.is_available() && super::amx::is_available(),
+            Self::Avx512Bf16 => Self::Avx512Vnni.is_available() && is_x86_feature_detected!("avx512bf16"),
+            Self::Amx => Self::Avx512Bf16.is_available() && super::amx::is_available(),
         }
     }
 

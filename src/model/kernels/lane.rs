@@ -23,7 +23,19 @@ pub(super) trait Lane: Copy {
     unsafe fn max(self, other: Self) -> Self;
     /// Asks for the cache line at `at`, which need not exist.
     unsafe fn prefetch(at: *const f32);
+
+    /// The sum of the values, from the first to the last.
+    #[inline(always)]
+    unsafe fn total(self) -> f32 {
+        let mut values = [0.0; WIDEST];
+        // SAFETY: the caller's processor has the instruction, and there is room for the widest register.
+        unsafe { self.store(values.as_mut_ptr()) }
+        values.iter().take(Self::WIDTH).sum()
+    }
 }
+
+/// Values of the widest register.
+const WIDEST: usize = 16;
 
 /// Without instructions of its own: the compiler makes of it what the target has.
 #[derive(Clone, Copy)]
@@ -129,17 +141,20 @@ macro_rules! lane {
     };
 }
 
+/// Asks for the cache line at `at`, which need not exist.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+pub(super) fn ask_for(at: *const u8) {
+    use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+    // SAFETY: a prefetch is a hint; it faults nowhere, and every x86-64 has it.
+    unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+}
+
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use std::arch::x86_64::*;
 
-    use super::Lane;
-
-    #[inline(always)]
-    fn ask_for(at: *const f32) {
-        // SAFETY: a prefetch is a hint; it faults nowhere, and every x86-64 has it.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
-    }
+    use super::{Lane, ask_for};
 
     lane!(
         __m256,
@@ -150,7 +165,7 @@ mod x86 {
         _mm256_add_ps,
         |a, b, c| _mm256_fmadd_ps(a, b, c),
         |x, y| _mm256_max_ps(y, x),
-        |at| ask_for(at)
+        |at| ask_for(at.cast())
     );
     lane!(
         __m512,
@@ -161,7 +176,7 @@ mod x86 {
         _mm512_add_ps,
         |a, b, c| _mm512_fmadd_ps(a, b, c),
         |x, y| _mm512_max_ps(y, x),
-        |at| ask_for(at)
+        |at| ask_for(at.cast())
     );
 }
 

@@ -1,4 +1,4 @@
-//! The network's layers on the processor, in f32 and (room `int8`) in eight bits: activations in NHWC, weights packed once,
+//! The network's layers on the processor, in f32, in eight bits (room `int8`) and in bf16: activations in NHWC, weights packed once,
 //! bias, sum and ReLU done while a tile is still in registers.
 //!
 //! Micro-kernels exist for AVX-512, AVX2 with FMA, NEON, and for any processor; [`trusted`] says which are used.
@@ -8,6 +8,7 @@
 
 #[cfg(target_arch = "x86_64")]
 mod amx;
+pub(super) mod bf16;
 mod bottlenecks;
 mod buffer;
 mod convolution;
@@ -18,10 +19,12 @@ pub(super) mod int8;
 mod isa;
 mod lane;
 mod memory;
+pub(super) mod narrow;
 mod network;
 mod plan;
 mod pooling;
 mod product;
+mod slope;
 mod slots;
 #[cfg(test)]
 mod tests;

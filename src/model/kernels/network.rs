@@ -13,6 +13,7 @@ use super::isa::Isa;
 use super::memory::Memory;
 use super::plan::{Ground, Plan};
 use super::pooling::COLOURS;
+use super::slope::Back;
 use super::slots::{Slots, View};
 use super::tile::Micro;
 use super::winograd;
@@ -65,6 +66,13 @@ pub(in crate::model) struct Seen {
     pub(in crate::model) pooled: Vec<f32>,
     /// `outputs` for each image.
     pub(in crate::model) logits: Vec<f32>,
+}
+
+/// What the last stage makes of the values of one image in front of it.
+pub(in crate::model) struct Slope {
+    pub(in crate::model) seen: Seen,
+    /// How a weighted sum of the logits changes with each of those values.
+    pub(in crate::model) slopes: Vec<f32>,
 }
 
 /// The network. One run at a time; others wait for it.
@@ -123,13 +131,6 @@ impl Network {
         &self.architecture
     }
 
-    /// The weights of one layer as they were before packing; None for those that are kept as Winograd's matrices, which
-    /// lie before the features.
-    pub(in crate::model) fn layer(&self, index: usize) -> Option<Raw> {
-        let filter = self.filters.get(index).filter(|filter| filter.has_weights())?;
-        Some(Raw { weights: filter.unpack(), bias: filter.bias().to_vec() })
-    }
-
     /// Pooled features and logits of each image, from one run. None where the filters are not the architecture's.
     pub(in crate::model) fn look(&self, images: Images<'_>) -> Option<Seen> {
         let mut seen = Seen { pooled: Vec::new(), logits: Vec::new() };
@@ -164,6 +165,38 @@ impl Network {
     /// The same of what [`Network::before_last`] gave.
     pub(in crate::model) fn look_at_last(&self, values: &[f32], images: usize, side: (usize, usize)) -> Option<Seen> {
         self.go_on(values, images, side, |plan| (plan.features, plan.early))
+    }
+
+    /// What the last stage makes of what [`Network::before_last`] gave of one image of `rows` by `columns`; `weights` says
+    /// how much each of the logits counts, given all of them.
+    pub(in crate::model) fn slope(
+        &self,
+        values: &[f32],
+        side: (usize, usize),
+        weights: impl FnOnce(&[f32]) -> Vec<f32>,
+    ) -> Option<Slope> {
+        let mut given = vec![Vec::new(); self.architecture.layers.len()];
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        let ground = self.ground();
+        let (slots, plan) = prepare(&mut memory, ground, 1, side)?;
+        let extent = plan.features.extent;
+        if extent.places() * extent.channels != values.len() {
+            return None;
+        }
+        slots.write(&plan.features, values);
+        for step in plan.early..plan.steps.len() {
+            self.take(plan, step..step + 1, (ground, &[]), slots);
+            if let Some((layer, view)) = plan.steps.get(step)?.shows(&self.architecture) {
+                *given.get_mut(layer)? = places(slots, &view).collect();
+            }
+        }
+        let seen =
+            Seen { pooled: places(slots, &plan.pooled).collect(), logits: places(slots, &plan.logits).collect() };
+        drop(memory);
+        let Self { architecture, filters, micro, crew, .. } = self;
+        let back = Back { architecture, filters, micro, crew, given: &given };
+        let slopes = back.through_all(&weights(&seen.logits), (extent.rows, extent.columns))?;
+        Some(Slope { seen, slopes })
     }
 
     /// On from the values of a view; `from` names the view and the first step behind it.

@@ -3,6 +3,7 @@
 use super::geometry::LINE;
 use super::isa::Isa;
 use super::lane::Lane;
+use super::slope::{Dots, INPUTS, ROWS};
 use super::winograd;
 
 /// Marks an offset that lies in the padding, outside the input.
@@ -19,14 +20,14 @@ pub(super) enum Begin {
 
 /// What becomes of a tile's sums on their way to the output.
 #[derive(Clone, Copy)]
-pub(super) enum Finish {
+pub(in crate::model) enum Finish<T = f32> {
     /// Nothing.
     Keep,
     /// Negative ones become zero.
     Rectify,
     /// The values at the same distance from this pointer as the output's from its own are added, then negative ones
     /// become zero.
-    AddAndRectify(*const f32),
+    AddAndRectify(*const T),
 }
 
 /// One call of the micro-kernel: `rows` output places by a panel's channels, over `taps` times `depth` inputs.
@@ -67,6 +68,9 @@ type SpreadFunction = unsafe fn(&[*const f32; winograd::VALUES], usize, *mut f32
 /// Turns the values of Winograd's matrices into a square of outputs: see [`winograd::gather`].
 type GatherFunction = unsafe fn(*const f32, usize, usize, &[f32], &[Option<*mut f32>; 4]);
 
+/// Computes slopes of [`INPUTS`] inputs, and of one: see [`super::slope::dots`].
+type DotsFunctions = (unsafe fn(&Dots<'_>) -> [[f32; ROWS]; INPUTS], unsafe fn(&Dots<'_>) -> [[f32; ROWS]; 1]);
+
 /// The micro-kernels of one instruction set.
 pub(super) struct Micro {
     /// What they need.
@@ -78,6 +82,7 @@ pub(super) struct Micro {
     tiles: &'static [TileFunction],
     pub(super) spread: SpreadFunction,
     pub(super) gather: GatherFunction,
+    pub(super) dots: DotsFunctions,
 }
 
 impl Micro {
@@ -87,7 +92,7 @@ impl Micro {
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 | Isa::AvxVnni => &AVX2,
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 | Isa::Avx512Vnni | Isa::Amx => &AVX512,
+            Isa::Avx512 | Isa::Avx512Vnni | Isa::Avx512Bf16 | Isa::Amx => &AVX512,
             #[cfg(target_arch = "aarch64")]
             Isa::Neon => &NEON,
             _ => &PLAIN,
@@ -199,6 +204,7 @@ unsafe fn step<L: Lane, const ROWS: usize, const LANES: usize>(
 macro_rules! micro {
     ($name:ident, $module:ident, $isa:ident, $lane:ty, $most:literal, $lanes:literal, [$($rows:literal),*] $(, $features:literal)?) => {
         mod $module {
+            use super::super::slope::{self, Dots, ROWS};
             use super::super::winograd;
             use super::{Tile, compute};
 
@@ -236,6 +242,14 @@ macro_rules! micro {
                 // SAFETY: the same contract.
                 unsafe { winograd::gather::<$lane>(input, apart, channels, bias, places) }
             }
+
+            /// # Safety
+            /// As [`slope::dots`].
+            $(#[target_feature(enable = $features)])?
+            pub(super) unsafe fn dots<const IN: usize>(job: &Dots<'_>) -> [[f32; ROWS]; IN] {
+                // SAFETY: the same contract.
+                unsafe { slope::dots::<$lane, $lanes, IN>(job) }
+            }
         }
 
         static $name: Micro = Micro {
@@ -245,6 +259,7 @@ macro_rules! micro {
             tiles: &[$($module::tile::<$rows>),*],
             spread: $module::spread,
             gather: $module::gather,
+            dots: ($module::dots::<INPUTS>, $module::dots::<1>),
         };
     };
 }
@@ -277,6 +292,7 @@ impl Micro {
             tiles: &[plain::tile::<1>, plain::tile::<1>, plain::tile::<2>, plain::tile::<3>],
             spread: plain::spread,
             gather: plain::gather,
+            dots: (plain::dots::<INPUTS>, plain::dots::<1>),
         };
         &WRONG
     }

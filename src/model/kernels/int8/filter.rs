@@ -6,16 +6,17 @@
 use super::super::buffer::Buffer;
 use super::super::filter::Raw;
 use super::super::geometry::Window;
+use super::super::narrow::Narrow;
+use super::super::narrow::filter::{Codes, Filter as Packed, READ_AT_ONCE, lay};
+use super::super::tile::Finish;
+use super::lane::Ends;
+use super::{Coded, Int8};
 
 /// Inputs that a register multiplies at once for each column.
-pub(super) const GROUP: usize = 4;
+pub(super) const GROUP: usize = Int8::GROUP;
 
 /// Inputs of two groups, which are summed up together.
-pub(super) const PAIR: usize = 2 * GROUP;
-
-/// Inputs that are read at once where whole matrices are multiplied: a filter has room for them behind its last weights,
-/// which no input counts.
-const READ_AT_ONCE: usize = 64;
+pub(super) const PAIR: usize = Int8::PAIR;
 
 /// The most steps that weights of one sign may have together where their products are summed up in sixteen bits.
 const BOUND: i32 = 128;
@@ -32,21 +33,10 @@ pub(in crate::model) struct Code {
     pub(in crate::model) zero: u8,
 }
 
-/// What goes into a convolution and comes out of it.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Codes<'a> {
-    /// With zero 0.
-    pub(super) input: &'a Code,
-    pub(super) output: &'a Code,
-    /// What is added to the output.
-    pub(super) added: Option<&'a Code>,
-}
-
-/// Packed weights: for each panel of `columns` outputs, for each place of the window, for each group of inputs, the
-/// group's weights of each output. Outputs are filled up with zeros to whole panels, inputs to whole pairs of groups.
-pub(super) struct Filter {
-    pub(super) window: Window,
-    pub(super) outputs: usize,
+/// Packed weights, with a step for each output.
+pub(in crate::model) struct Filter {
+    window: Window,
+    outputs: usize,
     inputs: usize,
     columns: usize,
     weights: Buffer<i8>,
@@ -59,33 +49,61 @@ pub(super) struct Filter {
 }
 
 impl Filter {
-    /// Packs weights for panels of `columns`. One octet of an input times a weight counts so many of `steps`, one an output.
-    pub(super) fn pack(raw: &Raw, steps: &[f32], window: Window, columns: usize, codes: Codes<'_>) -> Self {
-        let (inputs, outputs, places) = (codes.input.steps.len(), raw.bias.len(), window.size * window.size);
+    /// One value a column of a panel.
+    fn of_panel<'a>(&self, values: &'a Buffer<f32>, panel: usize) -> &'a [f32] {
+        values.values().get(panel * self.columns..(panel + 1) * self.columns).unwrap_or_default()
+    }
+
+    /// What the sums of a panel are multiplied by, one value a column.
+    pub(super) fn panel_scale(&self, panel: usize) -> &[f32] {
+        self.of_panel(&self.scale, panel)
+    }
+
+    /// What is added to them then, one value a column.
+    pub(super) fn panel_shift(&self, panel: usize) -> &[f32] {
+        self.of_panel(&self.shift, panel)
+    }
+
+    /// The steps of what is added last, in steps of the output, one value a column.
+    pub(super) fn panel_added(&self, panel: usize) -> &[f32] {
+        self.of_panel(&self.added, panel)
+    }
+}
+
+impl Packed<Int8> for Filter {
+    /// One octet of an input times a weight counts so many of the layer's steps, one an output; its bias takes the place
+    /// of `raw`'s.
+    fn pack(
+        raw: &Raw,
+        inputs: usize,
+        Coded { steps, bias }: &Coded,
+        (window, columns): (Window, usize),
+        codes: Codes<'_, Int8>,
+    ) -> Self {
+        let (outputs, places) = (bias.len(), window.size * window.size);
         let (padded, depth) = (outputs.next_multiple_of(columns), inputs.next_multiple_of(PAIR));
         let mut weights = Buffer::zeroed(padded * places * depth + READ_AT_ONCE * columns);
         let panels = weights.values_mut().chunks_exact_mut((places * depth * columns).max(1));
         let each = raw.weights.chunks(columns * places * inputs);
         for ((panel, from), steps) in panels.zip(each).zip(steps.chunks(columns)) {
             for (column, (from, step)) in from.chunks_exact(places * inputs).zip(steps).enumerate() {
-                lay(groups(from, places, (&codes.input.steps, *step)), panel, column, columns);
+                lay(groups(from, places, (&codes.input.steps, *step)), panel, (column, columns));
             }
         }
         let [mut scale, mut shift, mut added] = [(); 3].map(|()| Buffer::zeroed(padded));
         let to = scale.values_mut().iter_mut().zip(shift.values_mut()).zip(added.values_mut());
-        let from = codes.output.steps.iter().zip(steps).zip(&raw.bias).enumerate();
+        let from = codes.output.steps.iter().zip(steps).zip(bias).enumerate();
         for (((scale, shift), factor), (output, ((step, weight), bias))) in to.zip(from) {
             *factor = codes.added.and_then(|added| added.steps.get(output)).map_or(0.0, |added| added / step);
             *scale = weight / step;
             let zero = codes.added.map_or(0.0, |added| f32::from(added.zero));
             *shift = bias / step + f32::from(codes.output.zero) - zero * *factor;
         }
-        let (steps, bias, input_steps) = (steps.to_vec(), raw.bias.clone(), codes.input.steps.clone());
+        let (steps, bias, input_steps) = (steps.clone(), bias.clone(), codes.input.steps.clone());
         Self { window, outputs, inputs, columns, weights, steps, input_steps, bias, scale, shift, added }
     }
 
-    /// The weights as they count, `[outputs, inputs, size, size]`, and the bias.
-    pub(super) fn unpack(&self) -> Raw {
+    fn unpack(&self) -> Raw {
         let places = self.window.size * self.window.size;
         let mut weights = vec![0.0; self.outputs * self.inputs * places];
         for ((output, to), step) in weights.chunks_exact_mut((self.inputs * places).max(1)).enumerate().zip(&self.steps)
@@ -103,40 +121,34 @@ impl Filter {
         Raw { weights, bias: self.bias.clone() }
     }
 
-    /// Inputs, filled up to whole pairs of groups.
-    pub(super) fn depth(&self) -> usize {
-        self.inputs.next_multiple_of(PAIR)
+    fn window(&self) -> Window {
+        self.window
     }
 
-    /// Taps of the window.
-    pub(super) fn taps(&self) -> usize {
-        self.window.size * self.window.size
+    fn inputs(&self) -> usize {
+        self.inputs
     }
 
-    /// Panels of outputs.
-    pub(super) fn panels(&self) -> usize {
+    fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    fn panels(&self) -> usize {
         self.outputs.div_ceil(self.columns)
     }
 
-    /// The weights of one panel.
-    pub(super) fn panel(&self, panel: usize) -> &[i8] {
+    fn panel(&self, panel: usize) -> &[i8] {
         let length = self.taps() * self.depth() * self.columns;
         self.weights.values().get(panel * length..(panel + 1) * length).unwrap_or_default()
     }
 
-    /// What the sums of a panel are multiplied by, one value a column.
-    pub(super) fn panel_scale(&self, panel: usize) -> &[f32] {
-        self.scale.values().get(panel * self.columns..(panel + 1) * self.columns).unwrap_or_default()
-    }
-
-    /// What is added to them then, one value a column.
-    pub(super) fn panel_shift(&self, panel: usize) -> &[f32] {
-        self.shift.values().get(panel * self.columns..(panel + 1) * self.columns).unwrap_or_default()
-    }
-
-    /// The steps of what is added last, in steps of the output, one value a column.
-    pub(super) fn panel_added(&self, panel: usize) -> &[f32] {
-        self.added.values().get(panel * self.columns..(panel + 1) * self.columns).unwrap_or_default()
+    /// Negative sums become zero where the output's code has no room for them.
+    fn ends(&self, panel: usize, finish: Finish<u8>) -> Ends {
+        let added = match finish {
+            Finish::AddAndRectify(added) => Some((added, self.panel_added(panel).as_ptr())),
+            Finish::Keep | Finish::Rectify => None,
+        };
+        Ends { scale: self.panel_scale(panel).as_ptr(), shift: self.panel_shift(panel).as_ptr(), added }
     }
 }
 
@@ -202,15 +214,6 @@ pub(in crate::model) fn bounded_step(weights: &[f32], input_steps: &[f32]) -> f3
     step
 }
 
-/// Lays the groups of one output into its panel, whose first group of this output is at `to`.
-fn lay(groups: impl Iterator<Item = [i8; GROUP]>, panel: &mut [i8], column: usize, columns: usize) {
-    for (group, to) in groups.zip(panel.chunks_exact_mut(columns * GROUP)) {
-        if let Some(to) = to.as_chunks_mut().0.get_mut(column) {
-            *to = group;
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -224,14 +227,15 @@ mod tests {
             let input = Code { steps: (0..inputs).map(|_| 0.5 + random.f32()).collect(), zero: 0 };
             let each = weights.chunks(inputs * places);
             let steps: Vec<f32> = each.map(|each| bounded_step(each, &input.steps)).collect();
-            let raw = Raw { weights, bias: vec![0.5; outputs] };
+            let layer = Coded { steps, bias: vec![0.5; outputs] };
+            let raw = Raw { weights, bias: Vec::new() };
             let output = Code { steps: vec![1.0; outputs], zero: 0 };
             let codes = Codes { input: &input, output: &output, added: None };
             let window = Window { size, stride: 1, padding: size / 2 };
-            let filter = Filter::pack(&raw, &steps, window, 16, codes);
+            let filter = Filter::pack(&raw, inputs, &layer, (window, 16), codes);
             let back = filter.unpack();
             for ((found, wanted), step) in
-                back.weights.chunks(inputs * places).zip(raw.weights.chunks(inputs * places)).zip(&steps)
+                back.weights.chunks(inputs * places).zip(raw.weights.chunks(inputs * places)).zip(&layer.steps)
             {
                 let near = |(a, b): (&f32, &f32)| (a - b).abs() <= step * 0.501 / 0.5;
                 assert!(found.iter().zip(wanted).all(near), "{inputs} {outputs} {size}: {found:?} for {wanted:?}");

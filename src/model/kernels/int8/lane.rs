@@ -1,43 +1,34 @@
-//! A vector register of i32 sums, whatever the processor calls it.
+//! The registers of eight bits: sums i32, and their way to octets.
+//!
+//! No step rounds or overflows differently from one processor to another: sums are exact, and their way to u8 is a
+//! product and one or two sums of f32, each rounded by itself, then the nearest integer (even where two are near) from 0 to
+//! 255. Weights are bounded as [`super::filter`] says.
 
+use super::super::narrow::tile;
+use super::super::narrow::tile::Lane;
+use super::Int8;
 use super::filter::GROUP;
 
-/// What a register's sums become, column by column.
+/// What a panel's sums become, column by column.
 #[derive(Clone, Copy)]
-pub(super) struct Finish {
-    /// The sum is multiplied by it, `WIDTH` values.
+pub(in crate::model) struct Ends {
+    /// The sum is multiplied by it.
     pub(super) scale: *const f32,
-    /// And this is added, `WIDTH` values.
+    /// And this is added.
     pub(super) shift: *const f32,
-    /// And `WIDTH` values times as many factors, if there are any.
+    /// And values times as many factors, if there are any.
     pub(super) added: Option<(*const u8, *const f32)>,
 }
 
-/// A register of `WIDTH` sums, one a column.
-///
-/// No step rounds or overflows differently from one processor to another: sums are exact, and their way to u8 is a
-/// product and one or two sums of f32, each rounded by itself, then the nearest integer (even where two are near) from 0 to 255.
-///
-/// # Safety
-/// Every function may be called only on a processor that has the type's instructions, and should be inlined into a
-/// function that enables them.
-#[allow(clippy::missing_safety_doc, reason = "said once, above")]
-pub(super) trait Lane: Copy {
-    /// Columns of a register.
-    const WIDTH: usize;
-    /// [`GROUP`] inputs, for every column.
-    type Inputs: Copy;
-    /// Sums of nothing.
-    unsafe fn zero() -> Self;
-    /// From memory: [`GROUP`] values.
-    unsafe fn inputs(from: *const u8) -> Self::Inputs;
-    /// Adds the products of two groups of inputs with their weights; of each group `WIDTH` times [`GROUP`] weights,
-    /// which are bounded as [`super::filter`] says.
-    unsafe fn add_products(self, inputs: [Self::Inputs; 2], weights: [*const i8; 2]) -> Self;
-    /// Writes `WIDTH` values.
-    unsafe fn finish(self, finish: &Finish, to: *mut u8);
-    /// Asks for the cache line at `at`, which need not exist.
-    unsafe fn prefetch(at: *const i8);
+impl tile::Ends for Ends {
+    #[inline(always)]
+    fn at(self, column: usize, values: usize) -> Self {
+        Self {
+            scale: self.scale.wrapping_add(column),
+            shift: self.shift.wrapping_add(column),
+            added: self.added.map(|(added, factor)| (added.wrapping_add(values), factor.wrapping_add(column))),
+        }
+    }
 }
 
 /// The nearest integer from 0 to 255.
@@ -54,8 +45,10 @@ pub(super) struct Plain([i32; 8]);
 
 #[allow(clippy::indexing_slicing, clippy::needless_range_loop, reason = "constant bounds, checked when compiled")]
 impl Lane for Plain {
+    type Numbers = Int8;
     const WIDTH: usize = 8;
     type Inputs = [u8; GROUP];
+    type Weights = [[i8; GROUP]; 8];
 
     #[inline(always)]
     unsafe fn zero() -> Self {
@@ -69,10 +62,14 @@ impl Lane for Plain {
     }
 
     #[inline(always)]
-    unsafe fn add_products(mut self, inputs: [[u8; GROUP]; 2], weights: [*const i8; 2]) -> Self {
+    unsafe fn weights(from: *const i8) -> [[i8; GROUP]; 8] {
+        // SAFETY: the caller has so many values there.
+        unsafe { from.cast::<[[i8; GROUP]; 8]>().read() }
+    }
+
+    #[inline(always)]
+    unsafe fn add_products(mut self, inputs: [[u8; GROUP]; 2], weights: [[[i8; GROUP]; 8]; 2]) -> Self {
         for (inputs, weights) in inputs.into_iter().zip(weights) {
-            // SAFETY: the caller has so many values there.
-            let weights = unsafe { weights.cast::<[[i8; GROUP]; 8]>().read() };
             for column in 0..8 {
                 for index in 0..GROUP {
                     self.0[column] += i32::from(inputs[index]) * i32::from(weights[column][index]);
@@ -83,12 +80,12 @@ impl Lane for Plain {
     }
 
     #[inline(always)]
-    unsafe fn finish(self, finish: &Finish, to: *mut u8) {
+    unsafe fn finish(self, ends: &Ends, to: *mut u8) {
         for column in 0..8 {
             // SAFETY: the caller has `WIDTH` values everywhere.
             unsafe {
-                let mut value = self.0[column] as f32 * *finish.scale.add(column) + *finish.shift.add(column);
-                if let Some((added, factor)) = finish.added {
+                let mut value = self.0[column] as f32 * *ends.scale.add(column) + *ends.shift.add(column);
+                if let Some((added, factor)) = ends.added {
                     value += f32::from(*added.add(column)) * *factor.add(column);
                 }
                 *to.add(column) = octet(value);
@@ -97,7 +94,7 @@ impl Lane for Plain {
     }
 
     #[inline(always)]
-    unsafe fn prefetch(_at: *const i8) {}
+    unsafe fn prefetch(_at: *const u8) {}
 }
 
 /// Implements the rest of [`Lane`] for AVX2's registers; `|sums, inputs, weights|` adds the products of two groups.
@@ -105,8 +102,10 @@ impl Lane for Plain {
 macro_rules! lane_of_eight {
     ($name:ident, |$sums:ident, $inputs:ident, $weights:ident| $products:expr) => {
         impl Lane for $name {
+            type Numbers = Int8;
             const WIDTH: usize = 8;
             type Inputs = __m256i;
+            type Weights = __m256i;
 
             #[inline(always)]
             unsafe fn zero() -> Self {
@@ -121,22 +120,25 @@ macro_rules! lane_of_eight {
             }
 
             #[inline(always)]
-            unsafe fn add_products(self, $inputs: [__m256i; 2], weights: [*const i8; 2]) -> Self {
-                let $sums = self.0;
-                // SAFETY: the caller has 32 weights at each, and its processor has the instructions.
-                unsafe {
-                    let $weights = weights.map(|at| _mm256_loadu_si256(at.cast()));
-                    Self($products)
-                }
+            unsafe fn weights(from: *const i8) -> __m256i {
+                // SAFETY: the caller has 32 weights there, and its processor has the instruction.
+                unsafe { _mm256_loadu_si256(from.cast()) }
             }
 
             #[inline(always)]
-            unsafe fn finish(self, finish: &Finish, to: *mut u8) {
+            unsafe fn add_products(self, $inputs: [__m256i; 2], $weights: [__m256i; 2]) -> Self {
+                let $sums = self.0;
+                // SAFETY: the caller's processor has the instructions.
+                Self(unsafe { $products })
+            }
+
+            #[inline(always)]
+            unsafe fn finish(self, ends: &Ends, to: *mut u8) {
                 // SAFETY: the caller has eight values everywhere, and its processor has the instructions.
                 unsafe {
-                    let scaled = _mm256_mul_ps(_mm256_cvtepi32_ps(self.0), _mm256_loadu_ps(finish.scale));
-                    let mut values = _mm256_add_ps(scaled, _mm256_loadu_ps(finish.shift));
-                    if let Some((added, factor)) = finish.added {
+                    let scaled = _mm256_mul_ps(_mm256_cvtepi32_ps(self.0), _mm256_loadu_ps(ends.scale));
+                    let mut values = _mm256_add_ps(scaled, _mm256_loadu_ps(ends.shift));
+                    if let Some((added, factor)) = ends.added {
                         let added = _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(added.cast())));
                         values = _mm256_add_ps(values, _mm256_mul_ps(added, _mm256_loadu_ps(factor)));
                     }
@@ -148,7 +150,7 @@ macro_rules! lane_of_eight {
             }
 
             #[inline(always)]
-            unsafe fn prefetch(at: *const i8) {
+            unsafe fn prefetch(at: *const u8) {
                 ask_for(at);
             }
         }
@@ -159,14 +161,8 @@ macro_rules! lane_of_eight {
 pub(super) mod x86 {
     use std::arch::x86_64::*;
 
-    use super::{Finish, Lane};
-
-    /// Asks for the cache line at `at`, which need not exist.
-    #[inline(always)]
-    pub(in super::super) fn ask_for(at: *const i8) {
-        // SAFETY: a prefetch is a hint; it faults nowhere, and every x86-64 has it.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(at) }
-    }
+    use super::super::super::lane::ask_for;
+    use super::{Ends, Int8, Lane};
 
     /// AVX2: products are summed up in i16 four at a time, which their bound allows.
     #[derive(Clone, Copy)]
@@ -189,7 +185,7 @@ pub(super) mod x86 {
 
     /// AVX-512 VNNI.
     #[derive(Clone, Copy)]
-    pub(in super::super) struct Avx512Vnni(__m512i);
+    pub(in super::super::super) struct Avx512Vnni(__m512i);
 
     impl Avx512Vnni {
         /// Sums from memory.
@@ -204,8 +200,10 @@ pub(super) mod x86 {
     }
 
     impl Lane for Avx512Vnni {
+        type Numbers = Int8;
         const WIDTH: usize = 16;
         type Inputs = __m512i;
+        type Weights = __m512i;
 
         #[inline(always)]
         unsafe fn zero() -> Self {
@@ -220,22 +218,24 @@ pub(super) mod x86 {
         }
 
         #[inline(always)]
-        unsafe fn add_products(self, inputs: [__m512i; 2], weights: [*const i8; 2]) -> Self {
-            // SAFETY: the caller has 64 weights at each, and its processor has the instructions.
-            unsafe {
-                let [a, b] = weights.map(|at| _mm512_loadu_si512(at.cast()));
-                let [first, second] = inputs;
-                Self(_mm512_dpbusd_epi32(_mm512_dpbusd_epi32(self.0, first, a), second, b))
-            }
+        unsafe fn weights(from: *const i8) -> __m512i {
+            // SAFETY: the caller has 64 weights there, and its processor has the instruction.
+            unsafe { _mm512_loadu_si512(from.cast()) }
         }
 
         #[inline(always)]
-        unsafe fn finish(self, finish: &Finish, to: *mut u8) {
+        unsafe fn add_products(self, [first, second]: [__m512i; 2], [a, b]: [__m512i; 2]) -> Self {
+            // SAFETY: the caller's processor has the instructions.
+            Self(unsafe { _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(self.0, first, a), second, b) })
+        }
+
+        #[inline(always)]
+        unsafe fn finish(self, ends: &Ends, to: *mut u8) {
             // SAFETY: the caller has 16 values everywhere, and its processor has the instructions.
             unsafe {
-                let scaled = _mm512_mul_ps(_mm512_cvtepi32_ps(self.0), _mm512_loadu_ps(finish.scale));
-                let mut values = _mm512_add_ps(scaled, _mm512_loadu_ps(finish.shift));
-                if let Some((added, factor)) = finish.added {
+                let scaled = _mm512_mul_ps(_mm512_cvtepi32_ps(self.0), _mm512_loadu_ps(ends.scale));
+                let mut values = _mm512_add_ps(scaled, _mm512_loadu_ps(ends.shift));
+                if let Some((added, factor)) = ends.added {
                     let added = _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(added.cast())));
                     values = _mm512_add_ps(values, _mm512_mul_ps(added, _mm512_loadu_ps(factor)));
                 }
@@ -246,7 +246,7 @@ pub(super) mod x86 {
         }
 
         #[inline(always)]
-        unsafe fn prefetch(at: *const i8) {
+        unsafe fn prefetch(at: *const u8) {
             ask_for(at);
         }
     }
@@ -256,7 +256,7 @@ pub(super) mod x86 {
 pub(super) mod arm {
     use std::arch::aarch64::*;
 
-    use super::{Finish, Lane};
+    use super::{Ends, Int8, Lane};
 
     /// NEON: four columns. The inputs are moved to -128..=127 for its products of equal signs, and what that takes away
     /// is added again.
@@ -264,8 +264,10 @@ pub(super) mod arm {
     pub(in super::super) struct Neon(int32x4_t);
 
     impl Lane for Neon {
+        type Numbers = Int8;
         const WIDTH: usize = 4;
         type Inputs = int8x16_t;
+        type Weights = int8x16_t;
 
         #[inline(always)]
         unsafe fn zero() -> Self {
@@ -283,11 +285,16 @@ pub(super) mod arm {
         }
 
         #[inline(always)]
-        unsafe fn add_products(mut self, inputs: [int8x16_t; 2], weights: [*const i8; 2]) -> Self {
+        unsafe fn weights(from: *const i8) -> int8x16_t {
+            // SAFETY: the caller has 16 weights there, and its processor has the instruction.
+            unsafe { vld1q_s8(from) }
+        }
+
+        #[inline(always)]
+        unsafe fn add_products(mut self, inputs: [int8x16_t; 2], weights: [int8x16_t; 2]) -> Self {
             for (inputs, weights) in inputs.into_iter().zip(weights) {
-                // SAFETY: the caller has 16 weights there, and its processor has the instructions.
+                // SAFETY: the caller's processor has the instructions.
                 unsafe {
-                    let weights = vld1q_s8(weights);
                     let low = vmull_s8(vget_low_s8(inputs), vget_low_s8(weights));
                     let high = vmull_high_s8(inputs, weights);
                     let moved = vshlq_n_s16::<7>(vpaddlq_s8(weights));
@@ -299,12 +306,12 @@ pub(super) mod arm {
         }
 
         #[inline(always)]
-        unsafe fn finish(self, finish: &Finish, to: *mut u8) {
+        unsafe fn finish(self, ends: &Ends, to: *mut u8) {
             // SAFETY: the caller has four values everywhere, and its processor has the instructions.
             unsafe {
-                let scaled = vmulq_f32(vcvtq_f32_s32(self.0), vld1q_f32(finish.scale));
-                let mut values = vaddq_f32(scaled, vld1q_f32(finish.shift));
-                if let Some((added, factor)) = finish.added {
+                let scaled = vmulq_f32(vcvtq_f32_s32(self.0), vld1q_f32(ends.scale));
+                let mut values = vaddq_f32(scaled, vld1q_f32(ends.shift));
+                if let Some((added, factor)) = ends.added {
                     let added = vcreate_u8(u64::from(added.cast::<u32>().read_unaligned()));
                     let added = vcvtq_f32_u32(vmovl_u16(vget_low_u16(vmovl_u8(added))));
                     values = vaddq_f32(values, vmulq_f32(added, vld1q_f32(factor)));
@@ -316,6 +323,6 @@ pub(super) mod arm {
         }
 
         #[inline(always)]
-        unsafe fn prefetch(_at: *const i8) {}
+        unsafe fn prefetch(_at: *const u8) {}
     }
 }

@@ -1,15 +1,18 @@
 //! Every kernel against a naive one, over odd shapes, with every instruction set of this processor: to the bit.
 
+use super::super::convolution::After;
 use super::super::crew::{Crew, Run};
 use super::super::filter::Raw;
 use super::super::geometry::{Extent, Offsets, Window};
 use super::super::isa::Isa;
+use super::super::narrow::Narrow;
+use super::super::narrow::convolution::Convolution;
+use super::super::narrow::filter::{Codes, Filter as _};
+use super::super::narrow::pooling::{Maximum, Mean};
 use super::super::pooling;
 use super::super::slots::{SLOTS, Shared, Slots, View};
-use super::convolution::{Convolution, output_of};
-use super::filter::{Code, Codes, Filter, PAIR, bounded_step};
-use super::pooling::{Maximum, Mean};
-use super::tile::Micro;
+use super::filter::{Code, Filter, PAIR, bounded_step};
+use super::{Coded, Int8};
 
 #[derive(Clone, Copy, Debug)]
 struct Case {
@@ -23,7 +26,7 @@ struct Case {
 struct Material {
     input: Vec<u8>,
     raw: Raw,
-    steps: Vec<f32>,
+    layer: Coded,
     added: Vec<u8>,
     codes: [Code; 3],
 }
@@ -41,10 +44,11 @@ fn material(case: Case) -> Material {
     let step = ((inputs * places) as f32).sqrt() * 0.01;
     let codes = [code(inputs, 0.02, 0), code(outputs, step, 77), code(outputs, step * 0.7, 128)];
     let steps = weights.chunks(inputs * places).map(|each| bounded_step(each, &codes[0].steps)).collect();
-    let raw = Raw { weights, bias: (0..outputs).map(|_| random.f32() - 0.5).collect() };
+    let layer = Coded { steps, bias: (0..outputs).map(|_| random.f32() - 0.5).collect() };
+    let raw = Raw { weights, bias: Vec::new() };
     let length = images * window.steps(rows) * window.steps(columns) * outputs;
     let (input, added) = (octets(&mut random, images * rows * columns * inputs), octets(&mut random, length));
-    Material { input, raw, steps, added, codes }
+    Material { input, raw, layer, added, codes }
 }
 
 /// `[images, rows, columns, outputs]`: exact sums of the weights as they are packed, and their way to octets.
@@ -52,7 +56,7 @@ fn naive(case: Case, material: &Material, filter: &Filter) -> Vec<u8> {
     let Case { images, side: (rows, columns), channels: (inputs, outputs), window, added } = case;
     let weights = filter.unpack().weights;
     let whole = |output: usize, index: usize| {
-        let per = material.codes[0].steps[index / window.size.pow(2)] / material.steps[output];
+        let per = material.codes[0].steps[index / window.size.pow(2)] / material.layer.steps[output];
         (weights[output * inputs * window.size.pow(2) + index] * per).round() as i32
     };
     let mut all = Vec::new();
@@ -113,21 +117,21 @@ fn run(threads: usize, tasks: usize, task: impl Fn(usize) + Sync) {
 fn packed(case: Case, material: &Material, isa: Isa) -> Filter {
     let [input, output, added] = &material.codes;
     let codes = Codes { input, output, added: case.added.then_some(added) };
-    Filter::pack(&material.raw, &material.steps, case.window, Micro::of(isa).columns, codes)
+    Filter::pack(&material.raw, case.channels.0, &material.layer, (case.window, Int8::micro(isa).columns), codes)
 }
 
 fn convolved(case: Case, isa: Isa, threads: usize) -> Vec<u8> {
-    let (material, micro) = (material(case), Micro::of(isa));
+    let (material, micro) = (material(case), Int8::micro(isa));
     let filter = packed(case, &material, isa);
     let from = view(0, Extent::new(case.images, case.side.0, case.side.1, case.channels.0));
-    let to = view(1, output_of(&filter, from.extent));
+    let to = view(1, filter.output_of(from.extent));
     let added = view(2, to.extent);
     let mut slots = slots(&[from, to, added]);
     slots.write(&from, &material.input);
     slots.write(&added, &material.added);
     let zeros = vec![0; case.channels.0.next_multiple_of(PAIR)];
-    let added = case.added.then_some(added);
-    let step = Convolution::new((0, &filter), (from, to), added, &mut Offsets::default(), (micro, threads));
+    let after = if case.added { After::AddAndRectify(added) } else { After::Keep };
+    let step = Convolution::new((0, &filter), (from, to), after, &mut Offsets::default(), (micro, threads));
     let shared = slots.share();
     run(threads, step.tasks(), |task| {
         // SAFETY: the processor has the instructions, and the crew does each task once.
@@ -176,17 +180,18 @@ fn the_largest_inputs_and_weights_overflow_nowhere() {
     let case = Case { images: 1, side: (1, 7), channels: (64, 33), window, added: false };
     for isa in Isa::available() {
         for sign in [1.0, -1.0] {
-            let micro = Micro::of(isa);
-            let raw = Raw { weights: vec![sign; 64 * 33], bias: vec![0.0; 33] };
+            let micro = Int8::micro(isa);
+            let raw = Raw { weights: vec![sign; 64 * 33], bias: Vec::new() };
             let input = Code { steps: vec![1.0; 64], zero: 0 };
             let output = Code { steps: vec![64.0 * 255.0 / 100.0; 33], zero: 128 };
             let steps: Vec<f32> = raw.weights.chunks(64).map(|each| bounded_step(each, &input.steps)).collect();
             let codes = Codes { input: &input, output: &output, added: None };
-            let filter = Filter::pack(&raw, &steps, window, micro.columns, codes);
+            let layer = Coded { steps, bias: vec![0.0; 33] };
+            let filter = Filter::pack(&raw, 64, &layer, (window, micro.columns), codes);
             let from = view(0, Extent::new(1, 1, 7, 64));
-            let to = view(1, output_of(&filter, from.extent));
+            let to = view(1, filter.output_of(from.extent));
             let mut slots = slots(&[from, to]);
-            let step = Convolution::new((0, &filter), (from, to), None, &mut Offsets::default(), (micro, 1));
+            let step = Convolution::new((0, &filter), (from, to), After::Keep, &mut Offsets::default(), (micro, 1));
             let shared = slots.share();
             // SAFETY: nobody else uses these slots.
             unsafe { shared.part_mut(&from, 0, from.extent.length()) }.fill(255);
@@ -231,12 +236,12 @@ fn eight_bits_begin_with_the_largest_neighbour_and_end_with_the_mean() {
         let mut octets = slots(&[largest]);
         let code = Code { steps: vec![0.8 / 255.0; channels], zero: 0 };
         let (singles_shared, octets_shared): (Shared<'_>, Shared<'_, u8>) = (singles.share(), octets.share());
-        let maximum = Maximum { input: from, output: largest, window, code: code.clone() };
+        let maximum = Maximum::<Int8>::new((from, largest), window, &code);
         run(2, maximum.tasks(), |task| {
             // SAFETY: the crew does each task once.
             unsafe { maximum.run(task, &singles_shared, &octets_shared) }
         });
-        let average = Mean { input: largest, output: mean, code: code.clone() };
+        let average = Mean::<Int8>::new((largest, mean), &code);
         run(2, average.tasks(), |task| {
             // SAFETY: the crew does each task once.
             unsafe { average.run(task, &octets_shared, &singles_shared) }

@@ -1,4 +1,4 @@
-//! A run of the network in eight bits laid out beforehand: every step, what it reads and writes, and how much memory that
+//! A run of the network in narrow numbers laid out beforehand: every step, what it reads and writes, and how much memory that
 //! takes.
 
 use super::super::bottlenecks::Bottlenecks;
@@ -10,13 +10,14 @@ use super::super::plan::{POOLING, TOGETHER_FROM};
 use super::super::pooling::{self, Interleave};
 use super::super::slots::{SLOTS, Shared, View};
 use super::super::tile::Micro as SingleMicro;
-use super::convolution::{Convolution, output_of};
-use super::filter::{Code, Filter};
+use super::Narrow;
+use super::convolution::Convolution;
+use super::filter::Filter;
 use super::pooling::{Maximum, Mean};
 use super::tile::Micro;
 use crate::model::architecture::{Architecture, Bottleneck};
 
-/// What the blocks of octets are for.
+/// What the blocks of activations are for.
 mod slot {
     /// Where bottlenecks read and write, in turn.
     pub(super) const TURNS: [usize; 2] = [0, 1];
@@ -37,42 +38,49 @@ mod single {
 }
 
 /// One step; all tasks of a step may be done at the same time.
-pub(super) enum Step {
+pub(super) enum Step<N> {
     Interleave(Interleave),
     /// In f32.
     Single(convolution::Convolution),
-    Maximum(Maximum),
+    Maximum(Maximum<N>),
     Convolve(Convolution),
-    Mean(Mean),
+    Mean(Mean<N>),
 }
 
 /// A layer's filter.
-pub(super) enum Layer {
+pub(super) enum Layer<N: Narrow> {
     /// In f32.
     Single(Single),
-    Coded(Filter),
+    Narrow(N::Filter),
 }
 
 /// What the plans of a network have in common.
-#[derive(Clone, Copy)]
-pub(super) struct Ground<'a> {
+pub(super) struct Ground<'a, N: Narrow> {
     pub(super) architecture: &'a Architecture,
-    pub(super) layers: &'a [Layer],
+    pub(super) layers: &'a [Layer<N>],
     /// How the output of each layer is stored.
-    pub(super) codes: &'a [Code],
+    pub(super) codes: &'a [N::Code],
     /// As many zeros as the widest layer has channels.
-    pub(super) zeros: &'a [u8],
+    pub(super) zeros: &'a [N::Value],
     /// The same in f32.
     pub(super) single_zeros: &'a [f32],
-    pub(super) micro: &'a Micro,
+    pub(super) micro: &'a Micro<N>,
     pub(super) single_micro: &'a SingleMicro,
     pub(super) threads: usize,
 }
 
-impl<'a> Ground<'a> {
-    fn coded(&self, index: usize) -> Option<&'a Filter> {
+impl<N: Narrow> Clone for Ground<'_, N> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<N: Narrow> Copy for Ground<'_, N> {}
+
+impl<'a, N: Narrow> Ground<'a, N> {
+    fn narrow(&self, index: usize) -> Option<&'a N::Filter> {
         match self.layers.get(index)? {
-            Layer::Coded(filter) => Some(filter),
+            Layer::Narrow(filter) => Some(filter),
             Layer::Single(_) => None,
         }
     }
@@ -80,54 +88,58 @@ impl<'a> Ground<'a> {
     fn single(&self, index: usize) -> Option<&'a Single> {
         match self.layers.get(index)? {
             Layer::Single(filter) => Some(filter),
-            Layer::Coded(_) => None,
+            Layer::Narrow(_) => None,
         }
     }
 }
 
 /// The steps for so many images of one extent.
-pub(super) struct Plan {
-    pub(super) steps: Vec<Step>,
+pub(super) struct Plan<N> {
+    pub(super) steps: Vec<Step<N>>,
     /// How far a run of the steps is.
     pub(super) run: Run,
     /// Steps up to the features.
     pub(super) early: usize,
-    /// u8
     pub(super) features: View,
     /// f32
     pub(super) pooled: View,
     /// f32
     pub(super) logits: View,
-    /// Octets that each block of memory needs.
-    pub(super) octets: [usize; SLOTS],
+    /// Values that each block of activations needs.
+    pub(super) values: [usize; SLOTS],
     /// Values that each block of f32 needs.
     pub(super) singles: [usize; SLOTS],
 }
 
-impl Plan {
+impl<N: Narrow> Plan<N> {
     /// For `images` of `rows` by `columns`; None where the filters are not those of the architecture.
-    pub(super) fn new(ground: Ground<'_>, images: usize, side: (usize, usize), offsets: &mut Offsets) -> Option<Self> {
+    pub(super) fn new(
+        ground: Ground<'_, N>,
+        images: usize,
+        side: (usize, usize),
+        offsets: &mut Offsets,
+    ) -> Option<Self> {
         let architecture = ground.architecture;
-        let mut builder = Builder { ground, offsets, steps: Vec::new(), octets: [0; SLOTS], singles: [0; SLOTS] };
+        let mut builder = Builder { ground, offsets, steps: Vec::new(), values: [0; SLOTS], singles: [0; SLOTS] };
         let narrow =
-            |block: &Bottleneck| ground.coded(block.reduce).is_some_and(|filter| filter.outputs < TOGETHER_FROM);
+            |block: &Bottleneck| ground.narrow(block.reduce).is_some_and(|filter| filter.outputs() < TOGETHER_FROM);
         let (narrow, wide) = architecture.early.split_at_checked(architecture.early.partition_point(narrow))?;
         let x = builder.each_image(images, side, narrow)?;
         let features = builder.through(wide, x)?;
         let early = builder.steps.len();
         let x = builder.through(&architecture.last, features)?;
         let pooled = builder.single_view(single::POOLED, pooling::Mean::output_of(x.extent));
-        let code = ground.codes.get(architecture.last.last()?.expand)?.clone();
-        builder.steps.push(Step::Mean(Mean { input: x, output: pooled, code }));
+        let code = ground.codes.get(architecture.last.last()?.expand)?;
+        builder.steps.push(Step::Mean(Mean::new((x, pooled), code)));
         let hidden = builder.single(architecture.hidden, pooled, single::HIDDEN, After::Rectify)?;
         let logits = builder.single(architecture.logits, hidden, single::LOGITS, After::Keep)?;
         let run = Run::new(builder.steps.iter().map(Step::tasks).collect());
-        let Builder { steps, octets, singles, .. } = builder;
-        Some(Self { steps, run, early, features, pooled, logits, octets, singles })
+        let Builder { steps, values, singles, .. } = builder;
+        Some(Self { steps, run, early, features, pooled, logits, values, singles })
     }
 }
 
-impl Step {
+impl<N: Narrow> Step<N> {
     fn tasks(&self) -> usize {
         match self {
             Self::Interleave(step) => step.tasks(),
@@ -146,25 +158,25 @@ impl Step {
     pub(super) unsafe fn run(
         &self,
         task: usize,
-        ground: Ground<'_>,
+        ground: Ground<'_, N>,
         images: &[f32],
-        (octets, singles): (&Shared<'_, u8>, &Shared<'_>),
+        (values, singles): (&Shared<'_, N::Value>, &Shared<'_>),
     ) {
         // SAFETY: a step writes to one view, reads others that lie in other blocks, and cuts its output into tasks that
         // do not overlap; the rest is the caller's promise.
         unsafe {
             match self {
                 Self::Interleave(step) => step.run(task, images, singles),
-                Self::Maximum(step) => step.run(task, singles, octets),
-                Self::Mean(step) => step.run(task, octets, singles),
+                Self::Maximum(step) => step.run(task, singles, values),
+                Self::Mean(step) => step.run(task, values, singles),
                 Self::Single(step) => {
                     if let Some(filter) = ground.single(step.filter) {
                         step.run(task, filter, singles, ground.single_zeros, ground.single_micro);
                     }
                 }
                 Self::Convolve(step) => {
-                    if let Some(filter) = ground.coded(step.filter) {
-                        step.run(task, filter, octets, ground.zeros, ground.micro);
+                    if let Some(filter) = ground.narrow(step.filter) {
+                        step.run(task, filter, values, ground.zeros, ground.micro);
                     }
                 }
             }
@@ -172,24 +184,24 @@ impl Step {
     }
 }
 
-struct Builder<'a> {
-    ground: Ground<'a>,
+struct Builder<'a, N: Narrow> {
+    ground: Ground<'a, N>,
     offsets: &'a mut Offsets,
-    steps: Vec<Step>,
-    octets: [usize; SLOTS],
+    steps: Vec<Step<N>>,
+    values: [usize; SLOTS],
     singles: [usize; SLOTS],
 }
 
-impl Bottlenecks for Builder<'_> {
+impl<N: Narrow> Bottlenecks for Builder<'_, N> {
     const TURNS: [usize; 2] = slot::TURNS;
     const GATHERED: usize = slot::GATHERED;
 
     fn keep(&mut self, view: View) -> View {
-        view.kept_in(&mut self.octets)
+        view.kept_in(&mut self.values)
     }
 
     fn output_of(&self, layer: usize, input: Extent) -> Option<Extent> {
-        Some(output_of(self.ground.coded(layer)?, input))
+        Some(self.ground.narrow(layer)?.output_of(input))
     }
 
     fn enter(&mut self, image: usize, side: (usize, usize)) -> Option<View> {
@@ -200,38 +212,38 @@ impl Bottlenecks for Builder<'_> {
         let x = self.single(stem, input, single::STEM, After::Rectify)?;
         let [first, _] = slot::TURNS;
         let pooled = self.view(first, pooling::Maximum::output_of(x.extent, POOLING));
-        self.steps.push(Step::Maximum(Maximum { input: x, output: pooled, window: POOLING, code: code.clone() }));
+        self.steps.push(Step::Maximum(Maximum::new((x, pooled), POOLING, code)));
         Some(pooled)
     }
 
     fn bottleneck(&mut self, block: &Bottleneck, x: View, output: View) -> Option<()> {
         let around = match block.shortcut {
-            Some(shortcut) => self.convolve(shortcut, x, slot::SHORTCUT)?,
+            Some(shortcut) => self.convolve(shortcut, x, slot::SHORTCUT, After::Keep)?,
             None => x,
         };
-        let y = self.convolve(block.reduce, x, slot::REDUCED)?;
-        let y = self.convolve(block.spatial, y, slot::SPATIAL)?;
-        self.convolve_into(block.expand, y, output, Some(around))
+        let y = self.convolve(block.reduce, x, slot::REDUCED, After::Rectify)?;
+        let y = self.convolve(block.spatial, y, slot::SPATIAL, After::Rectify)?;
+        self.convolve_into(block.expand, y, output, After::AddAndRectify(around))
     }
 }
 
-impl Builder<'_> {
+impl<N: Narrow> Builder<'_, N> {
     /// A view of f32 at the beginning of a block of memory.
     fn single_view(&mut self, slot: usize, extent: Extent) -> View {
         View { slot, start: 0, extent }.kept_in(&mut self.singles)
     }
 
-    fn convolve(&mut self, index: usize, input: View, slot: usize) -> Option<View> {
+    fn convolve(&mut self, index: usize, input: View, slot: usize, after: After) -> Option<View> {
         let extent = self.output_of(index, input.extent)?;
         let output = self.view(slot, extent);
-        self.convolve_into(index, input, output, None)?;
+        self.convolve_into(index, input, output, after)?;
         Some(output)
     }
 
-    fn convolve_into(&mut self, index: usize, input: View, output: View, added: Option<View>) -> Option<()> {
-        let filter = self.ground.coded(index)?;
+    fn convolve_into(&mut self, index: usize, input: View, output: View, after: After) -> Option<()> {
+        let filter = self.ground.narrow(index)?;
         let machine = (self.ground.micro, self.ground.threads);
-        let step = Convolution::new((index, filter), (input, output), added, self.offsets, machine);
+        let step = Convolution::new((index, filter), (input, output), after, self.offsets, machine);
         self.steps.push(Step::Convolve(step));
         Some(())
     }

@@ -1,53 +1,48 @@
-//! A convolution in eight bits: tiles of output places by panels of output channels, whose inputs are found by offsets.
+//! A convolution in narrow numbers: tiles of output places by panels of output channels, whose inputs are found by offsets.
 
 use std::sync::Arc;
 
 #[cfg(target_arch = "x86_64")]
 use super::super::amx::Tiles;
-use super::super::convolution::Cut;
-use super::super::geometry::{Extent, Offsets, Walk, begin_of};
+use super::super::convolution::{After, Cut};
+use super::super::geometry::{Offsets, Walk, begin_of};
 #[cfg(target_arch = "x86_64")]
 use super::super::isa::Isa;
 use super::super::slots::{Shared, View};
-use super::filter::{Filter, PAIR};
+use super::super::tile::Finish;
+use super::Narrow;
+use super::filter::Filter;
 use super::tile::{LINE, Micro, Tile};
 
-/// One convolution of a plan, from one view to another; negative sums become zero where the output's code has no room
-/// for them.
-pub(super) struct Convolution {
+/// One convolution of a plan, from one view to another.
+pub(in super::super) struct Convolution {
     /// Index of its filter.
     pub(super) filter: usize,
     offsets: Arc<[u32]>,
     input: View,
     output: View,
-    /// A view of the output's extent.
-    added: Option<View>,
+    after: After,
     cut: Cut,
 }
 
-/// The extent that a filter makes of an input.
-pub(super) fn output_of(filter: &Filter, input: Extent) -> Extent {
-    filter.window.output_of(input, filter.outputs)
-}
-
 impl Convolution {
-    /// From one view to another, whose extent is [`output_of`] the input's.
-    pub(super) fn new(
-        (index, filter): (usize, &Filter),
+    /// From one view to another, whose extent is [`Filter::output_of`] the input's.
+    pub(in super::super) fn new<N: Narrow>(
+        (index, filter): (usize, &N::Filter),
         (input, output): (View, View),
-        added: Option<View>,
+        after: After,
         offsets: &mut Offsets,
-        (micro, threads): (&Micro, usize),
+        (micro, threads): (&Micro<N>, usize),
     ) -> Self {
-        debug_assert_eq!(output.extent, output_of(filter, input.extent));
-        let bytes = micro.rows * input.extent.pitch * filter.window.stride.pow(2);
-        let cut = Cut::new(output.extent.places(), micro.rows, filter.panels(), bytes, threads);
-        let offsets = offsets.of(input.extent, filter.window, Walk::Places, micro.rows);
-        Self { filter: index, offsets, input, output, added, cut }
+        debug_assert_eq!(output.extent, filter.output_of(input.extent));
+        let octets = micro.rows * input.extent.pitch * size_of::<N::Value>() * filter.window().stride.pow(2);
+        let cut = Cut::new(output.extent.places(), micro.rows, filter.panels(), octets, threads);
+        let offsets = offsets.of(input.extent, filter.window(), Walk::Places, micro.rows);
+        Self { filter: index, offsets, input, output, after, cut }
     }
 
     /// Tasks that it is cut into.
-    pub(super) fn tasks(&self) -> usize {
+    pub(in super::super) fn tasks(&self) -> usize {
         self.cut.tasks()
     }
 
@@ -56,32 +51,37 @@ impl Convolution {
     /// # Safety
     /// The processor has the micro-kernels' instructions, which the filter is packed for. `zeros` has as many values as
     /// the filter's depth. Nobody writes to the input, nor to what is added, and nobody else does the same task.
-    pub(super) unsafe fn run(
+    pub(in super::super) unsafe fn run<N: Narrow>(
         &self,
         task: usize,
-        filter: &Filter,
-        memory: &Shared<'_, u8>,
-        zeros: &[u8],
-        micro: &Micro,
+        filter: &N::Filter,
+        memory: &Shared<'_, N::Value>,
+        zeros: &[N::Value],
+        micro: &Micro<N>,
     ) {
         let (tiles, panels) = self.cut.task(task);
         let (input, output) = (memory.start(&self.input), memory.start(&self.output));
-        let added = self.added.map(|view| memory.start(&view));
         let (places, pitch) = (self.output.extent.places(), self.output.extent.pitch);
         let (taps, depth) = (filter.taps(), filter.depth());
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the processor has the micro-kernels' instructions.
         let _tiles = (micro.isa == Isa::Amx).then(|| unsafe { Tiles::new() });
         for panel in panels {
-            let (weights, scale, shift) = (filter.panel(panel), filter.panel_scale(panel), filter.panel_shift(panel));
-            let factor = filter.panel_added(panel).as_ptr();
+            let weights = filter.panel(panel);
             for tile in tiles.clone() {
                 let first = begin_of(tile, self.cut.tiles, places);
                 let rows = begin_of(tile + 1, self.cut.tiles, places) - first;
                 let at = first * pitch + panel * micro.columns;
+                let finish = match self.after {
+                    After::Keep => Finish::Keep,
+                    After::Rectify => Finish::Rectify,
+                    After::AddAndRectify(view) => {
+                        Finish::AddAndRectify(memory.start(&view).wrapping_add(at).cast_const())
+                    }
+                };
                 // Each tile asks for as many lines of the next panel as its own panel lets it.
-                let lines = (tile - tiles.start) * (taps * depth / PAIR);
-                let ahead = if lines * LINE < weights.len() { weights.len() + lines * LINE } else { 0 };
+                let (lines, whole) = ((tile - tiles.start) * (taps * depth / N::PAIR), size_of_val(weights));
+                let ahead = if lines * LINE < whole { whole + lines * LINE } else { 0 };
                 let tile = Tile {
                     input,
                     zeros: zeros.as_ptr(),
@@ -89,10 +89,8 @@ impl Convolution {
                     taps,
                     depth,
                     filter: weights.as_ptr(),
-                    ahead: weights.as_ptr().wrapping_add(ahead),
-                    scale: scale.as_ptr(),
-                    shift: shift.as_ptr(),
-                    added: added.map(|added| (added.wrapping_add(at).cast_const(), factor)),
+                    ahead: weights.as_ptr().cast::<u8>().wrapping_add(ahead),
+                    ends: filter.ends(panel, finish),
                     output: output.wrapping_add(at),
                     pitch,
                 };

@@ -1,29 +1,35 @@
-//! Where eight bits begin and end: the largest of neighbours behind the first convolution, and the mean of each channel.
+//! Where narrow numbers begin and end: the largest of neighbours behind the first convolution, and the mean of each channel.
+
+use std::marker::PhantomData;
 
 use super::super::geometry::Window;
 use super::super::pooling::within;
 use super::super::slots::{Shared, View};
-use super::filter::Code;
-use super::lane::octet;
+use super::Narrow;
 
 /// Channels that are done at once.
 const AT_ONCE: usize = 16;
 
 /// The largest value of each channel within a window, of values that are not below zero; padding counts for nothing.
-#[derive(Debug, Clone)]
-pub(super) struct Maximum {
+pub(in super::super) struct Maximum<N> {
     /// f32
-    pub(super) input: View,
-    /// u8, in `code`
-    pub(super) output: View,
-    pub(super) window: Window,
-    /// With zero 0.
-    pub(super) code: Code,
+    input: View,
+    output: View,
+    window: Window,
+    /// Of the output's channels.
+    steps: Vec<f32>,
+    numbers: PhantomData<N>,
 }
 
-impl Maximum {
+impl<N: Narrow> Maximum<N> {
+    /// From f32 to values in `code`, whose zero is 0.
+    pub(in super::super) fn new((input, output): (View, View), window: Window, code: &N::Code) -> Self {
+        let steps = N::steps(code, output.extent.channels);
+        Self { input, output, window, steps, numbers: PhantomData }
+    }
+
     /// One task a row of the output.
-    pub(super) fn tasks(&self) -> usize {
+    pub(in super::super) fn tasks(&self) -> usize {
         self.output.extent.images * self.output.extent.rows
     }
 
@@ -31,7 +37,7 @@ impl Maximum {
     ///
     /// # Safety
     /// Nobody writes to the input, and nobody else uses the output's row.
-    pub(super) unsafe fn run(&self, task: usize, inputs: &Shared<'_>, outputs: &Shared<'_, u8>) {
+    pub(in super::super) unsafe fn run(&self, task: usize, inputs: &Shared<'_>, outputs: &Shared<'_, N::Value>) {
         let (from, to, window) = (self.input.extent, self.output.extent, self.window);
         let (image, row) = (task / to.rows, task % to.rows);
         // SAFETY: the caller keeps writers away from the input.
@@ -48,29 +54,34 @@ impl Maximum {
                         largest.iter_mut().zip(place).for_each(|(a, b)| *a = if *b > *a { *b } else { *a });
                     }
                 }
-                let steps = self.code.steps.iter().skip(part * AT_ONCE);
+                let steps = self.steps.iter().skip(part * AT_ONCE);
                 output
                     .iter_mut()
                     .zip(largest.iter().zip(steps))
-                    .for_each(|(to, (value, step))| *to = octet(value / step));
+                    .for_each(|(to, (value, step))| *to = N::value(value / step));
             }
         }
     }
 }
 
-/// The mean of each channel over an image, u8 `[n, rows, columns, channels]` to f32 `[n, 1, 1, channels]`.
-#[derive(Debug, Clone)]
-pub(super) struct Mean {
-    /// u8, in `code`
-    pub(super) input: View,
+/// The mean of each channel over an image, `[n, rows, columns, channels]` to f32 `[n, 1, 1, channels]`.
+pub(in super::super) struct Mean<N> {
+    input: View,
     /// f32
-    pub(super) output: View,
-    pub(super) code: Code,
+    output: View,
+    /// Of the input's channels.
+    steps: Vec<f32>,
+    numbers: PhantomData<N>,
 }
 
-impl Mean {
+impl<N: Narrow> Mean<N> {
+    /// From values in `code`, whose zero is 0, to f32.
+    pub(in super::super) fn new((input, output): (View, View), code: &N::Code) -> Self {
+        Self { input, output, steps: N::steps(code, input.extent.channels), numbers: PhantomData }
+    }
+
     /// One task an image.
-    pub(super) fn tasks(&self) -> usize {
+    pub(in super::super) fn tasks(&self) -> usize {
         self.input.extent.images
     }
 
@@ -78,7 +89,7 @@ impl Mean {
     ///
     /// # Safety
     /// Nobody writes to the input, and nobody else uses the image's output.
-    pub(super) unsafe fn run(&self, image: usize, inputs: &Shared<'_, u8>, outputs: &Shared<'_>) {
+    pub(in super::super) unsafe fn run(&self, image: usize, inputs: &Shared<'_, N::Value>, outputs: &Shared<'_>) {
         let (input, output) = (self.input.image(image), self.output.image(image));
         // SAFETY: the caller keeps writers away from the input.
         let values = unsafe { inputs.values(&input) };
@@ -86,16 +97,13 @@ impl Mean {
         let output = unsafe { outputs.part_mut(&output, 0, output.extent.length()) };
         let share = 1.0 / input.extent.places() as f32;
         for (part, output) in output.chunks_mut(AT_ONCE).enumerate() {
-            let mut sums = [0_u32; AT_ONCE];
+            let mut sums = [0.0_f32; AT_ONCE];
             for place in values.chunks_exact(input.extent.pitch) {
                 let place = place.get(part * AT_ONCE..).unwrap_or_default();
-                sums.iter_mut().zip(place).for_each(|(sum, value)| *sum += u32::from(*value));
+                sums.iter_mut().zip(place).for_each(|(sum, value)| *sum += N::number(*value));
             }
-            let steps = self.code.steps.iter().skip(part * AT_ONCE);
-            output
-                .iter_mut()
-                .zip(sums.iter().zip(steps))
-                .for_each(|(mean, (sum, step))| *mean = *sum as f32 * share * step);
+            let steps = self.steps.iter().skip(part * AT_ONCE);
+            output.iter_mut().zip(sums.iter().zip(steps)).for_each(|(mean, (sum, step))| *mean = sum * share * step);
         }
     }
 }

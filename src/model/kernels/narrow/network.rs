@@ -1,8 +1,9 @@
-//! The network on the processor in eight bits: packed weights, threads, and memory that is kept from one run to the next.
+//! The network on the processor in narrow numbers: packed weights, threads, and memory that is kept from one run to the next.
 
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
+use bytemuck::Zeroable;
 use rayon::prelude::*;
 
 use super::super::buffer::Buffer;
@@ -15,77 +16,75 @@ use super::super::network::{Features, IMAGES_OF_A_RUN, Images, Seen, places};
 use super::super::slots::Slots;
 use super::super::tile::Micro as SingleMicro;
 use super::super::trust;
-use super::filter::{Code, Codes, Filter, PAIR};
+use super::Narrow;
+use super::filter::{Codes, Filter};
 use super::plan::{Ground, Layer, Plan};
 use super::tile::Micro;
 use crate::model::architecture::{self, Architecture, Source};
 
-/// What is known of a layer that is computed in eight bits.
-pub(in crate::model) struct Coded {
-    /// How far apart the weights of each output are.
-    pub(in crate::model) steps: Vec<f32>,
-    /// Of each output, corrected for what rounding does to the mean.
-    pub(in crate::model) bias: Vec<f32>,
-}
-
 /// The network. One run at a time; others wait for it.
-pub(in crate::model) struct Network {
+pub(in crate::model) struct Network<N: Narrow> {
     architecture: Architecture,
-    layers: Vec<Layer>,
-    codes: Vec<Code>,
-    zeros: Buffer<u8>,
+    layers: Vec<Layer<N>>,
+    codes: Vec<N::Code>,
+    zeros: Buffer<N::Value>,
     single_zeros: Buffer,
-    micro: &'static Micro,
+    micro: &'static Micro<N>,
     single_micro: &'static SingleMicro,
     crew: Crew,
-    memory: Mutex<Memory<Blocks, Plan>>,
+    memory: Mutex<Memory<Blocks<N::Value>, Plan<N>>>,
 }
 
 /// The memory of a run.
-#[derive(Default)]
-struct Blocks {
-    octets: Slots<u8>,
+struct Blocks<T> {
+    values: Slots<T>,
     singles: Slots,
 }
 
-impl Network {
+impl<T: Zeroable + Copy> Default for Blocks<T> {
+    /// Without memory.
+    fn default() -> Self {
+        Self { values: Slots::default(), singles: Slots::default() }
+    }
+}
+
+impl<N: Narrow> Network<N> {
     /// Packs the weights that `layer` gives for each layer, for these instructions; 0 threads are one a processor.
-    /// `codes` says how the output of each layer is stored, and `coded` the rest for those between the first convolution
+    /// `codes` says how the output of each layer is stored, and `known` the rest for those between the first convolution
     /// and the Dense layers.
     pub(in crate::model) fn new<E: Send + From<rayon::ThreadPoolBuildError>>(
         architecture: Architecture,
         layer: impl Fn(&architecture::Layer) -> Result<Raw, E> + Sync,
-        (coded, codes): (&[Option<Coded>], Vec<Code>),
+        (known, codes): (&[Option<N::Layer>], Vec<N::Code>),
         threads: usize,
         isa: Isa,
     ) -> Result<Self, E> {
-        let (crew, micro, single_micro) = (Crew::new(threads)?, Micro::of(isa), SingleMicro::of(trust::trusted()));
+        let (crew, micro, single_micro) = (Crew::new(threads)?, N::micro(isa), SingleMicro::of(trust::trusted()));
         let sources = architecture.sources();
-        let pack = |(index, each): (usize, &architecture::Layer)| -> Result<Layer, E> {
+        let pack = |(index, each): (usize, &architecture::Layer)| -> Result<Layer<N>, E> {
             let raw = layer(each)?;
             let (size, stride) = (each.kernel.size, each.kernel.stride);
-            let coded = coded.get(index).and_then(Option::as_ref).zip(sources.get(index).copied().flatten());
-            let coded = coded.and_then(|(coded, Source { input, added })| {
+            let known = known.get(index).and_then(Option::as_ref).zip(sources.get(index).copied().flatten());
+            let known = known.and_then(|(known, Source { input, added })| {
                 let added = added.and_then(|added| codes.get(added));
-                Some((coded, Codes { input: codes.get(input)?, output: codes.get(index)?, added }))
+                Some((known, Codes { input: codes.get(input)?, output: codes.get(index)?, added }))
             });
-            let Some((Coded { steps, bias }, codes)) = coded else {
+            let Some((known, codes)) = known else {
                 // The first convolution's input is padded when it is interleaved.
                 let walk = if index == architecture.stem { Walk::Rows } else { Walk::Places };
                 let window = Window { size, stride, padding: 0 };
                 return Ok(Layer::Single(Single::pack(&raw, each.inputs, window, walk, single_micro.columns)));
             };
-            let raw = Raw { weights: raw.weights, bias: bias.clone() };
             let window = Window { size, stride, padding: size / 2 };
-            Ok(Layer::Coded(Filter::pack(&raw, steps, window, micro.columns, codes)))
+            Ok(Layer::Narrow(N::Filter::pack(&raw, each.inputs, known, (window, micro.columns), codes)))
         };
         let layers = architecture.layers.par_iter().enumerate().with_max_len(1);
-        let layers: Result<Vec<Layer>, E> = crew.install(|| layers.map(pack).collect());
+        let layers: Result<Vec<Layer<N>>, E> = crew.install(|| layers.map(pack).collect());
         let widest = architecture.layers.iter().map(|layer| layer.inputs).max().unwrap_or(0);
         Ok(Self {
             layers: layers?,
             codes,
-            zeros: Buffer::zeroed(widest.next_multiple_of(PAIR)),
+            zeros: Buffer::zeroed(widest.next_multiple_of(N::PAIR)),
             single_zeros: Buffer::zeroed(widest),
             architecture,
             micro,
@@ -108,7 +107,7 @@ impl Network {
     /// The weights of one layer as they count.
     pub(in crate::model) fn layer(&self, index: usize) -> Option<Raw> {
         match self.layers.get(index)? {
-            Layer::Coded(filter) => Some(filter.unpack()),
+            Layer::Narrow(filter) => Some(filter.unpack()),
             Layer::Single(filter) => Some(Raw { weights: filter.unpack(), bias: filter.bias().to_vec() }),
         }
     }
@@ -138,10 +137,10 @@ impl Network {
                 let extent = plan.features.extent;
                 shape = [shape[0] + extent.images, extent.channels, extent.rows, extent.columns];
                 for image in 0..extent.images {
-                    let places = blocks.octets.read(&plan.features.image(image));
-                    for (channel, step) in code.steps.iter().enumerate() {
-                        let octets = places.iter().skip(channel).step_by(extent.pitch);
-                        values.extend(octets.map(|octet| f32::from(*octet) * step));
+                    let places = blocks.values.read(&plan.features.image(image));
+                    for (channel, step) in N::steps(code, extent.channels).iter().enumerate() {
+                        let of_channel = places.iter().skip(channel).step_by(extent.pitch);
+                        values.extend(of_channel.map(|value| N::number(*value) * step));
                     }
                 }
             },
@@ -153,16 +152,16 @@ impl Network {
     fn run(
         &self,
         images: Images<'_>,
-        end: impl Fn(&Plan) -> usize,
-        mut show: impl FnMut(&Plan, &Blocks),
+        end: impl Fn(&Plan<N>) -> usize,
+        mut show: impl FnMut(&Plan<N>, &Blocks<N::Value>),
     ) -> Option<()> {
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
         let ground = self.ground();
         for values in images.values.chunks(images.one() * IMAGES_OF_A_RUN) {
             let (count, side) = (values.len() / images.one(), images.side());
-            let (blocks, plan) = memory.prepare(count, side, |offsets, blocks: &mut Blocks| {
+            let (blocks, plan) = memory.prepare(count, side, |offsets, blocks: &mut Blocks<N::Value>| {
                 let plan = Plan::new(ground, count, side, offsets)?;
-                blocks.octets.grow(&plan.octets);
+                blocks.values.grow(&plan.values);
                 blocks.singles.grow(&plan.singles);
                 Some(plan)
             })?;
@@ -173,7 +172,7 @@ impl Network {
         Some(())
     }
 
-    fn ground(&self) -> Ground<'_> {
+    fn ground(&self) -> Ground<'_, N> {
         Ground {
             architecture: &self.architecture,
             layers: &self.layers,
@@ -187,13 +186,19 @@ impl Network {
     }
 
     /// Takes some steps of a plan that was made for this ground and so many images.
-    fn take(&self, plan: &mut Plan, steps: Range<usize>, (ground, images): (Ground<'_>, &[f32]), blocks: &mut Blocks) {
-        let (octets, singles, list) = (blocks.octets.share(), blocks.singles.share(), &plan.steps);
+    fn take(
+        &self,
+        plan: &mut Plan<N>,
+        steps: Range<usize>,
+        (ground, images): (Ground<'_, N>, &[f32]),
+        blocks: &mut Blocks<N::Value>,
+    ) {
+        let (values, singles, list) = (blocks.values.share(), blocks.singles.share(), &plan.steps);
         self.crew.run(&mut plan.run, steps, |step, task| {
             if let Some(step) = list.get(step) {
                 // SAFETY: the instructions are those of this processor, the plan was made for this ground and so many
                 // images, and the crew does each task once and step after step.
-                unsafe { step.run(task, ground, images, (&octets, &singles)) }
+                unsafe { step.run(task, ground, images, (&values, &singles)) }
             }
         });
     }

@@ -1,0 +1,127 @@
+//! The weights of one convolution in bf16, in the order in which the micro-kernel reads them.
+
+use super::super::buffer::Buffer;
+use super::super::filter::Raw;
+use super::super::geometry::Window;
+use super::super::narrow::Narrow;
+use super::super::narrow::filter::{Codes, Filter as Packed, READ_AT_ONCE, lay};
+use super::super::tile::Finish;
+use super::lane::{Ends, rounded, single};
+use super::{AsIs, Bf16};
+
+/// Inputs that a register multiplies at once for each column.
+pub(super) const GROUP: usize = Bf16::GROUP;
+
+/// Packed weights.
+pub(in crate::model) struct Filter {
+    window: Window,
+    outputs: usize,
+    inputs: usize,
+    columns: usize,
+    weights: Buffer<u16>,
+    bias: Buffer<f32>,
+}
+
+impl Packed<Bf16> for Filter {
+    fn pack(
+        raw: &Raw,
+        inputs: usize,
+        _layer: &AsIs,
+        (window, columns): (Window, usize),
+        _codes: Codes<'_, Bf16>,
+    ) -> Self {
+        let (outputs, places) = (raw.bias.len(), window.size * window.size);
+        let (padded, depth) = (outputs.next_multiple_of(columns), inputs.next_multiple_of(Bf16::PAIR));
+        let mut weights = Buffer::zeroed(padded * places * depth + READ_AT_ONCE * columns);
+        let panels = weights.values_mut().chunks_exact_mut((places * depth * columns).max(1));
+        for (panel, from) in panels.zip(raw.weights.chunks(columns * places * inputs)) {
+            for (column, from) in from.chunks_exact(places * inputs).enumerate() {
+                lay(groups(from, places), panel, (column, columns));
+            }
+        }
+        let mut bias = Buffer::zeroed(padded);
+        bias.values_mut().iter_mut().zip(&raw.bias).for_each(|(to, from)| *to = *from);
+        Self { window, outputs, inputs, columns, weights, bias }
+    }
+
+    fn unpack(&self) -> Raw {
+        let (taps, depth) = (self.taps(), self.depth());
+        let mut weights = vec![0.0; self.outputs * self.inputs * taps];
+        for (output, to) in weights.chunks_exact_mut((self.inputs * taps).max(1)).enumerate() {
+            let (panel, column) = (self.panel(output / self.columns), output % self.columns);
+            let groups = panel.chunks_exact(self.columns * GROUP).filter_map(|group| group.as_chunks().0.get(column));
+            for (index, value) in groups.flat_map(|group: &[u16; GROUP]| group).enumerate() {
+                let input = index % depth;
+                if let Some(to) = to.get_mut(input * taps + index / depth).filter(|_| input < self.inputs) {
+                    *to = single(*value);
+                }
+            }
+        }
+        Raw { weights, bias: self.bias.values().get(..self.outputs).unwrap_or_default().to_vec() }
+    }
+
+    fn window(&self) -> Window {
+        self.window
+    }
+
+    fn inputs(&self) -> usize {
+        self.inputs
+    }
+
+    fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    fn panels(&self) -> usize {
+        self.outputs.div_ceil(self.columns)
+    }
+
+    fn panel(&self, panel: usize) -> &[u16] {
+        let length = self.taps() * self.depth() * self.columns;
+        self.weights.values().get(panel * length..(panel + 1) * length).unwrap_or_default()
+    }
+
+    fn ends(&self, panel: usize, finish: Finish<u16>) -> Ends {
+        let bias = self.bias.values().as_ptr().wrapping_add(panel * self.columns);
+        let (least, added) = match finish {
+            Finish::Keep => (f32::NEG_INFINITY, None),
+            Finish::Rectify => (0.0, None),
+            Finish::AddAndRectify(added) => (0.0, Some(added)),
+        };
+        Ends { bias, least, added }
+    }
+}
+
+/// The weights of one output, `[inputs, places]`: for each place, for each group of inputs, which are filled up with zeros
+/// to whole pairs of groups.
+fn groups(from: &[f32], places: usize) -> impl Iterator<Item = [u16; GROUP]> {
+    let inputs = from.len() / places.max(1);
+    let all = (0..places)
+        .flat_map(move |place| (0..inputs.next_multiple_of(Bf16::PAIR) / GROUP).map(move |group| (place, group)));
+    all.map(move |(place, group)| {
+        let mut values = [0; GROUP];
+        let weights = from.iter().skip(group * GROUP * places + place).step_by(places);
+        values.iter_mut().zip(weights).for_each(|(value, weight)| *value = rounded(*weight));
+        values
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_come_back_rounded() {
+        let mut random = fastrand::Rng::with_seed(1);
+        for (inputs, outputs, size) in [(1, 1, 1), (20, 9, 3), (64, 33, 1), (5, 16, 3), (301, 2, 1)] {
+            let weights: Vec<f32> = (0..inputs * outputs * size * size).map(|_| random.f32() - 0.3).collect();
+            let raw = Raw { weights, bias: vec![0.3; outputs] };
+            let window = Window { size, stride: 1, padding: size / 2 };
+            let codes = Codes { input: &AsIs, output: &AsIs, added: None };
+            let filter = Filter::pack(&raw, inputs, &AsIs, (window, 16), codes);
+            let (back, wanted) = (filter.unpack(), raw.weights.iter().map(|weight| single(rounded(*weight))));
+            assert_eq!(back.weights, wanted.collect::<Vec<_>>(), "{inputs} {outputs} {size}");
+            assert_eq!(back.bias, raw.bias);
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! The network's trunk in numbers narrower than f32, multiplied in groups of four octets: what becomes of a sum (its scale,
+//! bias, what is added, ReLU, rounding) is done while a tile is in registers. The first convolution and the Dense layers
+//! stay f32.
+
+#[cfg(target_arch = "x86_64")]
+pub(super) mod amx;
+pub(super) mod convolution;
+pub(super) mod filter;
+mod network;
+mod plan;
+pub(super) mod pooling;
+pub(super) mod tile;
+pub(super) mod trust;
+
+use bytemuck::{AnyBitPattern, Zeroable};
+
+use super::isa::Isa;
+pub(in crate::model) use network::Network;
+
+/// Octets that a register multiplies at once for each column.
+const OCTETS_OF_A_GROUP: usize = 4;
+
+/// The numbers that a trunk is computed with.
+pub(in crate::model) trait Narrow: Sized + Send + Sync + 'static {
+    /// An activation.
+    type Value: AnyBitPattern + Send + Sync;
+    /// A weight, as many octets as an activation.
+    type Weight: Zeroable + Copy + Send + Sync;
+    /// How the activations of a layer are stored.
+    type Code: Clone + Send + Sync;
+    /// What is known of a layer beside its weights.
+    type Layer: Sync;
+    /// The packed weights of a convolution.
+    type Filter: filter::Filter<Self>;
+    /// What becomes of the sums of a panel.
+    type Ends: tile::Ends;
+
+    /// Inputs of a group.
+    const GROUP: usize = OCTETS_OF_A_GROUP / size_of::<Self::Value>();
+    /// Inputs of two groups, which are summed up together.
+    const PAIR: usize = 2 * Self::GROUP;
+
+    /// The nearest value, of a number that is not below zero and was divided by its channel's step.
+    fn value(number: f32) -> Self::Value;
+    /// A value in steps of its channel.
+    fn number(value: Self::Value) -> f32;
+    /// The steps of so many channels.
+    fn steps(code: &Self::Code, channels: usize) -> Vec<f32>;
+    /// The micro-kernels of an instruction set, or of the largest part of it that this program has some for.
+    fn micro(isa: Isa) -> &'static tile::Micro<Self>;
+}
