@@ -3,7 +3,9 @@
 //! Every engine runs in a process of its own with one thread and with two, and they take turns. Prints medians:
 //! milliseconds for one image, images a second for sixteen.
 //!
-//! `inference --station kernels|int8|bf16|candle THREADS` is one of those processes: it reads a number of images from each line,
+//! `heat` says how many classifications a score with its heat map costs, with two threads.
+//!
+//! `inference --station kernels|int8|bf16|heat|candle THREADS` is one of those processes: it reads a number of images from each line,
 //! and answers with the milliseconds that they took. `runtimes.py` uses it, too.
 #![allow(
     missing_docs,
@@ -19,7 +21,7 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Instant;
 
-use auscult::model::{Compute, Model, Precision};
+use auscult::model::{Compute, Framed, Framing, Model, Precision};
 use candle_core::Tensor;
 
 const REFERENCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/models/cxr-pneumonia-reference");
@@ -39,7 +41,7 @@ fn main() {
 /// Answers each number of images on standard input with the milliseconds that they took.
 fn station(engine: &str, threads: usize) {
     let compute = match engine {
-        "kernels" => Compute::f32(threads),
+        "kernels" | "heat" => Compute::f32(threads),
         "int8" => Compute::Kernels { threads, precision: Precision::Int8 },
         "bf16" => Compute::Kernels { threads, precision: Precision::Bf16 },
         "candle" => Compute::Graph,
@@ -50,8 +52,13 @@ fn station(engine: &str, threads: usize) {
     for line in std::io::stdin().lines() {
         let count: usize = line.unwrap().trim().parse().unwrap();
         let images = Tensor::stack(&vec![ramp.clone(); count], 0).unwrap();
+        let framed = Framed { tensor: ramp.clone(), framing: Framing::whole((224, 224), (224, 224)) };
         let began = Instant::now();
-        model.probabilities(&images).unwrap();
+        if engine == "heat" {
+            (0..count).for_each(|_| drop(model.explain(&framed).unwrap()));
+        } else {
+            model.probabilities(&images).unwrap();
+        }
         println!("{}", began.elapsed().as_secs_f64() * 1e3);
         std::io::stdout().flush().unwrap();
     }
@@ -75,6 +82,12 @@ impl Runner {
             .unwrap();
         let (ask, answers) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
         Self { child, ask, answers }
+    }
+
+    fn end(self) {
+        let Self { mut child, ask, .. } = self;
+        drop(ask);
+        child.wait().unwrap();
     }
 
     fn milliseconds(&mut self, images: usize) -> f64 {
@@ -103,12 +116,18 @@ fn compare() {
         let [kernels, candle] = times.map(median);
         let shown = |time: f64| if images == 1 { format!("{time:.1} ms") } else { rate(images, time) };
         println!("{images:>8} {threads:>8} {:>12} {:>12} {:>8.2}", shown(kernels), shown(candle), candle / kernels);
-        for runner in runners {
-            let Runner { mut child, ask, .. } = runner;
-            drop(ask);
-            child.wait().unwrap();
+        runners.into_iter().for_each(Runner::end);
+    }
+    let mut runners = ["heat", "kernels"].map(|engine| Runner::start(engine, 2));
+    let mut ratios = Vec::new();
+    for round in 0..=rounds {
+        let [heat, plain] = runners.each_mut().map(|runner| runner.milliseconds(1));
+        if round > 0 {
+            ratios.push(heat / plain);
         }
     }
+    println!("heat: {:.2} classifications", median(ratios));
+    runners.into_iter().for_each(Runner::end);
 }
 
 fn rate(images: usize, milliseconds: f64) -> String {

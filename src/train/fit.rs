@@ -15,8 +15,8 @@ use super::{Options, TrainError};
 use crate::model::Unfolded;
 use crate::performance::Scored;
 
-/// Images that are looked at together where nothing is learned of them.
-const TOGETHER: usize = 32;
+/// Images that are looked at together where nothing is learned of them: weights are prepared for each time.
+const TOGETHER: usize = 64;
 
 /// Images of training and validation.
 pub(super) struct Lessons<'a> {
