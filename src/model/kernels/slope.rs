@@ -1,6 +1,8 @@
 //! How the logits of one image change with the values in front of the last stage: back through the Dense layers, ReLU and
 //! the last stage's convolutions, by the packed weights of the way forth.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::buffer::Buffer;
@@ -33,7 +35,7 @@ pub(super) struct Dots<'a> {
     slopes: *const f32,
     pitch: usize,
     taps: &'a [Tap],
-    /// Of the first panel, from the first of the inputs on.
+    /// Of the first panel, from the first of the inputs on: for each tap those of each input, one an output.
     weights: *const f32,
     /// From one panel to the next.
     panel: usize,
@@ -71,7 +73,14 @@ pub(super) unsafe fn dots<L: Lane, const LANES: usize, const IN: usize>(job: &Do
                 }
             }
         }
-        sums.map(|rows| rows.map(|sum| L::total(sum)))
+        // Loops, not `map`: what a closure does is compiled for any processor.
+        let mut totals = [[0.0; ROWS]; IN];
+        for input in 0..IN {
+            for row in 0..ROWS {
+                totals[input][row] = sums[input][row].total();
+            }
+        }
+        totals
     }
 }
 
@@ -190,34 +199,51 @@ fn some_inputs(
     found: &mut [f32],
     room: usize,
 ) {
-    let job = |taps, weights: usize| Dots {
+    let inputs = found.len() / room;
+    let (weights, block) = (together(filter, first..first + inputs, micro.columns), inputs * micro.columns);
+    if weights.len() != filter.panels() * filter.taps() * block {
+        return;
+    }
+    let job = |taps, input: usize| Dots {
         slopes: slopes.as_ptr(),
         pitch: filter.panels() * micro.columns,
         taps,
-        weights: filter.panel(0).as_ptr().wrapping_add(weights * micro.columns),
-        panel: filter.sums() * micro.columns,
+        weights: weights.as_ptr().wrapping_add(input * micro.columns),
+        panel: filter.taps() * block,
         panels: filter.panels(),
-        tap: filter.inputs * micro.columns,
+        tap: block,
     };
-    let inputs = found.len() / room;
     for (group, taps) in taps.iter().enumerate() {
         let mut put = |input: usize, sums: [f32; ROWS]| {
             let to = found.get_mut(input * room + group * ROWS..).unwrap_or_default();
             to.iter_mut().zip(sums).for_each(|(to, sum)| *to = sum);
         };
         if inputs == INPUTS {
-            // SAFETY: the instructions are those of this processor, and the filter is packed for them; from `first` on it
-            // has so many inputs; every place of the taps is one of the slopes'.
-            let sums = unsafe { (micro.dots.0)(&job(taps, first)) };
+            // SAFETY: the instructions are those of this processor, and the filter is packed for them; the weights are those
+            // of so many inputs; every place of the taps is one of the slopes'.
+            let sums = unsafe { (micro.dots.0)(&job(taps, 0)) };
             sums.into_iter().enumerate().for_each(|(input, sums)| put(input, sums));
         } else {
             for input in 0..inputs {
                 // SAFETY: as above, for one input.
-                let [sums] = unsafe { (micro.dots.1)(&job(taps, first + input)) };
+                let [sums] = unsafe { (micro.dots.1)(&job(taps, input)) };
                 put(input, sums);
             }
         }
     }
+}
+
+/// The weights of a few inputs, panel by panel and tap by tap: in the filter they lie so far apart that a cache holds few of
+/// them, and every place wants them all.
+fn together(filter: &Filter, inputs: Range<usize>, columns: usize) -> Vec<f32> {
+    let mut weights = Vec::with_capacity(filter.panels() * filter.taps() * inputs.len() * columns);
+    for panel in 0..filter.panels() {
+        for tap in 0..filter.taps() {
+            let [first, end] = [inputs.start, inputs.end].map(|input| (tap * filter.inputs + input) * columns);
+            weights.extend_from_slice(filter.panel(panel).get(first..end).unwrap_or_default());
+        }
+    }
+    weights
 }
 
 /// The places of an input, those that the same taps of the window reach one after the other.
