@@ -41,18 +41,45 @@ pub(super) fn best(numbers: &str, form: impl Fn(Isa) -> Isa, agrees: impl Fn(Isa
 
 /// The first of some forms that agrees, or the plain one.
 pub(super) fn first_trusted(forms: &[Isa], numbers: &str, agrees: impl Fn(Isa) -> bool) -> Isa {
-    let trusted = forms.iter().find(|isa| {
-        let trusted = **isa == Isa::Plain || agrees(**isa);
-        if !trusted {
-            tracing::warn!(
-                instructions = isa.name(),
-                "this processor's {} give other sums than plain instructions do; {numbers} goes without them",
-                isa.name()
-            );
+    let fault = |isa: Isa| {
+        if isa == Isa::Amx && !survives(|| _ = agrees(isa)) {
+            return Some("end a process that uses them");
         }
-        trusted
+        (isa != Isa::Plain && !agrees(isa)).then_some("give other sums than plain instructions do")
+    };
+    let trusted = forms.iter().find(|isa| match fault(**isa) {
+        None => true,
+        Some(fault) => {
+            let name = isa.name();
+            tracing::warn!(instructions = name, "this processor's {name} {fault}; {numbers} goes without them");
+            false
+        }
     });
     trusted.copied().unwrap_or(Isa::Plain)
+}
+
+/// Whether a process lives through some work: one of its own, which ends then. AMX takes the operating system's help, and
+/// where that is missing an instruction ends the process that uses it.
+fn survives(work: impl FnOnce()) -> bool {
+    // SAFETY: the new process has this thread alone; it computes, allocates, which the C library lets it, and ends below.
+    match unsafe { libc::fork() } {
+        0 => {
+            let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+            // SAFETY: ends the process, and runs nothing of the one that it came from.
+            unsafe { libc::_exit(i32::from(done.is_err())) }
+        }
+        -1 => false,
+        child => {
+            let mut status = 0;
+            // SAFETY: waits for a process of ours; the status is written to a number of ours.
+            while unsafe { libc::waitpid(child, &raw mut status, 0) } != child {
+                if std::io::Error::last_os_error().kind() != std::io::ErrorKind::Interrupted {
+                    return false;
+                }
+            }
+            libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0
+        }
+    }
 }
 
 /// Numbers that are the same at every start.
@@ -193,6 +220,14 @@ mod tests {
             assert!(agrees(Micro::of(isa), Micro::of(Isa::Plain)), "{isa:?}");
         }
         assert_eq!(trusted(), Micro::of(Isa::chosen()).isa);
+    }
+
+    #[test]
+    fn what_ends_a_process_is_known_before_this_one_does_it() {
+        assert!(survives(|| ()));
+        assert!(!survives(|| panic!("as it should")));
+        // SAFETY: ends the process that it is called in as an unknown instruction does.
+        assert!(!survives(|| _ = unsafe { libc::raise(libc::SIGILL) }));
     }
 
     #[test]
