@@ -220,10 +220,10 @@ fn bf16_begins_with_the_largest_neighbour_and_ends_with_the_mean() {
     let mut sums = vec![0.0; 10];
     let mut found = taken(&values, &largest).into_iter().map(single);
     for image in 0..2 {
-        for (row, column) in (0..4).flat_map(|y| (0..3).map(move |x| (y, x))) {
+        for (row, column) in (0..4_usize).flat_map(|y| (0..3_usize).map(move |x| (y, x))) {
             for channel in 0..5 {
-                let rows = (2 * row as usize).saturating_sub(1)..(2 * row + 2).min(7);
-                let columns = (2 * column as usize).saturating_sub(1)..(2 * column + 2).min(6);
+                let rows = (2 * row).saturating_sub(1)..(2 * row + 2).min(7);
+                let columns = (2 * column).saturating_sub(1)..(2 * column + 2).min(6);
                 let places = rows.flat_map(|y| columns.clone().map(move |x| at(image, y, x, channel)));
                 let wanted = single(rounded(places.fold(0.0, f32::max)));
                 assert_eq!(found.next(), Some(wanted));
