@@ -6,7 +6,8 @@ use super::architecture::{Architecture, Layer};
 use super::graph::Graph;
 use super::kernels::bf16::{self, AsIs, Bf16};
 use super::kernels::int8::{self, Int8};
-use super::kernels::{self, Features, Images, Isa, Network, Raw, narrow};
+use super::kernels::narrow::{self, Narrow};
+use super::kernels::{self, Features, Images, Isa, Network, Raw};
 use super::manifest::Manifest;
 use super::quantisation::Quantisation;
 use super::unfolded::Depth;
@@ -201,16 +202,10 @@ impl Engine {
     ) -> Result<Sloped> {
         match self {
             Self::Graph(graph) => graph.slope(features, weights),
-            Self::Kernels(network) => sloped(network, true, features, side, weights),
+            Self::Kernels(network) => sloped(network, features, side, weights),
             // Unpacked when asked for and given back afterwards: few images are explained.
-            Self::Bf16(network) => {
-                let last = last_stage(network.architecture(), |index| network.layer(index))?;
-                sloped(&last, false, features, side, weights)
-            }
-            Self::Int8(network) => {
-                let last = last_stage(network.architecture(), |index| network.layer(index))?;
-                sloped(&last, false, features, side, weights)
-            }
+            Self::Bf16(network) => Ok(Sloped { seen: None, ..sloped(&last_stage(network)?, features, side, weights)? }),
+            Self::Int8(network) => Ok(Sloped { seen: None, ..sloped(&last_stage(network)?, features, side, weights)? }),
         }
     }
 }
@@ -223,10 +218,9 @@ pub(super) struct Sloped {
     pub(super) seen: Option<Seen>,
 }
 
-/// By the kernels. The network's word is the engine's or not.
+/// By the kernels.
 fn sloped(
     network: &Network,
-    counts: bool,
     features: &Tensor,
     side: (usize, usize),
     weights: impl FnOnce(&[f32]) -> Vec<f32>,
@@ -235,19 +229,19 @@ fn sloped(
     let values = features.permute((0, 2, 3, 1))?.flatten_all()?.to_vec1::<f32>()?;
     let found = network.slope(&values, side, weights).ok_or_else(|| Error::msg("the layers do not fit together"))?;
     let slope = Tensor::from_vec(found.slopes, (1, rows, columns, channels), &Device::Cpu)?;
-    let seen = if counts { Some(seen(1, found.seen)?) } else { None };
-    Ok(Sloped { slope: slope.permute((0, 3, 1, 2))?.contiguous()?, seen })
+    Ok(Sloped { slope: slope.permute((0, 3, 1, 2))?.contiguous()?, seen: Some(seen(1, found.seen)?) })
 }
 
-/// A network in f32 that has the weights of the last stage and behind it, and no others.
-fn last_stage(architecture: &Architecture, layer: impl Fn(usize) -> Option<Raw> + Sync) -> Result<Network> {
+/// A network in f32 that has another one's weights of the last stage and behind it, and no others.
+fn last_stage<N: Narrow>(of: &narrow::Network<N>) -> Result<Network> {
+    let architecture = of.architecture();
     let first = architecture.last.first().map_or(0, |block| block.reduce);
     let raw = |wanted: &Layer| -> std::result::Result<Raw, WeightError> {
         let index = architecture.layers.iter().position(|layer| layer == wanted).filter(|index| *index >= first);
         let empty = || Raw { weights: Vec::new(), bias: vec![0.0; wanted.outputs] };
-        Ok(index.and_then(&layer).unwrap_or_else(empty))
+        Ok(index.and_then(|index| of.layer(index)).unwrap_or_else(empty))
     };
-    Network::new(architecture.clone(), raw, 0, kernels::trusted()).map_err(Error::wrap)
+    Network::new(architecture.clone(), raw, of.threads(), kernels::trusted()).map_err(Error::wrap)
 }
 
 /// What the kernels say of so many images.

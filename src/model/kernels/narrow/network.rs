@@ -99,6 +99,11 @@ impl<N: Narrow> Network<N> {
         self.micro.isa
     }
 
+    /// Threads that compute it.
+    pub(in crate::model) fn threads(&self) -> usize {
+        self.crew.threads()
+    }
+
     /// Which layers there are.
     pub(in crate::model) fn architecture(&self) -> &Architecture {
         &self.architecture
