@@ -37,7 +37,9 @@ impl Precision {
     /// What `auto` stands for on this processor: bf16 where it multiplies whole matrices of it (AMX) and the manifest allows
     /// it, which has an answer to the self-test in bf16 then; else f32.
     pub fn automatic(manifest: &Manifest) -> Self {
-        if manifest.bf16.is_some() && bf16::trusted() == Isa::Amx { Self::Bf16 } else { Self::F32 }
+        // Only a processor with AMX has to try its instructions for that.
+        let has_matrices = || Isa::chosen() == Isa::Amx && bf16::trusted() == Isa::Amx;
+        if manifest.bf16.is_some() && has_matrices() { Self::Bf16 } else { Self::F32 }
     }
 }
 

@@ -39,7 +39,7 @@ impl Isa {
     ];
 
     /// The most to use: the best of this processor, or the one that `AUSCULT_ISA` names if this processor has it.
-    pub(super) fn chosen() -> Self {
+    pub(in crate::model) fn chosen() -> Self {
         static CHOSEN: OnceLock<Isa> = OnceLock::new();
         *CHOSEN.get_or_init(|| {
             let best = Self::available().max().unwrap_or(Self::Plain);

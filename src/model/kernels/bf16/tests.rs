@@ -1,7 +1,6 @@
 //! Every kernel against a naive one, over odd shapes, with every instruction set of this processor.
 
 use super::super::convolution::After;
-use super::super::crew::{Crew, Run};
 use super::super::filter::Raw;
 use super::super::geometry::{Extent, Offsets, Window};
 use super::super::isa::Isa;
@@ -9,8 +8,10 @@ use super::super::narrow::Narrow;
 use super::super::narrow::convolution::Convolution;
 use super::super::narrow::filter::{Codes, Filter as _};
 use super::super::narrow::pooling::{Maximum, Mean};
+use super::super::narrow::rig::{self, run, taken};
 use super::super::pooling;
 use super::super::slots::{SLOTS, Slots, View};
+use super::super::trust::view;
 use super::filter::Filter;
 use super::lane::{rounded, single};
 use super::{AsIs, Bf16};
@@ -79,30 +80,9 @@ fn naive(case: Case, material: &Material) -> Vec<f64> {
     all
 }
 
-fn view(slot: usize, extent: Extent) -> View {
-    View { slot, start: 0, extent }
-}
-
-/// What lies between the places of an activation is no number, so that nobody can use it unnoticed.
+/// What lies between the places of an activation is no number.
 fn slots(views: &[View]) -> Slots<u16> {
-    let (mut slots, mut lengths) = (Slots::default(), [0; SLOTS]);
-    views.iter().for_each(|view| lengths[view.slot] = view.end());
-    slots.grow(&lengths);
-    let shared = slots.share();
-    for view in views {
-        // SAFETY: nobody else uses these slots.
-        unsafe { shared.part_mut(view, 0, view.extent.length()) }.fill(0x7FC0);
-    }
-    slots
-}
-
-fn taken<T: Copy + bytemuck::Zeroable>(slots: &Slots<T>, view: &View) -> Vec<T> {
-    let places = slots.read(view).chunks_exact(view.extent.pitch);
-    places.flat_map(|place| place[..view.extent.channels].to_vec()).collect()
-}
-
-fn run(threads: usize, tasks: usize, task: impl Fn(usize) + Sync) {
-    Crew::new(threads).unwrap().run(&mut Run::new(vec![tasks]), 0..1, |_, number| task(number));
+    rig::slots(views, 0x7FC0)
 }
 
 fn convolved(case: Case, isa: Isa, threads: usize) -> Vec<f32> {

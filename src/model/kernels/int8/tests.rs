@@ -1,7 +1,6 @@
 //! Every kernel against a naive one, over odd shapes, with every instruction set of this processor: to the bit.
 
 use super::super::convolution::After;
-use super::super::crew::{Crew, Run};
 use super::super::filter::Raw;
 use super::super::geometry::{Extent, Offsets, Window};
 use super::super::isa::Isa;
@@ -9,8 +8,10 @@ use super::super::narrow::Narrow;
 use super::super::narrow::convolution::Convolution;
 use super::super::narrow::filter::{Codes, Filter as _};
 use super::super::narrow::pooling::{Maximum, Mean};
+use super::super::narrow::rig::{self, run, taken};
 use super::super::pooling;
 use super::super::slots::{SLOTS, Shared, Slots, View};
+use super::super::trust::view;
 use super::filter::{Code, Filter, PAIR, bounded_step};
 use super::{Coded, Int8};
 
@@ -88,30 +89,9 @@ fn naive(case: Case, material: &Material, filter: &Filter) -> Vec<u8> {
     all
 }
 
-fn view(slot: usize, extent: Extent) -> View {
-    View { slot, start: 0, extent }
-}
-
-/// Octets between the places of an activation are 255, so that nobody can use them unnoticed.
+/// Octets between the places of an activation are 255.
 fn slots(views: &[View]) -> Slots<u8> {
-    let (mut slots, mut lengths) = (Slots::default(), [0; SLOTS]);
-    views.iter().for_each(|view| lengths[view.slot] = view.end());
-    slots.grow(&lengths);
-    let shared = slots.share();
-    for view in views {
-        // SAFETY: nobody else uses these slots.
-        unsafe { shared.part_mut(view, 0, view.extent.length()) }.fill(255);
-    }
-    slots
-}
-
-fn taken<T: Copy + bytemuck::Zeroable>(slots: &Slots<T>, view: &View) -> Vec<T> {
-    let places = slots.read(view).chunks_exact(view.extent.pitch);
-    places.flat_map(|place| place[..view.extent.channels].to_vec()).collect()
-}
-
-fn run(threads: usize, tasks: usize, task: impl Fn(usize) + Sync) {
-    Crew::new(threads).unwrap().run(&mut Run::new(vec![tasks]), 0..1, |_, number| task(number));
+    rig::slots(views, 255)
 }
 
 fn packed(case: Case, material: &Material, isa: Isa) -> Filter {

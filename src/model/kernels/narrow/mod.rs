@@ -9,6 +9,8 @@ pub(super) mod filter;
 mod network;
 mod plan;
 pub(super) mod pooling;
+#[cfg(test)]
+pub(super) mod rig;
 pub(super) mod tile;
 pub(super) mod trust;
 
