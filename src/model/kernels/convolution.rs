@@ -18,6 +18,18 @@ const TILES_OF_A_TASK: usize = 16;
 /// Tasks that each thread may expect of a convolution, so that the last one is short.
 const TASKS_OF_A_THREAD: usize = 10;
 
+/// The same where every task packs its inputs.
+#[cfg(target_arch = "x86_64")]
+const PACKING_TASKS_OF_A_THREAD: usize = 4;
+
+/// Fewest panels that inputs are packed for where there are as many.
+#[cfg(target_arch = "x86_64")]
+const PANELS_OF_A_PACKING: usize = 4;
+
+/// Fewer tiles than that are packed by every task.
+#[cfg(target_arch = "x86_64")]
+const FEW_TILES: usize = 4;
+
 /// What becomes of the sums.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum After {
@@ -60,6 +72,20 @@ impl Cut {
         let groups = wanted.div_ceil(stretches).clamp(1, panels.max(1));
         // All groups but the last have the same number of panels.
         let groups = panels.div_ceil(panels.div_ceil(groups).max(1)).max(1);
+        Self { tiles, panels, stretches, groups }
+    }
+
+    /// The same where every task packs the inputs of its tiles first: panels are divided as little as keeps all threads at work,
+    /// unless there are so few tiles that the weights, which every stretch reads, are what takes the time.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) fn packed(places: usize, rows: usize, panels: usize, threads: usize) -> Self {
+        let tiles = tiles(places, rows);
+        let wanted = (PACKING_TASKS_OF_A_THREAD * threads).max(2);
+        let stretches = if tiles < FEW_TILES { 1 } else { tiles.min(wanted) };
+        let most = (panels / PANELS_OF_A_PACKING).max(threads.div_ceil(stretches)).clamp(1, panels.max(1));
+        let groups = if stretches == 1 { wanted.min(panels) } else { wanted.div_ceil(stretches).min(most) };
+        // All groups but the last have the same number of panels.
+        let groups = panels.div_ceil(panels.div_ceil(groups.max(1)).max(1)).max(1);
         Self { tiles, panels, stretches, groups }
     }
 

@@ -132,7 +132,7 @@ impl Step {
         unsafe {
             match self {
                 Self::Interleave(step) => step.run(task, images, memory),
-                Self::Maximum(step) => step.run(task, memory),
+                Self::Maximum(step) => step.run(task, memory, ground.micro),
                 Self::Mean(step) => step.run(task, memory),
                 Self::Convolve(steps) => {
                     let tasks = steps.first().map_or(1, Convolution::tasks);

@@ -1,7 +1,9 @@
 //! What the network does besides convolutions: the input into NHWC, the largest of neighbours, and the mean.
 
 use super::geometry::{Extent, Window};
+use super::lane::Lane;
 use super::slots::{Shared, View};
+use super::tile::Micro;
 
 /// Channels that go into the network.
 pub(super) const COLOURS: usize = 3;
@@ -70,35 +72,81 @@ impl Maximum {
     /// Does one task.
     ///
     /// # Safety
-    /// Nobody writes to the input, and nobody else uses the output's row.
-    pub(super) unsafe fn run(&self, task: usize, memory: &Shared<'_>) {
-        let (from, to, window) = (self.input.extent, self.output.extent, self.window);
-        let (image, row) = (task / to.rows, task % to.rows);
+    /// The processor has the micro-kernels' instructions. Nobody writes to the input, and nobody else uses the output's row.
+    pub(super) unsafe fn run(&self, task: usize, memory: &Shared<'_>, micro: &Micro) {
+        let to = self.output.extent;
         // SAFETY: the caller keeps writers away from the input.
         let input = unsafe { memory.values(&self.input) };
         // SAFETY: the caller keeps everybody else away from this row.
         let output = unsafe { memory.part_mut(&self.output, task * to.columns * to.pitch, to.columns * to.pitch) };
         for (column, output) in output.chunks_exact_mut(to.pitch).enumerate() {
-            let mut places = within(row, window, from.rows)
-                .flat_map(|row| within(column, window, from.columns).map(move |column| (row, column)))
-                .filter_map(|(row, column)| {
-                    let first = ((image * from.rows + row) * from.columns + column) * from.pitch;
-                    input.get(first..first + from.pitch)
-                });
-            if let Some(first) = places.next() {
-                output.copy_from_slice(first);
+            let covered = Covered::by(self.window, self.input.extent, (task / to.rows, task % to.rows, column));
+            // SAFETY: every place has a pitch of values, as many as the output's, which is one of whole registers.
+            covered.of(input, to.pitch, |places| unsafe { (micro.largest)(places, to.pitch, output.as_mut_ptr()) });
+        }
+    }
+}
+
+/// The places of an input that a window covers at one step.
+pub(super) struct Covered {
+    /// Indices of their first values.
+    firsts: [usize; MOST_COVERED],
+    count: usize,
+}
+
+/// Most places that are pooled.
+const MOST_COVERED: usize = 9;
+
+impl Covered {
+    /// By a window of at most three by three places at `(image, row, column)` of its output.
+    pub(super) fn by(window: Window, input: Extent, (image, row, column): (usize, usize, usize)) -> Self {
+        let Extent { rows, columns, pitch, .. } = input;
+        debug_assert!(window.size.pow(2) <= MOST_COVERED);
+        let places = within(row, window, rows)
+            .flat_map(|row| within(column, window, columns).map(move |column| (image * rows + row) * columns + column));
+        let (mut firsts, mut count) = ([0; MOST_COVERED], 0);
+        for (first, place) in firsts.iter_mut().zip(places) {
+            *first = place * pitch;
+            count += 1;
+        }
+        Self { firsts, count }
+    }
+
+    /// Shows where so many values of each of them are, which the input has.
+    #[inline(always)]
+    pub(super) fn of(&self, input: &[f32], values: usize, show: impl FnOnce(&[*const f32])) {
+        let mut places = [std::ptr::null(); MOST_COVERED];
+        let found = places.iter_mut().zip(&self.firsts).take(self.count);
+        let there = found.filter_map(|(place, first)| {
+            *place = input.get(*first..first + values)?.as_ptr();
+            Some(())
+        });
+        let there = there.count();
+        show(places.get(..there).unwrap_or_default());
+    }
+}
+
+/// The largest values of some places; nothing of no places.
+///
+/// # Safety
+/// The processor has the register's instructions. Each of `places`, and `output`, have so many values, whole registers of them.
+#[inline(always)]
+pub(super) unsafe fn largest<L: Lane>(places: &[*const f32], values: usize, output: *mut f32) {
+    let Some((first, others)) = places.split_first() else { return };
+    for at in (0..values).step_by(L::WIDTH) {
+        // SAFETY: the caller keeps the contract.
+        unsafe {
+            let mut largest = L::load(first.wrapping_add(at));
+            for place in others {
+                largest = largest.max(L::load(place.wrapping_add(at)));
             }
-            for place in places {
-                for (largest, value) in output.iter_mut().zip(place) {
-                    *largest = if *value > *largest { *value } else { *largest };
-                }
-            }
+            largest.store(output.wrapping_add(at));
         }
     }
 }
 
 /// The input's rows, or columns, that the window at one step covers.
-pub(super) fn within(step: usize, window: Window, side: usize) -> std::ops::Range<usize> {
+fn within(step: usize, window: Window, side: usize) -> std::ops::Range<usize> {
     let first = step * window.stride;
     first.saturating_sub(window.padding)..(first + window.size).saturating_sub(window.padding).min(side)
 }

@@ -68,6 +68,9 @@ type SpreadFunction = unsafe fn(&[*const f32; winograd::VALUES], usize, *mut f32
 /// Turns the values of Winograd's matrices into a square of outputs: see [`winograd::gather`].
 type GatherFunction = unsafe fn(*const f32, usize, usize, &[f32], &[Option<*mut f32>; 4]);
 
+/// Takes the largest values of some places: see [`pooling::largest`].
+type LargestFunction = unsafe fn(&[*const f32], usize, *mut f32);
+
 /// Computes slopes of [`INPUTS`] inputs, and of one: see [`super::slope::dots`].
 type DotsFunctions = (unsafe fn(&Dots<'_>) -> [[f32; ROWS]; INPUTS], unsafe fn(&Dots<'_>) -> [[f32; ROWS]; 1]);
 
@@ -82,6 +85,7 @@ pub(super) struct Micro {
     tiles: &'static [TileFunction],
     pub(super) spread: SpreadFunction,
     pub(super) gather: GatherFunction,
+    pub(super) largest: LargestFunction,
     pub(super) dots: DotsFunctions,
 }
 
@@ -204,6 +208,7 @@ unsafe fn step<L: Lane, const ROWS: usize, const LANES: usize>(
 macro_rules! micro {
     ($name:ident, $module:ident, $isa:ident, $lane:ty, $most:literal, $lanes:literal, [$($rows:literal),*] $(, $features:literal)?) => {
         mod $module {
+            use super::super::pooling;
             use super::super::slope::{self, Dots, ROWS};
             use super::super::winograd;
             use super::{Tile, compute};
@@ -244,6 +249,14 @@ macro_rules! micro {
             }
 
             /// # Safety
+            /// As [`pooling::largest`].
+            $(#[target_feature(enable = $features)])?
+            pub(super) unsafe fn largest(places: &[*const f32], values: usize, output: *mut f32) {
+                // SAFETY: the same contract.
+                unsafe { pooling::largest::<$lane>(places, values, output) }
+            }
+
+            /// # Safety
             /// As [`slope::dots`].
             $(#[target_feature(enable = $features)])?
             pub(super) unsafe fn dots<const IN: usize>(job: &Dots<'_>) -> [[f32; ROWS]; IN] {
@@ -259,6 +272,7 @@ macro_rules! micro {
             tiles: &[$($module::tile::<$rows>),*],
             spread: $module::spread,
             gather: $module::gather,
+            largest: $module::largest,
             dots: ($module::dots::<INPUTS>, $module::dots::<1>),
         };
     };
@@ -292,6 +306,7 @@ impl Micro {
             tiles: &[plain::tile::<1>, plain::tile::<1>, plain::tile::<2>, plain::tile::<3>],
             spread: plain::spread,
             gather: plain::gather,
+            largest: plain::largest,
             dots: (plain::dots::<INPUTS>, plain::dots::<1>),
         };
         &WRONG

@@ -11,6 +11,7 @@ use super::super::narrow::pooling::{Maximum, Mean};
 use super::super::narrow::rig::{self, run, taken};
 use super::super::pooling;
 use super::super::slots::{SLOTS, Slots, View};
+use super::super::tile::Micro as SingleMicro;
 use super::super::trust::view;
 use super::filter::Filter;
 use super::lane::{rounded, single};
@@ -133,6 +134,8 @@ fn cases() -> Vec<Case> {
     {
         cases.push(Case { images: 2, side: (6, 5), channels, window, ends: Ends::Add });
     }
+    // Many tiles of many inputs: kernels that are given them in parts.
+    cases.push(Case { images: 1, side: (30, 28), channels: (160, 34), window: window(3, 1, 1), ends: Ends::Add });
     cases.push(Case { images: 1, side: (40, 41), channels: (8, 48), window: window(1, 1, 0), ends: Ends::Rectify });
     cases
 }
@@ -192,8 +195,9 @@ fn bf16_begins_with_the_largest_neighbour_and_ends_with_the_mean() {
     let (singles_shared, values_shared) = (singles.share(), values.share());
     let maximum = Maximum::<Bf16>::new((from, largest), window, &AsIs);
     let average = Mean::<Bf16>::new((largest, mean), &AsIs);
-    // SAFETY: the crew does each task once, and one step after the other.
-    run(2, maximum.tasks(), |task| unsafe { maximum.run(task, &singles_shared, &values_shared) });
+    let micro = SingleMicro::of(Isa::chosen());
+    // SAFETY: the instructions are this processor's; the crew does each task once, and one step after the other.
+    run(2, maximum.tasks(), |task| unsafe { maximum.run(task, &singles_shared, &values_shared, micro) });
     // SAFETY: as above.
     run(2, average.tasks(), |task| unsafe { average.run(task, &values_shared, &singles_shared) });
     let at = |image, row, column, channel| input[((image * 7 + row) * 6 + column) * 5 + channel];

@@ -11,6 +11,7 @@ use super::super::narrow::pooling::{Maximum, Mean};
 use super::super::narrow::rig::{self, run, taken};
 use super::super::pooling;
 use super::super::slots::{SLOTS, Shared, Slots, View};
+use super::super::tile::Micro as SingleMicro;
 use super::super::trust::view;
 use super::filter::{Code, Filter, PAIR, bounded_step};
 use super::{Coded, Int8};
@@ -139,6 +140,8 @@ fn cases() -> Vec<Case> {
     {
         cases.push(Case { images: 2, side: (6, 5), channels, window, added: true });
     }
+    // Many tiles of many inputs: kernels that are given them in parts.
+    cases.push(Case { images: 1, side: (30, 28), channels: (160, 34), window: window(3, 1, 1), added: true });
     cases.push(Case { images: 1, side: (40, 41), channels: (8, 48), window: window(1, 1, 0), added: false });
     cases
 }
@@ -218,8 +221,8 @@ fn eight_bits_begin_with_the_largest_neighbour_and_end_with_the_mean() {
         let (singles_shared, octets_shared): (Shared<'_>, Shared<'_, u8>) = (singles.share(), octets.share());
         let maximum = Maximum::<Int8>::new((from, largest), window, &code);
         run(2, maximum.tasks(), |task| {
-            // SAFETY: the crew does each task once.
-            unsafe { maximum.run(task, &singles_shared, &octets_shared) }
+            // SAFETY: the instructions are this processor's; the crew does each task once.
+            unsafe { maximum.run(task, &singles_shared, &octets_shared, SingleMicro::of(Isa::chosen())) }
         });
         let average = Mean::<Int8>::new((largest, mean), &code);
         run(2, average.tasks(), |task| {

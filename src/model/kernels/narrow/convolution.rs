@@ -2,27 +2,26 @@
 
 use std::sync::Arc;
 
-#[cfg(target_arch = "x86_64")]
-use super::super::amx::Tiles;
 use super::super::convolution::{After, Cut};
 use super::super::geometry::{Offsets, Walk, begin_of};
-#[cfg(target_arch = "x86_64")]
 use super::super::isa::Isa;
 use super::super::slots::{Shared, View};
 use super::super::tile::Finish;
 use super::Narrow;
 use super::filter::Filter;
-use super::tile::{LINE, Micro, Tile};
+#[cfg(target_arch = "x86_64")]
+use super::packed;
+use super::tile::{LINE, Micro, Part, Tile};
 
 /// One convolution of a plan, from one view to another.
 pub(in super::super) struct Convolution {
     /// Index of its filter.
     pub(super) filter: usize,
-    offsets: Arc<[u32]>,
-    input: View,
-    output: View,
+    pub(super) offsets: Arc<[u32]>,
+    pub(super) input: View,
+    pub(super) output: View,
     after: After,
-    cut: Cut,
+    pub(super) cut: Cut,
 }
 
 impl Convolution {
@@ -36,7 +35,11 @@ impl Convolution {
     ) -> Self {
         debug_assert_eq!(output.extent, filter.output_of(input.extent));
         let octets = micro.rows * input.extent.pitch * size_of::<N::Value>() * filter.window().stride.pow(2);
-        let cut = Cut::new(output.extent.places(), micro.rows, filter.panels(), octets, threads);
+        let cut = match micro.isa {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Amx => Cut::packed(output.extent.places(), micro.rows, filter.panels(), threads),
+            _ => Cut::new(output.extent.places(), micro.rows, filter.panels(), octets, threads),
+        };
         let offsets = offsets.of(input.extent, filter.window(), Walk::Places, micro.rows);
         Self { filter: index, offsets, input, output, after, cut }
     }
@@ -59,26 +62,19 @@ impl Convolution {
         zeros: &[N::Value],
         micro: &Micro<N>,
     ) {
+        #[cfg(target_arch = "x86_64")]
+        if micro.isa == Isa::Amx {
+            // SAFETY: the same contract.
+            return unsafe { packed::run(self, task, filter, memory, zeros, micro) };
+        }
         let (tiles, panels) = self.cut.task(task);
         let (input, output) = (memory.start(&self.input), memory.start(&self.output));
-        let (places, pitch) = (self.output.extent.places(), self.output.extent.pitch);
+        let pitch = self.output.extent.pitch;
         let (taps, depth) = (filter.taps(), filter.depth());
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: the processor has the micro-kernels' instructions.
-        let _tiles = (micro.isa == Isa::Amx).then(|| unsafe { Tiles::new() });
         for panel in panels {
             let weights = filter.panel(panel);
             for tile in tiles.clone() {
-                let first = begin_of(tile, self.cut.tiles, places);
-                let rows = begin_of(tile + 1, self.cut.tiles, places) - first;
-                let at = first * pitch + panel * micro.columns;
-                let finish = match self.after {
-                    After::Keep => Finish::Keep,
-                    After::Rectify => Finish::Rectify,
-                    After::AddAndRectify(view) => {
-                        Finish::AddAndRectify(memory.start(&view).wrapping_add(at).cast_const())
-                    }
-                };
+                let (at, rows) = self.place(tile, panel * micro.columns);
                 // Each tile asks for as many lines of the next panel as its own panel lets it.
                 let (lines, whole) = ((tile - tiles.start) * (taps * depth / N::PAIR), size_of_val(weights));
                 let ahead = if lines * LINE < whole { whole + lines * LINE } else { 0 };
@@ -90,15 +86,32 @@ impl Convolution {
                     depth,
                     filter: weights.as_ptr(),
                     ahead: weights.as_ptr().cast::<u8>().wrapping_add(ahead),
-                    ends: filter.ends(panel, finish),
+                    ends: filter.ends(panel, self.finish(memory, at)),
                     output: output.wrapping_add(at),
                     pitch,
+                    part: Part::Whole,
+                    sums: std::ptr::null_mut(),
                 };
                 // SAFETY: the offsets are those of the input's extent, whose values are all there; the panel lies within
                 // the filter; rows and panel lie within the output, whose pitch holds whole panels. No other task has
                 // the same rows of the same panel.
                 unsafe { micro.run(rows, &tile) }
             }
+        }
+    }
+
+    /// Where in the output a tile's columns begin, and its rows.
+    pub(super) fn place(&self, tile: usize, column: usize) -> (usize, usize) {
+        let begin = |tile| begin_of(tile, self.cut.tiles, self.output.extent.places());
+        (begin(tile) * self.output.extent.pitch + column, begin(tile + 1) - begin(tile))
+    }
+
+    /// What becomes of the sums whose output lies so far in its view.
+    pub(super) fn finish<T>(&self, memory: &Shared<'_, T>, at: usize) -> Finish<T> {
+        match self.after {
+            After::Keep => Finish::Keep,
+            After::Rectify => Finish::Rectify,
+            After::AddAndRectify(view) => Finish::AddAndRectify(memory.start(&view).wrapping_add(at).cast_const()),
         }
     }
 }

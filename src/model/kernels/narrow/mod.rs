@@ -7,6 +7,8 @@ pub(super) mod amx;
 pub(super) mod convolution;
 pub(super) mod filter;
 mod network;
+#[cfg(target_arch = "x86_64")]
+mod packed;
 mod plan;
 pub(super) mod pooling;
 #[cfg(test)]

@@ -167,7 +167,7 @@ impl<N: Narrow> Step<N> {
         unsafe {
             match self {
                 Self::Interleave(step) => step.run(task, images, singles),
-                Self::Maximum(step) => step.run(task, singles, values),
+                Self::Maximum(step) => step.run(task, singles, values, ground.single_micro),
                 Self::Mean(step) => step.run(task, values, singles),
                 Self::Single(step) => {
                     if let Some(filter) = ground.single(step.filter) {

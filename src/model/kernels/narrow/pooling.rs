@@ -3,12 +3,13 @@
 use std::marker::PhantomData;
 
 use super::super::geometry::Window;
-use super::super::pooling::within;
+use super::super::pooling::Covered;
 use super::super::slots::{Shared, View};
+use super::super::tile::Micro as SingleMicro;
 use super::Narrow;
 
-/// Channels that are done at once.
-const AT_ONCE: usize = 16;
+/// Channels that are done at once, whole registers of them.
+const AT_ONCE: usize = 64;
 
 /// The largest value of each channel within a window, of values that are not below zero; padding counts for nothing.
 pub(in super::super) struct Maximum<N> {
@@ -36,24 +37,30 @@ impl<N: Narrow> Maximum<N> {
     /// Does one task.
     ///
     /// # Safety
-    /// Nobody writes to the input, and nobody else uses the output's row.
-    pub(in super::super) unsafe fn run(&self, task: usize, inputs: &Shared<'_>, outputs: &Shared<'_, N::Value>) {
-        let (from, to, window) = (self.input.extent, self.output.extent, self.window);
-        let (image, row) = (task / to.rows, task % to.rows);
+    /// The processor has the instructions of f32's micro-kernels. Nobody writes to the input, and nobody else uses the output's
+    /// row.
+    pub(in super::super) unsafe fn run(
+        &self,
+        task: usize,
+        inputs: &Shared<'_>,
+        outputs: &Shared<'_, N::Value>,
+        micro: &SingleMicro,
+    ) {
+        let (from, to) = (self.input.extent, self.output.extent);
         // SAFETY: the caller keeps writers away from the input.
         let input = unsafe { inputs.values(&self.input) };
         // SAFETY: the caller keeps everybody else away from this row.
         let output = unsafe { outputs.part_mut(&self.output, task * to.columns * to.pitch, to.columns * to.pitch) };
         for (column, output) in output.chunks_exact_mut(to.pitch).enumerate() {
+            let covered = Covered::by(self.window, from, (task / to.rows, task % to.rows, column));
             for (part, output) in output.chunks_mut(AT_ONCE).enumerate() {
                 let mut largest = [0.0_f32; AT_ONCE];
-                for row in within(row, window, from.rows) {
-                    for column in within(column, window, from.columns) {
-                        let first = ((image * from.rows + row) * from.columns + column) * from.pitch + part * AT_ONCE;
-                        let place = input.get(first..first + AT_ONCE).unwrap_or_default();
-                        largest.iter_mut().zip(place).for_each(|(a, b)| *a = if *b > *a { *b } else { *a });
-                    }
-                }
+                let values = AT_ONCE.min(from.pitch.saturating_sub(part * AT_ONCE));
+                let input = input.get(part * AT_ONCE..).unwrap_or_default();
+                covered.of(input, values, |places| {
+                    // SAFETY: every place has so many values from this part on, and a pitch is one of whole registers.
+                    unsafe { (micro.largest)(places, values, largest.as_mut_ptr()) }
+                });
                 let steps = self.steps.iter().skip(part * AT_ONCE);
                 output
                     .iter_mut()

@@ -64,6 +64,45 @@ pub(in crate::model) struct Tile<N: Narrow> {
     pub(super) output: *mut N::Value,
     /// Distance of two places in the output, and in what is added.
     pub(super) pitch: usize,
+    /// Which of the inputs these are, for kernels that are given them in parts.
+    pub(super) part: Part,
+    /// Room for the sums of a whole tile, where they are kept from one part to the next; null for kernels that need none.
+    pub(super) sums: *mut i32,
+}
+
+/// A part of the inputs of a tile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::model) enum Part {
+    /// All of them.
+    Whole,
+    /// The first of several.
+    First,
+    /// Neither the first nor the last.
+    Middle,
+    /// The last one, after which the sums become activations.
+    Last,
+}
+
+impl Part {
+    /// The part `index` of so many.
+    pub(super) fn of(index: usize, parts: usize) -> Self {
+        match (index == 0, index + 1 >= parts) {
+            (true, true) => Self::Whole,
+            (true, false) => Self::First,
+            (false, false) => Self::Middle,
+            (false, true) => Self::Last,
+        }
+    }
+
+    /// Whether there are no sums yet.
+    pub(super) fn begins(self) -> bool {
+        matches!(self, Self::Whole | Self::First)
+    }
+
+    /// Whether the sums are finished.
+    pub(super) fn ends(self) -> bool {
+        matches!(self, Self::Whole | Self::Last)
+    }
 }
 
 /// Computes a tile of as many rows as its place in [`Micro::tiles`] says.
