@@ -103,6 +103,9 @@ impl Command {
 
     /// Whether it may compute the model on a device. A configuration that cannot be read is the command's to tell of.
     fn may_use_device(&self) -> bool {
+        if let Self::Model(model) = self {
+            return model.wants_device();
+        }
         let configuration = self.of_model().and_then(Result::ok);
         configuration
             .is_some_and(|Config { model, .. }| model.device != ModelDevice::Cpu && model.precision.is_for_devices())

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 
-use super::{Config, ConfigError, Destination, ModelDevice, PlausibilityRule, Report};
+use super::{Config, ConfigError, Destination, ModelDevice, ModelPrecision, PlausibilityRule, Report};
 
 fn fault(key: impl Display, value: impl Display, remedy: impl Display) -> ConfigError {
     ConfigError::Value { key: key.to_string(), value: value.to_string(), remedy: remedy.to_string() }
@@ -40,9 +40,21 @@ impl Config {
         }
         within("model.queue", self.model.queue, 1..=10_000)?;
         within("model.threads", self.model.threads, 0..=256)?;
-        if self.model.device == ModelDevice::Cuda && !self.model.precision.is_for_devices() {
-            let remedy = "a device computes in f32 only: use \"auto\" or \"f32\", or set model.device = \"cpu\"";
+        let misplaced = match (self.model.device, self.model.precision) {
+            (ModelDevice::Cuda, ModelPrecision::Int8) => Some("the processor computes it: set model.device = \"cpu\""),
+            (ModelDevice::Cpu, ModelPrecision::F16) => {
+                Some("a device computes it: set model.device = \"cuda\" or \"auto\"")
+            }
+            _ => None,
+        };
+        if let Some(remedy) = misplaced {
+            let remedy = format!("{remedy}, or use another precision, \"auto\" for example");
             return Err(fault("model.precision", format!("\"{}\"", self.model.precision.name()), remedy));
+        }
+        let devices = &self.model.cuda_devices;
+        if devices.len() > MOST_DEVICES || devices.iter().any(|device| *device >= MOST_DEVICES) {
+            let remedy = "name at most 64 devices, each by its number from 0 to 63; none means all";
+            return Err(fault("model.cuda_devices", format!("{devices:?}"), remedy));
         }
         within("delivery.connect_seconds", self.delivery.connect_seconds, 1..=300)?;
         within("delivery.response_seconds", self.delivery.response_seconds, 1..=3600)?;
@@ -127,6 +139,9 @@ fn check_destinations(destinations: &[Destination]) -> Result<(), ConfigError> {
     Ok(())
 }
 
+/// More than any machine has.
+const MOST_DEVICES: usize = 64;
+
 /// What one end of an HL7 connection is called (type HD, at most 227 characters in version 2.5.1).
 fn party(key: &str, value: &str) -> Result<(), ConfigError> {
     let plain = value.chars().all(|character| !character.is_control());
@@ -139,7 +154,6 @@ fn party(key: &str, value: &str) -> Result<(), ConfigError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::ModelPrecision;
 
     #[test]
     fn the_defaults_pass() {
@@ -165,16 +179,32 @@ mod tests {
     }
 
     #[test]
-    fn what_a_device_cannot_compute_is_not_asked_of_it() {
+    fn what_cannot_be_computed_somewhere_is_not_asked_for() {
         let mut config = Config::default();
-        for precision in [ModelPrecision::Int8, ModelPrecision::Bf16] {
-            (config.model.device, config.model.precision) = (ModelDevice::Cuda, precision);
-            let message = config.check().unwrap_err().to_string();
-            let wanted = format!("configuration: model.precision = \"{}\": a device", precision.name());
-            assert!(message.starts_with(&wanted), "{message}");
+        let there = |config: &mut Config, device, precision| {
+            (config.model.device, config.model.precision) = (device, precision);
+            config.check().map_err(|fault| fault.to_string())
+        };
+        let message = there(&mut config, ModelDevice::Cuda, ModelPrecision::Int8).unwrap_err();
+        assert!(
+            message.starts_with("configuration: model.precision = \"int8\": the processor computes it"),
+            "{message}"
+        );
+        let message = there(&mut config, ModelDevice::Cpu, ModelPrecision::F16).unwrap_err();
+        assert!(message.starts_with("configuration: model.precision = \"f16\": a device computes it"), "{message}");
+        for precision in [ModelPrecision::Int8, ModelPrecision::F16, ModelPrecision::Bf16] {
+            there(&mut config, ModelDevice::Auto, precision).unwrap();
         }
-        config.model.device = ModelDevice::Auto;
+    }
+
+    #[test]
+    fn devices_are_named_by_number() {
+        let mut config = Config::default();
+        config.model.cuda_devices = vec![0, 1, 1];
         config.check().unwrap();
+        config.model.cuda_devices = vec![64];
+        let message = config.check().unwrap_err().to_string();
+        assert!(message.starts_with("configuration: model.cuda_devices = [64]: name at most 64"), "{message}");
     }
 
     #[test]

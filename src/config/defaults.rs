@@ -101,6 +101,7 @@ impl Default for Model {
             threads: 0,
             precision: ModelPrecision::Auto,
             device: ModelDevice::Auto,
+            cuda_devices: Vec::new(),
         }
     }
 }

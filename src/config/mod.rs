@@ -174,6 +174,8 @@ pub struct Model {
     pub precision: ModelPrecision,
     /// What it is computed on.
     pub device: ModelDevice,
+    /// The devices that it is computed on, each by its number and with a model of its own; none means all.
+    pub cuda_devices: Vec<usize>,
 }
 
 /// `[report]`

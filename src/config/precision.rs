@@ -8,10 +8,12 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ModelPrecision {
-    /// bf16 where the processor multiplies whole matrices of it and the package's figures allow it, else f32.
+    /// bf16 where the processor or the device multiplies whole matrices of it and the package's figures allow it, else f32.
     Auto,
     /// 32-bit floating point.
     F32,
+    /// 16-bit floating point, on a device; the processor computes in f32 then.
+    F16,
     /// bf16 with sums in f32, for packages in whose figures it is.
     Bf16,
     /// Eight-bit integers, for packages that were prepared for it.
@@ -24,6 +26,7 @@ impl ModelPrecision {
         match self {
             Self::Auto => "auto",
             Self::F32 => "f32",
+            Self::F16 => "f16",
             Self::Bf16 => "bf16",
             Self::Int8 => "int8",
         }
@@ -31,7 +34,7 @@ impl ModelPrecision {
 
     /// Whether a device computes it, too.
     pub fn is_for_devices(self) -> bool {
-        matches!(self, Self::Auto | Self::F32)
+        self != Self::Int8
     }
 }
 
@@ -42,9 +45,10 @@ impl FromStr for ModelPrecision {
         match text {
             "auto" => Ok(Self::Auto),
             "f32" => Ok(Self::F32),
+            "f16" => Ok(Self::F16),
             "bf16" => Ok(Self::Bf16),
             "int8" => Ok(Self::Int8),
-            _ => Err("write auto, f32, bf16 or int8".into()),
+            _ => Err("write auto, f32, f16, bf16 or int8".into()),
         }
     }
 }
@@ -58,12 +62,13 @@ mod tests {
         for (name, precision) in [
             ("auto", ModelPrecision::Auto),
             ("f32", ModelPrecision::F32),
+            ("f16", ModelPrecision::F16),
             ("bf16", ModelPrecision::Bf16),
             ("int8", ModelPrecision::Int8),
         ] {
             assert_eq!(name.parse(), Ok(precision));
             assert_eq!(serde_json::to_value(precision).unwrap(), name);
         }
-        assert!("f16".parse::<ModelPrecision>().unwrap_err().contains("int8"));
+        assert!("f8".parse::<ModelPrecision>().unwrap_err().contains("int8"));
     }
 }

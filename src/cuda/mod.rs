@@ -4,6 +4,8 @@
 //! anywhere, and `auscult-cuda`, the same crate built with the feature `cuda`. The first gives its place to the second
 //! ([`hand_over`]) where that can start, and goes on by itself where not.
 
+#[cfg_attr(not(feature = "cuda"), path = "no_device.rs")]
+pub mod device;
 mod driver;
 mod executable;
 

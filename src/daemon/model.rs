@@ -6,80 +6,123 @@ use std::time::Instant;
 use super::StartError;
 use crate::background;
 use crate::config::{self, Config, ContentQualification, ModelDevice, ModelPrecision};
-use crate::cuda::{self, Obstacle};
+use crate::cuda::{self, Obstacle, device};
 use crate::inference::Inference;
 use crate::model::{Compute, Manifest, Model, ModelError, Package, Precision, Qualification};
 use crate::resource;
 
-/// Finds and loads the configured model package, self-test included.
+/// Finds and loads the configured model package, self-test included; on the first of the configured devices.
 ///
 /// # Errors
 /// A package that is not there or cannot serve, and a device that is asked for and cannot be used.
 pub fn load_model(config: &Config) -> Result<Model, StartError> {
+    let device = devices(&config.model).first().copied().unwrap_or_default();
+    load_on(config, device)
+}
+
+/// The same on every configured device behind one queue; a model that fails later is loaded again in the same way.
+///
+/// # Errors
+/// As [`load_model`], and where no thread can be started.
+pub fn start_model(config: &Config) -> Result<Inference, StartError> {
+    let devices = devices(&config.model);
+    let loaded = devices.into_iter().map(|device| Ok((device, load_on(config, device)?)));
+    let loaded: Result<Vec<_>, StartError> = loaded.collect();
+    let (used, models): (Vec<_>, Vec<_>) = at_work(loaded?, Model::is_on_device).into_iter().unzip();
+    let settings = config.clone();
+    let open = move |place: usize| load_on(&settings, used.get(place).copied().unwrap_or_default());
+    Ok(Inference::start(models, open, config.model.queue)?)
+}
+
+/// The devices that the configuration names; one that is not there where there is none.
+fn devices(wanted: &config::Model) -> Vec<usize> {
+    match (wanted.device, wanted.cuda_devices.as_slice()) {
+        (ModelDevice::Cpu, _) => vec![0],
+        (_, []) => (0..device::count().max(1)).collect(),
+        (_, named) => named.to_vec(),
+    }
+}
+
+/// Those that compute: what came to be on the processor for want of a device counts only where no device serves, and then once.
+fn at_work<T>(mut loaded: Vec<(usize, T)>, is_on_device: impl Fn(&T) -> bool) -> Vec<(usize, T)> {
+    if loaded.iter().any(|(_, model)| is_on_device(model)) {
+        loaded.retain(|(_, model)| is_on_device(model));
+    } else {
+        loaded.truncate(1);
+    }
+    loaded
+}
+
+/// Loads the model on a device, or on the processor, and tells of it.
+fn load_on(config: &Config, device: usize) -> Result<Model, StartError> {
     background::give_way_in_arithmetic();
     let directory = resource::find(&config.model.package)?;
     let started = Instant::now();
-    let on_processor = on_processor(&config.model, &Package::manifest_in(&directory).map_err(ModelError::from)?);
+    let manifest = Package::manifest_in(&directory).map_err(ModelError::from)?;
+    let places = (on_device(&config.model, &manifest, device), on_processor(&config.model, &manifest));
     let load_on = |compute| Model::load_with(&directory, compute);
-    let (model, obstacle) = load(&config.model, on_processor, cuda::obstacle(), load_on)?;
+    let (model, obstacle) = load(&config.model, places, cuda::obstacle(), load_on)?;
     let manifest = model.manifest();
     let promised = config.report.content_qualification == ContentQualification::Product;
     if promised && manifest.qualification != Qualification::Product {
         return Err(StartError::Qualification(manifest.name.clone()));
     }
-    if let Some(obstacle) = obstacle {
-        tell(&obstacle);
+    if let Some(obstacle) = &obstacle {
+        tell(obstacle);
     }
     tell_of(&model, &directory, started);
     Ok(model)
-}
-
-/// The same behind its queue; one that fails later is loaded again in the same way.
-///
-/// # Errors
-/// As [`load_model`], and where no thread can be started.
-pub fn start_model(config: &Config) -> Result<Inference, StartError> {
-    let settings = config.clone();
-    Inference::start(move || load_model(&settings), config.model.queue)
 }
 
 /// Loads the model on the device, or on the processor, where it must be, and says what kept it from the device where it
 /// might have been there.
 fn load<T>(
     wanted: &config::Model,
-    on_processor: Compute,
+    (on_device, on_processor): (Vec<Compute>, Compute),
     obstacle: Option<Obstacle>,
     load: impl Fn(Compute) -> Result<T, ModelError>,
 ) -> Result<(T, Option<Obstacle>), StartError> {
-    let obstacle = match (wanted.device, wanted.precision) {
-        (ModelDevice::Cpu, _) => return Ok((load(on_processor)?, None)),
-        (ModelDevice::Auto | ModelDevice::Cuda, precision) if !precision.is_for_devices() => {
-            Obstacle::OnProcessor(precision.name())
-        }
-        (ModelDevice::Auto | ModelDevice::Cuda, _) => match obstacle {
-            Some(obstacle) => obstacle,
-            None => match load(Compute::Cuda) {
+    if wanted.device == ModelDevice::Cpu {
+        return Ok((load(on_processor)?, None));
+    }
+    let mut obstacle =
+        obstacle.or_else(|| on_device.is_empty().then(|| Obstacle::OnProcessor(wanted.precision.name())));
+    if obstacle.is_none() {
+        for compute in on_device {
+            obstacle = Some(match load(compute) {
                 Ok(model) => return Ok((model, None)),
-                Err(ModelError::Device(fault)) => Obstacle::NoDevice(fault.to_string()),
                 Err(fault @ ModelError::SelfTest { .. }) => Obstacle::SelfTest(fault.to_string()),
+                Err(ModelError::Device(fault)) => Obstacle::NoDevice(fault.to_string()),
                 Err(fault @ (ModelError::Inference { .. } | ModelError::NotAProbability(_))) => {
                     Obstacle::NoDevice(fault.to_string())
                 }
                 Err(fault @ ModelError::Package(_)) => return Err(fault.into()),
-            },
-        },
-    };
-    match wanted.device {
-        ModelDevice::Cuda => Err(StartError::Device(obstacle)),
-        ModelDevice::Auto | ModelDevice::Cpu => Ok((load(on_processor)?, Some(obstacle))),
+            });
+        }
     }
+    match (wanted.device, obstacle) {
+        (ModelDevice::Cuda, Some(obstacle)) => Err(StartError::Device(obstacle)),
+        (_, obstacle) => Ok((load(on_processor)?, obstacle)),
+    }
+}
+
+/// How the configuration has a device compute a package: each way, until the device passes the self-test in one.
+fn on_device(wanted: &config::Model, manifest: &Manifest, device: usize) -> Vec<Compute> {
+    let precisions: &[Precision] = match wanted.precision {
+        ModelPrecision::Auto if manifest.bf16.is_some() => &[Precision::Bf16, Precision::F32],
+        ModelPrecision::Auto | ModelPrecision::F32 => &[Precision::F32],
+        ModelPrecision::F16 => &[Precision::F16],
+        ModelPrecision::Bf16 => &[Precision::Bf16],
+        ModelPrecision::Int8 => &[],
+    };
+    precisions.iter().map(|precision| Compute::Cuda { device, precision: *precision }).collect()
 }
 
 /// How the configuration has the processor compute a package.
 fn on_processor(wanted: &config::Model, manifest: &Manifest) -> Compute {
     let precision = match wanted.precision {
         ModelPrecision::Auto => Precision::automatic(manifest),
-        ModelPrecision::F32 => Precision::F32,
+        ModelPrecision::F32 | ModelPrecision::F16 => Precision::F32,
         ModelPrecision::Bf16 => Precision::Bf16,
         ModelPrecision::Int8 => Precision::Int8,
     };
@@ -124,19 +167,35 @@ mod tests {
         config::Model { device, precision, threads: 3, ..config::Model::default() }
     }
 
+    fn reference() -> Manifest {
+        let directory = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/models/cxr-pneumonia-reference"));
+        Package::manifest_in(directory).unwrap()
+    }
+
     const ON_PROCESSOR: Compute = Compute::Kernels { threads: 3, precision: Precision::F32 };
 
-    /// Where the model comes to be when the device answers so.
-    fn with_device(device: ModelDevice, answer: impl Fn() -> Result<(), ModelError>) -> Loaded {
-        load(&wanted(device, ModelPrecision::Auto), ON_PROCESSOR, None, |compute| match compute {
-            Compute::Cuda => answer().map(|()| compute),
+    fn on_device_2(precision: Precision) -> Compute {
+        Compute::Cuda { device: 2, precision }
+    }
+
+    /// Where the model comes to be when the device answers so to each kind of numbers.
+    fn with_device(
+        (device, precision): (ModelDevice, ModelPrecision),
+        answer: impl Fn(Precision) -> Result<(), ModelError>,
+    ) -> Loaded {
+        let wanted = wanted(device, precision);
+        let places = (on_device(&wanted, &reference(), 2), ON_PROCESSOR);
+        load(&wanted, places, None, |compute| match compute {
+            Compute::Cuda { precision, .. } => answer(precision).map(|()| compute),
             _ => Ok(compute),
         })
     }
 
     fn without_device(device: ModelDevice, precision: ModelPrecision) -> Loaded {
-        load(&wanted(device, precision), ON_PROCESSOR, Some(Obstacle::NoDriver), |compute| {
-            assert_ne!(compute, Compute::Cuda);
+        let wanted = wanted(device, precision);
+        let places = (on_device(&wanted, &reference(), 2), ON_PROCESSOR);
+        load(&wanted, places, Some(Obstacle::NoDriver), |compute| {
+            assert!(!matches!(compute, Compute::Cuda { .. }));
             Ok(compute)
         })
     }
@@ -149,21 +208,40 @@ mod tests {
     #[test]
     fn a_device_is_used_where_it_may_and_serves() {
         for device in [ModelDevice::Auto, ModelDevice::Cuda] {
-            assert_eq!(with_device(device, || Ok(())).unwrap(), (Compute::Cuda, None));
+            for (wanted, found) in [
+                (ModelPrecision::Auto, Precision::Bf16),
+                (ModelPrecision::F32, Precision::F32),
+                (ModelPrecision::F16, Precision::F16),
+                (ModelPrecision::Bf16, Precision::Bf16),
+            ] {
+                assert_eq!(with_device((device, wanted), |_| Ok(())).unwrap(), (on_device_2(found), None));
+            }
         }
-        let unasked = || panic!("the device was asked");
-        assert_eq!(with_device(ModelDevice::Cpu, unasked).unwrap(), (ON_PROCESSOR, None));
+        let unasked = |_| panic!("the device was asked");
+        let found = with_device((ModelDevice::Cpu, ModelPrecision::Auto), unasked).unwrap();
+        assert_eq!(found, (ON_PROCESSOR, None));
+    }
+
+    #[test]
+    fn a_device_that_answers_otherwise_in_bf16_is_asked_in_f32() {
+        let answer = |precision| if precision == Precision::F32 { Ok(()) } else { Err(other_answer()) };
+        let auto = with_device((ModelDevice::Auto, ModelPrecision::Auto), answer).unwrap();
+        assert_eq!(auto, (on_device_2(Precision::F32), None));
+        let (compute, obstacle) = with_device((ModelDevice::Auto, ModelPrecision::Bf16), answer).unwrap();
+        assert_eq!(compute, ON_PROCESSOR);
+        assert!(matches!(obstacle, Some(Obstacle::SelfTest(_))), "{obstacle:?}");
     }
 
     #[test]
     fn the_processor_takes_over_and_the_reason_is_known() {
         let (compute, obstacle) = without_device(ModelDevice::Auto, ModelPrecision::F32).unwrap();
         assert_eq!((compute, obstacle), (ON_PROCESSOR, Some(Obstacle::NoDriver)));
-        let no_device = || Err(ModelError::Device(TensorFault::from(candle_core::Error::msg("no device"))));
-        let (compute, obstacle) = with_device(ModelDevice::Auto, no_device).unwrap();
+        let auto = (ModelDevice::Auto, ModelPrecision::Auto);
+        let no_device = |_| Err(ModelError::Device(TensorFault::from(candle_core::Error::msg("no device"))));
+        let (compute, obstacle) = with_device(auto, no_device).unwrap();
         assert_eq!(compute, ON_PROCESSOR);
         assert_eq!(obstacle.unwrap().to_string(), "no NVIDIA device can be used: no device");
-        let (compute, obstacle) = with_device(ModelDevice::Auto, || Err(other_answer())).unwrap();
+        let (compute, obstacle) = with_device(auto, |_| Err(other_answer())).unwrap();
         assert_eq!(compute, ON_PROCESSOR);
         let told = obstacle.unwrap().to_string();
         assert!(told.starts_with("the device failed the self-test") && told.contains("[0.7, 0.3]"), "{told}");
@@ -175,22 +253,27 @@ mod tests {
         assert!(fault.is_configuration_fault());
         let message = fault.to_string();
         assert!(message.starts_with("configuration: model.device = \"cuda\": NVIDIA driver not found; "), "{message}");
-        assert!(with_device(ModelDevice::Cuda, || Err(other_answer())).is_err());
+        assert!(with_device((ModelDevice::Cuda, ModelPrecision::Auto), |_| Err(other_answer())).is_err());
     }
 
     #[test]
-    fn narrow_numbers_are_computed_on_the_processor() {
-        for precision in [ModelPrecision::Int8, ModelPrecision::Bf16] {
-            let (compute, obstacle) = without_device(ModelDevice::Auto, precision).unwrap();
-            assert_eq!(compute, ON_PROCESSOR);
-            assert_eq!(obstacle, Some(Obstacle::OnProcessor(precision.name())));
-        }
+    fn eight_bits_are_computed_on_the_processor() {
+        let unasked = |_| panic!("the device was asked");
+        let (compute, obstacle) = with_device((ModelDevice::Auto, ModelPrecision::Int8), unasked).unwrap();
+        assert_eq!((compute, obstacle), (ON_PROCESSOR, Some(Obstacle::OnProcessor("int8"))));
+    }
+
+    #[test]
+    fn what_came_to_the_processor_counts_where_no_device_serves() {
+        let on_device = |name: &&str| name.starts_with("device");
+        let found = at_work(vec![(0, "processor"), (1, "device 1"), (3, "device 3")], on_device);
+        assert_eq!(found, [(1, "device 1"), (3, "device 3")]);
+        assert_eq!(at_work(vec![(0, "processor"), (1, "processor")], on_device), [(0, "processor")]);
     }
 
     #[test]
     fn auto_is_what_the_package_allows() {
-        let reference = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/models/cxr-pneumonia-reference"));
-        let mut manifest = Package::manifest_in(reference).unwrap();
+        let mut manifest = reference();
         let numbers =
             |wanted, manifest: &Manifest| match on_processor(&self::wanted(ModelDevice::Cpu, wanted), manifest) {
                 Compute::Kernels { precision, threads: 3 } => precision,
@@ -199,17 +282,20 @@ mod tests {
         assert_eq!(numbers(ModelPrecision::Auto, &manifest), Precision::automatic(&manifest));
         assert_eq!(numbers(ModelPrecision::Bf16, &manifest), Precision::Bf16);
         assert_eq!(numbers(ModelPrecision::Int8, &manifest), Precision::Int8);
+        assert_eq!(numbers(ModelPrecision::F16, &manifest), Precision::F32);
         manifest.bf16 = None;
         assert_eq!(numbers(ModelPrecision::Auto, &manifest), Precision::F32);
+        let auto = wanted(ModelDevice::Auto, ModelPrecision::Auto);
+        assert_eq!(on_device(&auto, &manifest, 2), [on_device_2(Precision::F32)]);
     }
 
     #[test]
     fn a_package_that_cannot_serve_is_not_tried_again_on_the_processor() {
-        let damaged = || {
+        let damaged = |_| {
             let (path, cause) = (PathBuf::from("model.toml"), "damaged".to_owned());
             Err(ModelError::Package(PackageError::Manifest { path, cause }))
         };
-        let message = with_device(ModelDevice::Auto, damaged).unwrap_err().to_string();
+        let message = with_device((ModelDevice::Auto, ModelPrecision::Auto), damaged).unwrap_err().to_string();
         assert!(message.contains("model.toml: damaged"), "{message}");
     }
 }

@@ -1,9 +1,9 @@
-//! The station that owns the model: a bounded queue and one thread. Batches grow only while the model is busy;
+//! The station that owns the model: a bounded queue and a thread for each device. Batches grow only while the models are busy;
 //! nobody waits for a batch to fill.
 
 mod worker;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use candle_core::Tensor;
 use tokio::sync::{mpsc, oneshot};
@@ -24,7 +24,7 @@ pub enum InferenceError {
     Stopped,
 }
 
-/// A handle to the model's thread; clones share it. The thread ends when the last handle is dropped.
+/// A handle to the models' threads; clones share them. They end when the last handle is dropped.
 #[derive(Clone)]
 pub struct Inference {
     jobs: mpsc::Sender<Job>,
@@ -40,29 +40,33 @@ struct Card {
 }
 
 impl Inference {
-    /// Opens the model and starts its thread; at most `queue` images wait for it. A model that fails later is opened again
-    /// in the same way, if it is still the same one.
+    /// Starts a thread for each of the models, which are one package on several devices; at most `queue` images wait for them.
+    /// A model that fails later is opened again by its place among them, if it is still the same one.
     ///
     /// # Errors
-    /// As `open`, and where no thread can be started.
-    pub fn start<E>(open: impl Fn() -> Result<Model, E> + Send + 'static, queue: usize) -> Result<Self, E>
-    where
-        E: std::error::Error + From<std::io::Error>,
-    {
-        let model = open()?;
+    /// There is no model, or no thread can be started.
+    pub fn start<E: std::error::Error>(
+        models: Vec<Model>,
+        open: impl Fn(usize) -> Result<Model, E> + Clone + Send + 'static,
+        queue: usize,
+    ) -> Result<Self, std::io::Error> {
+        let first = models.first().ok_or_else(|| std::io::Error::other("there is no model to start"))?;
         let card = Arc::new(Card {
-            input: model.input().clone(),
-            algorithm: model.algorithm(),
-            operating_point: model.operating_point(),
-            intended_age: model.intended_age(),
+            input: first.input().clone(),
+            algorithm: first.algorithm(),
+            operating_point: first.operating_point(),
+            intended_age: first.intended_age(),
         });
-        let algorithm = card.algorithm.clone();
-        let again = move || same(open().map_err(|fault| fault.to_string())?, &algorithm);
         let (jobs, waiting) = mpsc::channel(queue);
-        std::thread::Builder::new().name("model".into()).spawn(move || {
-            background::give_way();
-            Worker::new(model, again).run(waiting);
-        })?;
+        let waiting = Arc::new(Mutex::new(waiting));
+        for (place, model) in models.into_iter().enumerate() {
+            let (open, algorithm, waiting) = (open.clone(), model.algorithm(), Arc::clone(&waiting));
+            let again = move || same(open(place).map_err(|fault| fault.to_string())?, &algorithm);
+            std::thread::Builder::new().name(format!("model-{place}")).spawn(move || {
+                background::give_way();
+                Worker::new(model, again).run(&waiting);
+            })?;
+        }
         Ok(Self { jobs, card })
     }
 
@@ -92,7 +96,7 @@ impl Inference {
         self.ask(image, Wish::Answer).await
     }
 
-    /// The same with the places of the stored image that the score comes from; costs about five classifications.
+    /// The same with the places of the stored image that the score comes from; costs about two classifications in f32.
     pub async fn explain(&self, image: Framed) -> Result<Explanation, InferenceError> {
         self.ask(image.tensor, |reply| Wish::Explanation(image.framing, reply)).await
     }
@@ -121,8 +125,13 @@ mod tests {
 
     /// The reference model and its self-test's image.
     fn reference() -> (Inference, Tensor) {
-        let open = || Model::load(std::path::Path::new(REFERENCE)).map_err(std::io::Error::other);
-        let inference = Inference::start(open, 8).unwrap();
+        with_models(1)
+    }
+
+    fn with_models(count: usize) -> (Inference, Tensor) {
+        let open = |_| Model::load(std::path::Path::new(REFERENCE));
+        let models = (0..count).map(|place| open(place).unwrap()).collect();
+        let inference = Inference::start(models, open, 8).unwrap();
         let ramp = inference.input().ramp().unwrap();
         (inference, ramp)
     }
@@ -136,6 +145,16 @@ mod tests {
         assert!((good.unwrap().score.fraction() - 0.27476).abs() < 1e-4);
         assert!((again.unwrap().score.fraction() - 0.27476).abs() < 1e-4);
         assert!(matches!(bad, Err(InferenceError::Failed(_))));
+    }
+
+    #[tokio::test]
+    async fn several_models_share_a_queue_and_give_the_same_answers() {
+        let (inference, ramp) = with_models(3);
+        let asked: Vec<_> = (0..12).map(|_| inference.classify(ramp.clone())).collect();
+        for asked in asked {
+            assert!((asked.await.unwrap().score.fraction() - 0.27476).abs() < 1e-4);
+        }
+        assert!(Inference::start(Vec::new(), |_| Model::load(std::path::Path::new(REFERENCE)), 8).is_err());
     }
 
     #[test]

@@ -1,7 +1,8 @@
-//! The thread that owns the model. A model that panics, or whose device fails, is opened again, and the image tried once
+//! The thread that owns a model. A model that panics, or whose device fails, is opened again, and the image tried once
 //! more; where no model can be opened, images fail as if the thread had ended, so that their studies are tried again.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Mutex, PoisonError};
 
 use candle_core::Tensor;
 use tokio::sync::{mpsc, oneshot};
@@ -96,18 +97,24 @@ impl<M: Reader, O: Fn() -> Result<M, String>> Worker<M, O> {
     }
 
     /// Answers until nobody can ask any more.
-    pub(super) fn run(mut self, mut waiting: mpsc::Receiver<Job>) {
-        while let Some(first) = waiting.blocking_recv() {
-            let largest = self.model.as_ref().map_or(1, M::largest_batch);
-            let mut batch = vec![first];
-            while batch.len() < largest
-                && let Ok(next) = waiting.try_recv()
-            {
-                batch.push(next);
-            }
+    pub(super) fn run(mut self, waiting: &Mutex<mpsc::Receiver<Job>>) {
+        while let Some(mut batch) = self.next(waiting) {
             batch.retain(|job| !job.is_abandoned());
             self.answer(batch);
         }
+    }
+
+    /// What waits, as much as goes together; waits for it with the queue to itself, so that other workers wait behind.
+    fn next(&self, waiting: &Mutex<mpsc::Receiver<Job>>) -> Option<Vec<Job>> {
+        let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut batch = vec![waiting.blocking_recv()?];
+        let largest = self.model.as_ref().map_or(1, M::largest_batch);
+        while batch.len() < largest
+            && let Ok(next) = waiting.try_recv()
+        {
+            batch.push(next);
+        }
+        Some(batch)
     }
 
     /// Scores a batch at once, then explains one by one what is to be explained.
@@ -261,7 +268,7 @@ mod tests {
             }
         }
         drop(jobs);
-        Worker::new(stand(first), open).run(waiting);
+        Worker::new(stand(first), open).run(&Mutex::new(waiting));
         let said = |answer: &mut oneshot::Receiver<Result<Answer, InferenceError>>| {
             answer.try_recv().unwrap().map(|answer| answer.score.fraction())
         };

@@ -12,12 +12,16 @@ use super::manifest::Manifest;
 use super::quantisation::Quantisation;
 use super::unfolded::Depth;
 use super::weights::{Folded, WeightError, Weights};
+use crate::cuda::device;
 
 /// The numbers that the kernels compute with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Precision {
     /// 32-bit floating point.
     F32,
+    /// 16-bit floating point with sums in f32, on NVIDIA's devices, for packages in whose figures `auscult model quantize` has put
+    /// how far it moves.
+    F16,
     /// bf16 with sums in f32, for packages in whose figures `auscult model quantize` has put how far it moves.
     Bf16,
     /// Eight-bit integers, for packages that `auscult model quantize` has prepared.
@@ -29,6 +33,7 @@ impl Precision {
     pub fn name(self) -> &'static str {
         match self {
             Self::F32 => "f32",
+            Self::F16 => "f16",
             Self::Bf16 => "bf16",
             Self::Int8 => "int8",
         }
@@ -55,8 +60,13 @@ pub enum Compute {
     },
     /// The processor, by candle's own operations, with the threads of the rayon pool that the caller is in: to compare.
     Graph,
-    /// The first NVIDIA device, by candle's own operations in f32.
-    Cuda,
+    /// An NVIDIA device, by candle's own operations.
+    Cuda {
+        /// Which one, as the driver counts them.
+        device: usize,
+        /// With which numbers: not eight-bit integers.
+        precision: Precision,
+    },
 }
 
 impl Compute {
@@ -68,16 +78,18 @@ impl Compute {
     /// The device, opened. Fails where the program was built without the feature `cuda`, too.
     pub(super) fn device(self) -> Result<Device> {
         match self {
+            Self::Kernels { precision: Precision::F16, .. } => Err(Error::msg("the processor does not compute in f16")),
+            Self::Cuda { precision: Precision::Int8, .. } => Err(Error::msg("the device does not compute in int8")),
             Self::Kernels { .. } | Self::Graph => Ok(Device::Cpu),
-            Self::Cuda => Device::new_cuda(0),
+            Self::Cuda { device, .. } => device::open(device),
         }
     }
 
     /// The numbers that it computes with.
     pub(super) fn precision(self) -> Precision {
         match self {
-            Self::Kernels { precision, .. } => precision,
-            Self::Graph | Self::Cuda => Precision::F32,
+            Self::Kernels { precision, .. } | Self::Cuda { precision, .. } => precision,
+            Self::Graph => Precision::F32,
         }
     }
 }
@@ -112,7 +124,7 @@ impl Engine {
     ) -> std::result::Result<Self, WeightError> {
         let threads = match compute {
             Compute::Kernels { threads, .. } if device.is_cpu() => threads,
-            _ => return Ok(Self::Graph(Box::new(Graph::new(weights, architecture, device)?))),
+            _ => return Ok(Self::Graph(Box::new(Graph::new(weights, architecture, device, compute.precision())?))),
         };
         let layer = |layer: &_| -> std::result::Result<Raw, WeightError> {
             let Folded { weights, bias } = weights.folded(layer)?;
@@ -145,7 +157,8 @@ impl Engine {
     /// The numbers that it computes with.
     pub(super) fn precision(&self) -> Precision {
         match self {
-            Self::Graph(_) | Self::Kernels(_) => Precision::F32,
+            Self::Graph(graph) => graph.precision(),
+            Self::Kernels(_) => Precision::F32,
             Self::Bf16(_) => Precision::Bf16,
             Self::Int8(_) => Precision::Int8,
         }

@@ -43,9 +43,12 @@ pub struct Manifest {
     /// The part with which it is computed in eight bits; none: it is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub int8: Option<Int8Spec>,
+    /// How the model answers in f16, if its figures allow that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub f16: Option<HalfSpec>,
     /// How the model answers in bf16, if its figures allow that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub bf16: Option<Bf16Spec>,
+    pub bf16: Option<HalfSpec>,
     /// On which data the model was measured, and the figures; free tables for readers and pages.
     #[serde(default)]
     pub performance: toml::Table,
@@ -197,11 +200,11 @@ pub struct Int8Spec {
     pub self_test: SelfTest,
 }
 
-/// `[bf16]`: the model may be computed in bf16.
+/// `[f16]` and `[bf16]`: the model may be computed in numbers of half the size.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-pub struct Bf16Spec {
-    /// What the model must answer in bf16 before it may serve so.
+pub struct HalfSpec {
+    /// What the model must answer in them before it may serve so.
     pub self_test: SelfTest,
 }
 
@@ -273,6 +276,7 @@ impl Manifest {
             output,
             plausibility: None,
             int8: None,
+            f16: None,
             bf16: None,
             performance: toml::Table::new(),
             training: toml::Table::new(),
@@ -303,8 +307,10 @@ impl Manifest {
             require(digest(&int8.sha256), "int8.sha256 must be 64 hexadecimal digits")?;
             int8.self_test.check("int8.self_test", self.output.labels.len())?;
         }
-        if let Some(bf16) = &self.bf16 {
-            bf16.self_test.check("bf16.self_test", self.output.labels.len())?;
+        for (key, half) in [("f16.self_test", &self.f16), ("bf16.self_test", &self.bf16)] {
+            if let Some(half) = half {
+                half.self_test.check(key, self.output.labels.len())?;
+            }
         }
         self.self_test.check("self_test", self.output.labels.len())
     }

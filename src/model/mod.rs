@@ -42,7 +42,7 @@ pub use input::{Framed, Input, InputError};
 pub use inventory::{Change, Inventory, TensorFacts};
 pub use kernels::{Columns, Isa, Sum, multiply};
 pub use manifest::{
-    Bf16Spec, Crop, Filter, InputSpec, Int8Spec, Manifest, Output, PlausibilitySpec, Qualification, Resize, SelfTest,
+    Crop, Filter, HalfSpec, InputSpec, Int8Spec, Manifest, Output, PlausibilitySpec, Qualification, Resize, SelfTest,
     SelfTestInput,
 };
 pub use package::{Package, PackageError};
@@ -53,9 +53,13 @@ pub use trunk::Trunk;
 pub use unfolded::{Depth, TrunkBlock, TrunkLayer, Unfolded, by_outputs};
 pub use weights::WeightError;
 
+use crate::cuda::device::Staging;
 use crate::finding::{AgeRange, Algorithm, OperatingPoint, Probability};
 use crate::heat::HeatMap;
 use engine::{Engine, Seen};
+
+/// Most images that a device is given together.
+const LARGEST_BATCH: usize = 16;
 
 /// A loaded model that has passed its self-test.
 pub struct Model {
@@ -64,6 +68,8 @@ pub struct Model {
     engine: Engine,
     gate: Option<Gate>,
     device: Device,
+    /// By way of which images come to the device, if it is not the processor.
+    staging: Option<Staging>,
 }
 
 /// What a model says of one image.
@@ -106,12 +112,19 @@ impl Model {
         // The digest takes as long as a third of the rest.
         let (verified, engine) = rayon::join(|| package.verify(), || package.engine(&device, compute));
         verified?;
-        let engine = engine?;
-        let input = Input::new(&package.manifest().input);
-        let (manifest, gate) = package.into_manifest_and_gate();
-        let model = Self { manifest, input, engine, gate, device };
+        let model = Self::of(package, engine?, device)?;
         model.self_test()?;
         Ok(model)
+    }
+
+    /// A package's model, before its self-test.
+    fn of(package: Package, engine: Engine, device: Device) -> Result<Self, ModelError> {
+        let input = Input::new(&package.manifest().input);
+        let (manifest, gate) = package.into_manifest_and_gate();
+        let InputSpec { width, height, channels, .. } = manifest.input;
+        let values = LARGEST_BATCH * (width * height * channels) as usize;
+        let staging = Staging::new(&device, values).map_err(|fault| ModelError::Device(fault.into()))?;
+        Ok(Self { manifest, input, engine, gate, device, staging })
     }
 
     /// What the package says of itself.
@@ -156,7 +169,7 @@ impl Model {
 
     /// Most images that it is worth giving it together: a processor is no faster with several, and each takes memory.
     pub fn largest_batch(&self) -> usize {
-        if self.is_on_device() { 16 } else { 1 }
+        if self.is_on_device() { LARGEST_BATCH } else { 1 }
     }
 
     /// Where a score turns into a statement.
@@ -200,7 +213,7 @@ impl Model {
 
     /// What the gate sees of every image; input as for [`Model::probabilities`].
     pub fn impressions(&self, images: &Tensor) -> Result<Vec<Impression>, ModelError> {
-        let seen = images.to_device(&self.device).and_then(|images| self.engine.look(&images));
+        let seen = self.placed(images).and_then(|images| self.engine.look(&images));
         seen.and_then(|seen| self.impressions_of(images, &seen)).map_err(|fault| self.failed(fault))
     }
 
@@ -246,7 +259,7 @@ impl Model {
 
     fn explained(&self, image: &Framed) -> candle_core::Result<(Said, HeatMap)> {
         let images = image.tensor.unsqueeze(0)?;
-        let on_device = Framed { tensor: image.tensor.to_device(&self.device)?, framing: image.framing.clone() };
+        let on_device = Framed { tensor: self.placed(&image.tensor)?, framing: image.framing.clone() };
         let (heat, seen) = heat::heat_map(&self.engine, self.manifest.output.positive_index(), &on_device)?;
         let said = match seen {
             Some(seen) => self.said_of(&images, &seen)?,
@@ -257,7 +270,15 @@ impl Model {
     }
 
     fn said(&self, images: &Tensor) -> candle_core::Result<Vec<Said>> {
-        self.said_of(images, &self.engine.look(&images.to_device(&self.device)?)?)
+        self.said_of(images, &self.engine.look(&self.placed(images)?)?)
+    }
+
+    /// Images on the model's device.
+    fn placed(&self, images: &Tensor) -> candle_core::Result<Tensor> {
+        match &self.staging {
+            Some(staging) => staging.upload(images),
+            None => Ok(images.clone()),
+        }
     }
 
     fn said_of(&self, images: &Tensor, seen: &Seen) -> candle_core::Result<Vec<Said>> {
@@ -305,9 +326,10 @@ impl Model {
     }
 
     fn self_test(&self) -> Result<(), ModelError> {
-        let Manifest { self_test, bf16, int8, .. } = &self.manifest;
+        let Manifest { self_test, f16, bf16, int8, .. } = &self.manifest;
         let test = match self.precision() {
             Precision::F32 => self_test,
+            Precision::F16 => f16.as_ref().map_or(self_test, |f16| &f16.self_test),
             Precision::Bf16 => bf16.as_ref().map_or(self_test, |bf16| &bf16.self_test),
             Precision::Int8 => int8.as_ref().map_or(self_test, |int8| &int8.self_test),
         };
@@ -315,10 +337,13 @@ impl Model {
         let passes = |found: &Vec<f64>| {
             found.len() == test.probabilities.len() && found.iter().zip(&test.probabilities).all(near)
         };
-        // As many at once as there will ever be: a device has its memory from then on.
+        // As many at once as there will ever be, and one: a device has its memory, and what it computes with, from then on.
         let mut answers = self.ramps_probabilities(self.largest_batch())?;
+        if self.is_on_device() {
+            answers.push(self.ramp_probabilities()?);
+        }
         // An answer that is missing is a wrong one.
-        answers.resize(self.largest_batch(), Vec::new());
+        answers.resize(answers.len().max(self.largest_batch()), Vec::new());
         match answers.into_iter().find(|found| !passes(found)) {
             None => Ok(()),
             Some(found) => {

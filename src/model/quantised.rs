@@ -1,14 +1,13 @@
-//! A package's model in eight bits or in bf16, before that is written.
+//! A package's model in eight bits, in bf16 or in f16, before that is written.
 
 use std::path::Path;
 
 use candle_core::Device;
 
 use super::draft::write;
-use super::engine::Engine;
-use super::manifest::{Bf16Spec, Int8Spec, SelfTest, SelfTestInput};
+use super::manifest::{HalfSpec, Int8Spec, SelfTest, SelfTestInput};
 use super::package::{Package, sha256};
-use super::{Calibration, Compute, DraftError, Input, Model, Precision};
+use super::{Calibration, Compute, DraftError, Model, ModelError, Precision};
 
 /// How far the answer to the self-test may be from that of the machine that wrote it: the first convolution is in f32, and
 /// where its last bits differ, an octet behind it may be another one.
@@ -17,7 +16,10 @@ const TOLERANCE_INT8: f64 = 5e-3;
 /// The same in bf16, where the order of sums differs, too.
 const TOLERANCE_BF16: f64 = 1e-2;
 
-/// A package's model in eight bits or in bf16.
+/// The same in f16, which has more figures.
+const TOLERANCE_F16: f64 = 5e-3;
+
+/// A package's model in eight bits, in bf16 or in f16.
 pub struct Quantised {
     model: Model,
     /// The int8 part.
@@ -35,7 +37,7 @@ impl Quantised {
         let compute = Compute::Kernels { threads, precision: Precision::Int8 };
         // What is measured is what will be read.
         let engine = package.engine_with(&Device::Cpu, (compute, Some(package.quantisation_of(&octets)?)))?;
-        Ok(Self { model: model(package, engine), octets: Some(octets) })
+        Ok(Self { model: Model::of(package, engine, Device::Cpu)?, octets: Some(octets) })
     }
 
     /// A package in bf16; 0 threads are one a processor.
@@ -46,7 +48,19 @@ impl Quantised {
         let package = Package::open(directory)?;
         let compute = Compute::Kernels { threads, precision: Precision::Bf16 };
         let engine = package.engine_with(&Device::Cpu, (compute, None))?;
-        Ok(Self { model: model(package, engine), octets: None })
+        Ok(Self { model: Model::of(package, engine, Device::Cpu)?, octets: None })
+    }
+
+    /// A package in f16, on the first NVIDIA device.
+    ///
+    /// # Errors
+    /// The package cannot be used, or the device.
+    pub fn f16(directory: &Path) -> Result<Self, DraftError> {
+        let compute = Compute::Cuda { device: 0, precision: Precision::F16 };
+        let device = compute.device().map_err(|fault| ModelError::Device(fault.into()))?;
+        let package = Package::open(directory)?;
+        let engine = package.engine_with(&device, (compute, None))?;
+        Ok(Self { model: Model::of(package, engine, device)?, octets: None })
     }
 
     /// The model.
@@ -66,20 +80,14 @@ impl Quantised {
             let self_test = SelfTest { input, probabilities, tolerance: TOLERANCE_INT8 };
             manifest.int8 = Some(Int8Spec { sha256: sha256(octets), self_test });
             write(&directory.join(Package::INT8), octets)?;
+        } else if self.model.precision() == Precision::F16 {
+            manifest.f16 = Some(HalfSpec { self_test: SelfTest { input, probabilities, tolerance: TOLERANCE_F16 } });
         } else {
-            let self_test = SelfTest { input, probabilities, tolerance: TOLERANCE_BF16 };
-            manifest.bf16 = Some(Bf16Spec { self_test });
+            manifest.bf16 = Some(HalfSpec { self_test: SelfTest { input, probabilities, tolerance: TOLERANCE_BF16 } });
         }
         manifest.performance.insert(self.model.precision().name().into(), figures.into());
         manifest.write(directory)
     }
-}
-
-/// The model of a package on the processor.
-fn model(package: Package, engine: Engine) -> Model {
-    let input = Input::new(&package.manifest().input);
-    let (manifest, gate) = package.into_manifest_and_gate();
-    Model { manifest, input, engine, gate, device: Device::Cpu }
 }
 
 #[cfg(test)]

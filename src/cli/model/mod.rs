@@ -30,11 +30,16 @@ pub(super) enum Model {
     Export(export::Export),
     /// Fit a package's plausibility gate to chest radiographs
     Gate(gate::Gate),
-    /// Prepare a package to be computed in eight bits
+    /// Prepare a package to be computed in eight bits, bf16 or f16
     Quantize(quantize::Quantize),
 }
 
 impl Model {
+    /// Whether it computes on a device.
+    pub(super) fn wants_device(&self) -> bool {
+        matches!(self, Self::Quantize(quantize) if quantize.wants_device())
+    }
+
     pub(super) fn run(self) -> Result<()> {
         match self {
             Self::Show(show) => show.run(),

@@ -1,25 +1,26 @@
-//! `auscult model quantize`: a package prepared to be computed in eight bits and in bf16.
+//! `auscult model quantize`: a package prepared to be computed in eight bits, in bf16 and in f16.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 
 use super::add_to_card;
 use crate::cli::log;
 use crate::cli::progress::Progress;
 use crate::config::{Config, Log, LogLevel};
+use crate::cuda::{self, Obstacle};
 use crate::dataset::{ClassNames, Dataset, Example};
 use crate::evaluate::{Drift, Evaluation};
-use crate::model::{Calibration, Compute, GalleryError, Model, ModelError, Quantised, look_through};
+use crate::model::{Calibration, Compute, DraftError, GalleryError, Model, ModelError, Quantised, look_through};
 use crate::pipeline::decoder;
 use crate::pixels::Decoder;
 
 /// Fewest images to measure on.
 const LEAST: usize = 20;
 
-/// Prepare a package to be computed in eight bits and in bf16.
+/// Prepare a package to be computed in eight bits and in bf16, or in f16.
 ///
 /// Looks at some of the images in f32 and notes the ranges of all activations; then compares what the package says of the other
 /// images in eight bits, in bf16 and in f32. The package gets `int8.safetensors`, for both an answer to the self-test, and the
@@ -33,7 +34,7 @@ pub(in crate::cli) struct Quantize {
     /// CSV table with the columns image_path and target, or a directory with a folder for each class
     #[arg(value_name = "DATA")]
     data: PathBuf,
-    /// Numbers to prepare for: int8 or bf16 [default: both]
+    /// Numbers to prepare for: int8, bf16, or f16, which takes an NVIDIA device [default: int8 and bf16]
     #[arg(long, value_name = "NUMBERS")]
     to: Option<Numbers>,
     /// Most images that the ranges are taken from; the others are for measuring
@@ -54,9 +55,16 @@ enum Numbers {
     Int8,
     /// bf16.
     Bf16,
+    /// f16, on a device.
+    F16,
 }
 
 impl Quantize {
+    /// Whether it computes on a device.
+    pub(super) fn wants_device(&self) -> bool {
+        self.to == Some(Numbers::F16)
+    }
+
     pub(super) fn run(self) -> Result<()> {
         log::start(&Log { level: LogLevel::Warn, ..Log::default() });
         let f32 = Model::load_with(&self.model, Compute::f32(self.threads))?;
@@ -71,6 +79,10 @@ impl Quantize {
         let chosen: Vec<Example> = dataset.examples().iter().step_by(step).cloned().collect();
         let decoder = decoder(&Config::default().select)?;
         let mut prepared = Vec::new();
+        if self.wants_device() {
+            let quantised = Quantised::f16(&self.model).map_err(|fault| without_device(fault, cuda::obstacle()))?;
+            prepared.push((Numbers::F16, quantised));
+        }
         if self.wants(Numbers::Bf16) {
             prepared.push((Numbers::Bf16, Quantised::bf16(&self.model, self.threads)?));
         }
@@ -120,6 +132,7 @@ impl Quantize {
             let mut figures = drift.toml();
             let (title, before) = match numbers {
                 Numbers::Bf16 => ("In bf16", String::new()),
+                Numbers::F16 => ("In f16", String::new()),
                 Numbers::Int8 => {
                     figures.insert("calibrated_on".into(), toml::Value::Integer(i64::try_from(calibrated_on)?));
                     ("In eight bits", format!("Ranges from {calibrated_on} images. "))
@@ -148,6 +161,14 @@ fn calibrated(model: &Model, chosen: &[Example], dataset: &Dataset, decoder: &De
         Ok(()) => Ok(calibration),
         Err(GalleryError::Stopped(error)) => Err(error.into()),
         Err(GalleryError::Image { file, cause }) => Err(dataset.undecodable(file, &cause).into()),
+    }
+}
+
+/// What is known of why there is no device says more than that there is none.
+fn without_device(fault: DraftError, obstacle: Option<Obstacle>) -> anyhow::Error {
+    match obstacle {
+        Some(obstacle) => anyhow!("f16 is computed on an NVIDIA device only: {obstacle}"),
+        None => fault.into(),
     }
 }
 

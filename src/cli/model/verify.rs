@@ -25,7 +25,7 @@ impl Verify {
         log::start(&Log { level: LogLevel::Warn, ..Log::default() });
         let directory = resource::find(&self.model)?;
         let package = Package::open(&directory)?;
-        let Manifest { name, version, plausibility, int8, bf16, .. } = package.manifest();
+        let Manifest { name, version, plausibility, int8, bf16, f16, .. } = package.manifest();
         passed("manifest", &format!("{name} {version}"))?;
         passed("digest", Package::WEIGHTS)?;
         if plausibility.is_some() {
@@ -52,6 +52,12 @@ impl Verify {
             Model::load_with(&directory, Compute::Kernels { threads: 0, precision: Precision::Int8 })?;
             passed("digest", Package::INT8)?;
             passed("self-test", "int8")?;
+        }
+        if f16.is_some() {
+            writeln!(
+                io::stdout(),
+                "-     self-test: f16 is for NVIDIA devices, where auscult bench --precision f16 tries it"
+            )?;
         }
         Ok(writeln!(io::stdout(), "{name} {version} is whole and answers as it promises")?)
     }
