@@ -42,6 +42,7 @@ cc -w -shared -fPIC -Wl,-soname,libcuda.so.1 -o "$stubs/libcuda.so" "$stubs/cuda
 built=$target/cuda-build
 CARGO_TARGET_DIR=$built cargo rustc --locked --release --features "$features" --bin auscult -- \
     -C 'link-arg=-Wl,-rpath,$ORIGIN/cuda'
+rm -rf "$target/release/cuda"
 mkdir -p "$target/release/cuda"
 install -m 755 "$built/release/auscult" "$target/release/auscult-cuda"
 

@@ -95,6 +95,9 @@ fn a_device_that_is_asked_for_and_missing_is_a_fault_of_the_configuration() {
         let said = stderr(&output);
         assert!(said.contains("model.device = \"cuda\": NVIDIA driver not found; make the device usable"), "{said}");
     }
+    let output = machine.auscult(&["model", "quantize", "models/cxr-pneumonia-reference", "testdata", "--to", "f16"]);
+    let said = stderr(&output);
+    assert!(said.contains("f16 is computed on an NVIDIA device only: NVIDIA driver not found"), "{said}");
     let output = machine.auscult(&["bench", "--device", "cuda", "--precision", "int8"]);
     assert!(output.status.code() == Some(78) && stderr(&output).contains("model.precision"), "{}", stderr(&output));
     let output = machine.auscult(&["bench", "--device", "gpu"]);

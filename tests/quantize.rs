@@ -71,8 +71,8 @@ fn too_few_images_and_an_unknown_precision_are_told() {
     let table = table(directory.path(), &data, 10);
     let few = run(AUSCULT, &["model", "quantize", &reference, &table]);
     assert!(!few.status.success() && stderr(&few).contains("20 images; at least 40"), "{}", stderr(&few));
-    let unknown = run(AUSCULT, &["bench", "--precision", "f16"]);
-    assert!(stderr(&unknown).contains("write auto, f32, bf16 or int8"), "{}", stderr(&unknown));
+    let unknown = run(AUSCULT, &["bench", "--precision", "f8"]);
+    assert!(stderr(&unknown).contains("write auto, f32, f16, bf16 or int8"), "{}", stderr(&unknown));
     let config = directory.path().join("auscult.toml");
     fs::write(&config, "[model]\nprecision = \"f16\"\n").unwrap();
     let refused = run(AUSCULT, &["bench", "--config", &config.display().to_string()]);

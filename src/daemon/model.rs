@@ -85,8 +85,8 @@ fn load<T>(
     if wanted.device == ModelDevice::Cpu {
         return Ok((load(on_processor)?, None));
     }
-    let mut obstacle =
-        obstacle.or_else(|| on_device.is_empty().then(|| Obstacle::OnProcessor(wanted.precision.name())));
+    let no_device = on_device.is_empty().then(|| Obstacle::OnProcessor(wanted.precision.name()));
+    let mut obstacle = no_device.or(obstacle);
     if obstacle.is_none() {
         for compute in on_device {
             obstacle = Some(match load(compute) {
@@ -261,6 +261,8 @@ mod tests {
         let unasked = |_| panic!("the device was asked");
         let (compute, obstacle) = with_device((ModelDevice::Auto, ModelPrecision::Int8), unasked).unwrap();
         assert_eq!((compute, obstacle), (ON_PROCESSOR, Some(Obstacle::OnProcessor("int8"))));
+        let (_, obstacle) = without_device(ModelDevice::Auto, ModelPrecision::Int8).unwrap();
+        assert_eq!(obstacle, Some(Obstacle::OnProcessor("int8")));
     }
 
     #[test]

@@ -4,16 +4,16 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 
 use super::add_to_card;
 use crate::cli::log;
 use crate::cli::progress::Progress;
 use crate::config::{Config, Log, LogLevel};
-use crate::cuda::{self, Obstacle};
+use crate::cuda;
 use crate::dataset::{ClassNames, Dataset, Example};
 use crate::evaluate::{Drift, Evaluation};
-use crate::model::{Calibration, Compute, DraftError, GalleryError, Model, ModelError, Quantised, look_through};
+use crate::model::{Calibration, Compute, GalleryError, Model, ModelError, Quantised, look_through};
 use crate::pipeline::decoder;
 use crate::pixels::Decoder;
 
@@ -67,6 +67,9 @@ impl Quantize {
 
     pub(super) fn run(self) -> Result<()> {
         log::start(&Log { level: LogLevel::Warn, ..Log::default() });
+        if let Some(obstacle) = cuda::obstacle().filter(|_| self.wants_device()) {
+            bail!("f16 is computed on an NVIDIA device only: {obstacle}");
+        }
         let f32 = Model::load_with(&self.model, Compute::f32(self.threads))?;
         let labels = ClassNames::Given(f32.manifest().output.labels.clone());
         let dataset = Dataset::read(&self.data, &labels)?;
@@ -80,8 +83,7 @@ impl Quantize {
         let decoder = decoder(&Config::default().select)?;
         let mut prepared = Vec::new();
         if self.wants_device() {
-            let quantised = Quantised::f16(&self.model).map_err(|fault| without_device(fault, cuda::obstacle()))?;
-            prepared.push((Numbers::F16, quantised));
+            prepared.push((Numbers::F16, Quantised::f16(&self.model)?));
         }
         if self.wants(Numbers::Bf16) {
             prepared.push((Numbers::Bf16, Quantised::bf16(&self.model, self.threads)?));
@@ -161,14 +163,6 @@ fn calibrated(model: &Model, chosen: &[Example], dataset: &Dataset, decoder: &De
         Ok(()) => Ok(calibration),
         Err(GalleryError::Stopped(error)) => Err(error.into()),
         Err(GalleryError::Image { file, cause }) => Err(dataset.undecodable(file, &cause).into()),
-    }
-}
-
-/// What is known of why there is no device says more than that there is none.
-fn without_device(fault: DraftError, obstacle: Option<Obstacle>) -> anyhow::Error {
-    match obstacle {
-        Some(obstacle) => anyhow!("f16 is computed on an NVIDIA device only: {obstacle}"),
-        None => fault.into(),
     }
 }
 

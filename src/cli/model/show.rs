@@ -48,7 +48,10 @@ fn rows(manifest: &Manifest, written: &Table) -> Vec<(&'static str, String)> {
     let zone = point.undetermined_from().map(|lower| format!(", undetermined from {}", lower.fraction()));
     let ages = manifest.intended_age_years.map(|age| format!("{} to {} years", age.youngest(), age.oldest()));
     let gate = manifest.plausibility.as_ref();
-    let (int8, bf16) = (manifest.int8.as_ref(), manifest.bf16.as_ref());
+    let int8 = manifest.int8.as_ref();
+    let prepared = |test: Option<&SelfTest>| {
+        test.map_or("not prepared".to_owned(), |test| format!("self-test {}", self_test(test)))
+    };
     let mut rows = vec![
         ("model", format!("{name} {version}, {architecture}, {use_for}")),
         ("labels", output.labels.join(", ")),
@@ -62,8 +65,9 @@ fn rows(manifest: &Manifest, written: &Table) -> Vec<(&'static str, String)> {
             "plausibility",
             gate.map_or("no gate".to_owned(), |gate| format!("accepts images from {} on", gate.threshold)),
         ),
-        ("bf16", bf16.map_or("not prepared".to_owned(), |bf16| format!("self-test {}", self_test(&bf16.self_test)))),
-        ("int8", int8.map_or("not prepared".to_owned(), |int8| format!("self-test {}", self_test(&int8.self_test)))),
+        ("bf16", prepared(manifest.bf16.as_ref().map(|bf16| &bf16.self_test))),
+        ("f16", prepared(manifest.f16.as_ref().map(|f16| &f16.self_test))),
+        ("int8", prepared(int8.map(|int8| &int8.self_test))),
         ("SHA-256", format!("{sha256} {}", Package::WEIGHTS)),
     ];
     rows.extend(gate.map(|gate| ("", format!("{} {}", gate.sha256, Package::GATE))));
