@@ -74,7 +74,7 @@ fn too_few_images_and_an_unknown_precision_are_told() {
     let unknown = run(AUSCULT, &["bench", "--precision", "f8"]);
     assert!(stderr(&unknown).contains("write auto, f32, f16, bf16 or int8"), "{}", stderr(&unknown));
     let config = directory.path().join("auscult.toml");
-    fs::write(&config, "[model]\nprecision = \"f16\"\n").unwrap();
+    fs::write(&config, "[model]\nprecision = \"f8\"\n").unwrap();
     let refused = run(AUSCULT, &["bench", "--config", &config.display().to_string()]);
     let message = stderr(&refused);
     assert!(message.contains("precision = \"f16\"") && message.contains("`int8`"), "{message}");
