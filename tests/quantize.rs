@@ -77,5 +77,5 @@ fn too_few_images_and_an_unknown_precision_are_told() {
     fs::write(&config, "[model]\nprecision = \"f8\"\n").unwrap();
     let refused = run(AUSCULT, &["bench", "--config", &config.display().to_string()]);
     let message = stderr(&refused);
-    assert!(message.contains("precision = \"f16\"") && message.contains("`int8`"), "{message}");
+    assert!(message.contains("precision = \"f8\"") && message.contains("`int8`"), "{message}");
 }
