@@ -180,7 +180,7 @@ def compare(precision, threads, own, others):
             for name, run in everybody.items():
                 times[name].append(run(count))
                 # Their threads go on looking for work for a while.
-                time.sleep(0.02)
+                time.sleep(0.2)
         for name, theirs in times.items():
             median = statistics.median(theirs)
             shown = f"{median:.1f} ms" if count == 1 else f"{count * 1e3 / median:.1f} /s"
