@@ -34,12 +34,13 @@ pub fn start_model(config: &Config) -> Result<Inference, StartError> {
     Ok(Inference::start(models, open, config.model.queue)?)
 }
 
-/// The devices that the configuration names; one that is not there where there is none.
+/// The devices that the configuration names; where none can be used, one that stands for the processor.
 fn devices(wanted: &config::Model) -> Vec<usize> {
-    match (wanted.device, wanted.cuda_devices.as_slice()) {
-        (ModelDevice::Cpu, _) => vec![0],
-        (_, []) => (0..device::count().max(1)).collect(),
-        (_, named) => named.to_vec(),
+    let none = wanted.device == ModelDevice::Cpu || !wanted.precision.is_for_devices() || cuda::obstacle().is_some();
+    match wanted.cuda_devices.as_slice() {
+        _ if none => vec![0],
+        [] => (0..device::count().max(1)).collect(),
+        named => named.to_vec(),
     }
 }
 
@@ -70,7 +71,7 @@ fn load_on(config: &Config, device: usize) -> Result<Model, StartError> {
     if let Some(obstacle) = &obstacle {
         tell(obstacle);
     }
-    tell_of(&model, &directory, started);
+    tell_of(&model, &directory, device, started);
     Ok(model)
 }
 
@@ -139,11 +140,12 @@ fn tell(obstacle: &Obstacle) {
     }
 }
 
-fn tell_of(model: &Model, directory: &Path, started: Instant) {
+fn tell_of(model: &Model, directory: &Path, device: usize, started: Instant) {
     let manifest = model.manifest();
+    let name = if model.is_on_device() { format!("{} {device}", model.device()) } else { model.device().to_owned() };
     let milliseconds = started.elapsed().as_millis();
     tracing::info!(
-        package = %directory.display(), name = %manifest.name, version = %manifest.version, device = model.device(),
+        package = %directory.display(), name = %manifest.name, version = %manifest.version, device = name.as_str(),
         precision = model.precision().name(), instructions = model.isa().name(), milliseconds, "model loaded, self-test passed"
     );
     if model.gate().is_none() {
@@ -271,6 +273,16 @@ mod tests {
         let found = at_work(vec![(0, "processor"), (1, "device 1"), (3, "device 3")], on_device);
         assert_eq!(found, [(1, "device 1"), (3, "device 3")]);
         assert_eq!(at_work(vec![(0, "processor"), (1, "processor")], on_device), [(0, "processor")]);
+    }
+
+    #[test]
+    fn devices_are_those_that_are_named_where_any_can_be_used() {
+        let named =
+            |device, precision| devices(&config::Model { cuda_devices: vec![3, 1], ..wanted(device, precision) });
+        let found = named(ModelDevice::Auto, ModelPrecision::Auto);
+        assert_eq!(found, if cfg!(feature = "cuda") { vec![3, 1] } else { vec![0] });
+        assert_eq!(named(ModelDevice::Cpu, ModelPrecision::Auto), [0]);
+        assert_eq!(named(ModelDevice::Auto, ModelPrecision::Int8), [0]);
     }
 
     #[test]

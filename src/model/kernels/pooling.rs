@@ -115,13 +115,13 @@ impl Covered {
     /// Shows where so many values of each of them are, which the input has.
     #[inline(always)]
     pub(super) fn of(&self, input: &[f32], values: usize, show: impl FnOnce(&[*const f32])) {
-        let mut places = [std::ptr::null(); MOST_COVERED];
-        let found = places.iter_mut().zip(&self.firsts).take(self.count);
-        let there = found.filter_map(|(place, first)| {
-            *place = input.get(*first..first + values)?.as_ptr();
-            Some(())
-        });
-        let there = there.count();
+        let (mut places, mut there) = ([std::ptr::null(); MOST_COVERED], 0);
+        for first in self.firsts.iter().take(self.count) {
+            if let (Some(values), Some(place)) = (input.get(*first..first + values), places.get_mut(there)) {
+                *place = values.as_ptr();
+                there += 1;
+            }
+        }
         show(places.get(..there).unwrap_or_default());
     }
 }
