@@ -1,6 +1,6 @@
 //! The configured model: found, loaded where the configuration allows and this machine permits, and told of in the log.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use super::StartError;
@@ -17,7 +17,7 @@ use crate::resource;
 /// A package that is not there or cannot serve, and a device that is asked for and cannot be used.
 pub fn load_model(config: &Config) -> Result<Model, StartError> {
     let device = devices(&config.model).first().copied().unwrap_or_default();
-    load_on(config, device)
+    Ok(load_on(config, device)?.told())
 }
 
 /// The same on every configured device behind one queue; a model that fails later is loaded again in the same way.
@@ -25,13 +25,20 @@ pub fn load_model(config: &Config) -> Result<Model, StartError> {
 /// # Errors
 /// As [`load_model`], and where no thread can be started.
 pub fn start_model(config: &Config) -> Result<Inference, StartError> {
-    let devices = devices(&config.model);
-    let loaded = devices.into_iter().map(|device| Ok((device, load_on(config, device)?)));
-    let loaded: Result<Vec<_>, StartError> = loaded.collect();
-    let (used, models): (Vec<_>, Vec<_>) = at_work(loaded?, Model::is_on_device).into_iter().unzip();
+    let loaded: Result<Vec<_>, _> = devices(&config.model).into_iter().map(|device| load_on(config, device)).collect();
+    let (used, left) = at_work(loaded?, |loaded| loaded.model.is_on_device());
+    for Loaded { device, obstacle, .. } in left {
+        if let Some(obstacle) = obstacle {
+            tracing::warn!("device {device} is not used: {obstacle}");
+        }
+    }
+    let devices: Vec<usize> = used.iter().map(|loaded| loaded.device).collect();
     let settings = config.clone();
-    let open = move |place: usize| load_on(&settings, used.get(place).copied().unwrap_or_default());
-    Ok(Inference::start(models, open, config.model.queue)?)
+    let open = move |place: usize| {
+        let device = devices.get(place).copied().unwrap_or_default();
+        load_on(&settings, device).map(Loaded::told)
+    };
+    Ok(Inference::start(used.into_iter().map(Loaded::told).collect(), open, config.model.queue)?)
 }
 
 /// The devices that the configuration names; where none can be used, one that stands for the processor.
@@ -44,18 +51,41 @@ fn devices(wanted: &config::Model) -> Vec<usize> {
     }
 }
 
-/// Those that compute: what came to be on the processor for want of a device counts only where no device serves, and then once.
-fn at_work<T>(mut loaded: Vec<(usize, T)>, is_on_device: impl Fn(&T) -> bool) -> Vec<(usize, T)> {
-    if loaded.iter().any(|(_, model)| is_on_device(model)) {
-        loaded.retain(|(_, model)| is_on_device(model));
-    } else {
-        loaded.truncate(1);
+/// Those that compute, and the others: what came to be on the processor for want of a device counts only where no device serves,
+/// and then once.
+fn at_work<T>(loaded: Vec<T>, is_on_device: impl Fn(&T) -> bool) -> (Vec<T>, Vec<T>) {
+    let (mut on_device, mut others): (Vec<_>, Vec<_>) = loaded.into_iter().partition(is_on_device);
+    if on_device.is_empty() {
+        on_device.extend((!others.is_empty()).then(|| others.remove(0)));
+        others.clear();
     }
-    loaded
+    (on_device, others)
 }
 
-/// Loads the model on a device, or on the processor, and tells of it.
-fn load_on(config: &Config, device: usize) -> Result<Model, StartError> {
+/// A model, and what there is to say of it.
+struct Loaded {
+    model: Model,
+    /// The device that it was to be on.
+    device: usize,
+    /// What kept it from the device, if it might have been there.
+    obstacle: Option<Obstacle>,
+    directory: PathBuf,
+    milliseconds: u128,
+}
+
+impl Loaded {
+    /// The model, of which the log tells.
+    fn told(self) -> Model {
+        if let Some(obstacle) = &self.obstacle {
+            tell(obstacle);
+        }
+        tell_of(&self);
+        self.model
+    }
+}
+
+/// Loads the model on a device, or on the processor.
+fn load_on(config: &Config, device: usize) -> Result<Loaded, StartError> {
     background::give_way_in_arithmetic();
     let directory = resource::find(&config.model.package)?;
     let started = Instant::now();
@@ -68,11 +98,7 @@ fn load_on(config: &Config, device: usize) -> Result<Model, StartError> {
     if promised && manifest.qualification != Qualification::Product {
         return Err(StartError::Qualification(manifest.name.clone()));
     }
-    if let Some(obstacle) = &obstacle {
-        tell(obstacle);
-    }
-    tell_of(&model, &directory, device, started);
-    Ok(model)
+    Ok(Loaded { model, device, obstacle, directory, milliseconds: started.elapsed().as_millis() })
 }
 
 /// Loads the model on the device, or on the processor, where it must be, and says what kept it from the device where it
@@ -140,13 +166,12 @@ fn tell(obstacle: &Obstacle) {
     }
 }
 
-fn tell_of(model: &Model, directory: &Path, device: usize, started: Instant) {
+fn tell_of(Loaded { model, device, directory, milliseconds, .. }: &Loaded) {
     let manifest = model.manifest();
     let name = if model.is_on_device() { format!("{} {device}", model.device()) } else { model.device().to_owned() };
-    let milliseconds = started.elapsed().as_millis();
     tracing::info!(
         package = %directory.display(), name = %manifest.name, version = %manifest.version, device = name.as_str(),
-        precision = model.precision().name(), instructions = model.isa().name(), milliseconds, "model loaded, self-test passed"
+        precision = model.precision().name(), instructions = model.isa().name(), %milliseconds, "model loaded, self-test passed"
     );
     if model.gate().is_none() {
         tracing::warn!(
@@ -158,7 +183,7 @@ fn tell_of(model: &Model, directory: &Path, device: usize, started: Instant) {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
+    use std::path::Path;
 
     use super::*;
     use crate::model::{PackageError, TensorFault};
@@ -270,9 +295,10 @@ mod tests {
     #[test]
     fn what_came_to_the_processor_counts_where_no_device_serves() {
         let on_device = |name: &&str| name.starts_with("device");
-        let found = at_work(vec![(0, "processor"), (1, "device 1"), (3, "device 3")], on_device);
-        assert_eq!(found, [(1, "device 1"), (3, "device 3")]);
-        assert_eq!(at_work(vec![(0, "processor"), (1, "processor")], on_device), [(0, "processor")]);
+        let (used, left) = at_work(vec!["processor 0", "device 1", "device 3"], on_device);
+        assert_eq!((used, left), (vec!["device 1", "device 3"], vec!["processor 0"]));
+        let (used, left) = at_work(vec!["processor 0", "processor 1"], on_device);
+        assert_eq!((used, left), (vec!["processor 0"], Vec::new()));
     }
 
     #[test]
