@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::architecture::{Architecture, Variant};
+use super::engine::Precision;
 use crate::config::toml_fault;
 use crate::finding::{AgeRange, OperatingPoint, Probability};
 
@@ -241,6 +242,16 @@ impl Manifest {
             output.positive,
             output.threshold.fraction(),
         )
+    }
+
+    /// What the model must answer in some numbers; None where it is not prepared for them.
+    pub(super) fn self_test_in(&self, precision: Precision) -> Option<&SelfTest> {
+        match precision {
+            Precision::F32 => Some(&self.self_test),
+            Precision::F16 => self.f16.as_ref().map(|f16| &f16.self_test),
+            Precision::Bf16 => self.bf16.as_ref().map(|bf16| &bf16.self_test),
+            Precision::Int8 => self.int8.as_ref().map(|int8| &int8.self_test),
+        }
     }
 
     /// The layers of its network.

@@ -326,13 +326,7 @@ impl Model {
     }
 
     fn self_test(&self) -> Result<(), ModelError> {
-        let Manifest { self_test, f16, bf16, int8, .. } = &self.manifest;
-        let test = match self.precision() {
-            Precision::F32 => self_test,
-            Precision::F16 => f16.as_ref().map_or(self_test, |f16| &f16.self_test),
-            Precision::Bf16 => bf16.as_ref().map_or(self_test, |bf16| &bf16.self_test),
-            Precision::Int8 => int8.as_ref().map_or(self_test, |int8| &int8.self_test),
-        };
+        let test = self.manifest.self_test_in(self.precision()).unwrap_or(&self.manifest.self_test);
         let near = |(a, b): (&f64, &f64)| (a - b).abs() <= test.tolerance;
         let passes = |found: &Vec<f64>| {
             found.len() == test.probabilities.len() && found.iter().zip(&test.probabilities).all(near)

@@ -219,12 +219,9 @@ impl Package {
     /// Builds the network on a device.
     pub(super) fn engine(&self, device: &Device, compute: Compute) -> Result<Engine, PackageError> {
         let quantisation = match compute.precision() {
-            Precision::F32 => None,
-            Precision::F16 if self.manifest.f16.is_none() => return Err(self.not_prepared(Precision::F16)),
-            Precision::F16 => None,
-            Precision::Bf16 if self.manifest.bf16.is_none() => return Err(self.not_prepared(Precision::Bf16)),
-            Precision::Bf16 => None,
             Precision::Int8 => Some(self.quantisation()?),
+            precision if self.manifest.self_test_in(precision).is_none() => return Err(self.not_prepared(precision)),
+            _ => None,
         };
         self.engine_with(device, (compute, quantisation))
     }

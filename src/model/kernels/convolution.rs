@@ -70,8 +70,12 @@ impl Cut {
         let stretch = tiles.div_ceil(wanted.max(1)).max(TILES_OF_A_TASK).min(fitting.max(TILES_OF_A_TASK / 2));
         let stretches = tiles.div_ceil(stretch).max(1);
         let groups = wanted.div_ceil(stretches).clamp(1, panels.max(1));
-        // All groups but the last have the same number of panels.
-        let groups = panels.div_ceil(panels.div_ceil(groups).max(1)).max(1);
+        Self::with_even_groups(tiles, panels, stretches, groups)
+    }
+
+    /// All groups but the last have the same number of panels.
+    fn with_even_groups(tiles: usize, panels: usize, stretches: usize, groups: usize) -> Self {
+        let groups = panels.div_ceil(panels.div_ceil(groups.max(1)).max(1)).max(1);
         Self { tiles, panels, stretches, groups }
     }
 
@@ -84,9 +88,7 @@ impl Cut {
         let stretches = if tiles < FEW_TILES { 1 } else { tiles.min(wanted) };
         let most = (panels / PANELS_OF_A_PACKING).max(threads.div_ceil(stretches)).clamp(1, panels.max(1));
         let groups = if stretches == 1 { wanted.min(panels) } else { wanted.div_ceil(stretches).min(most) };
-        // All groups but the last have the same number of panels.
-        let groups = panels.div_ceil(panels.div_ceil(groups.max(1)).max(1)).max(1);
-        Self { tiles, panels, stretches, groups }
+        Self::with_even_groups(tiles, panels, stretches, groups)
     }
 
     /// Tasks.

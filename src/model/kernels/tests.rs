@@ -280,43 +280,40 @@ fn pooling_takes_the_largest_neighbour_and_the_mean_of_all() {
 }
 
 fn pooling_of(micro: &Micro, (images, side, channels): (usize, (usize, usize), usize)) {
-    {
-        let window = Window { size: 3, stride: 2, padding: 1 };
-        let from = view(0, Extent::new(images, side.0, side.1, channels));
-        let (largest, mean) = (view(1, Maximum::output_of(from.extent, window)), view(2, Mean::output_of(from.extent)));
-        let input = values(from.extent.places() * channels, 5);
-        let mut slots = slots(&[from, largest, mean]);
-        put(&mut slots, &from, &input);
-        let maximum = Maximum { input: from, output: largest, window };
-        run(2, maximum.tasks(), &mut slots, |task, shared| {
-            // SAFETY: the instructions are this processor's; the crew does each task once.
-            unsafe { maximum.run(task, shared, micro) }
-        });
-        let average = Mean { input: from, output: mean };
-        run(2, average.tasks(), &mut slots, |task, shared| {
-            // SAFETY: the crew does each task once.
-            unsafe { average.run(task, shared) }
-        });
-        let at = |image, row, column, channel| input[((image * side.0 + row) * side.1 + column) * channels + channel];
-        let (mut wanted, mut means) = (Vec::new(), Vec::new());
-        for image in 0..images {
-            for (row, column) in (0..window.steps(side.0)).flat_map(|y| (0..window.steps(side.1)).map(move |x| (y, x)))
-            {
-                for channel in 0..channels {
-                    let rows = (2 * row).saturating_sub(1)..(2 * row + 2).min(side.0);
-                    let columns = (2 * column).saturating_sub(1)..(2 * column + 2).min(side.1);
-                    let places = rows.flat_map(|y| columns.clone().map(move |x| at(image, y, x, channel)));
-                    wanted.push(places.fold(f32::NEG_INFINITY, f32::max));
-                }
-            }
+    let window = Window { size: 3, stride: 2, padding: 1 };
+    let from = view(0, Extent::new(images, side.0, side.1, channels));
+    let (largest, mean) = (view(1, Maximum::output_of(from.extent, window)), view(2, Mean::output_of(from.extent)));
+    let input = values(from.extent.places() * channels, 5);
+    let mut slots = slots(&[from, largest, mean]);
+    put(&mut slots, &from, &input);
+    let maximum = Maximum { input: from, output: largest, window };
+    run(2, maximum.tasks(), &mut slots, |task, shared| {
+        // SAFETY: the instructions are this processor's; the crew does each task once.
+        unsafe { maximum.run(task, shared, micro) }
+    });
+    let average = Mean { input: from, output: mean };
+    run(2, average.tasks(), &mut slots, |task, shared| {
+        // SAFETY: the crew does each task once.
+        unsafe { average.run(task, shared) }
+    });
+    let at = |image, row, column, channel| input[((image * side.0 + row) * side.1 + column) * channels + channel];
+    let (mut wanted, mut means) = (Vec::new(), Vec::new());
+    for image in 0..images {
+        for (row, column) in (0..window.steps(side.0)).flat_map(|y| (0..window.steps(side.1)).map(move |x| (y, x))) {
             for channel in 0..channels {
-                let places = (0..side.0).flat_map(|y| (0..side.1).map(move |x| at(image, y, x, channel)));
-                means.push(places.map(f64::from).sum::<f64>() / (side.0 * side.1) as f64);
+                let rows = (2 * row).saturating_sub(1)..(2 * row + 2).min(side.0);
+                let columns = (2 * column).saturating_sub(1)..(2 * column + 2).min(side.1);
+                let places = rows.flat_map(|y| columns.clone().map(move |x| at(image, y, x, channel)));
+                wanted.push(places.fold(f32::NEG_INFINITY, f32::max));
             }
         }
-        assert_eq!(taken(&slots, &largest), wanted);
-        for (found, wanted) in taken(&slots, &mean).iter().zip(means) {
-            assert!((f64::from(*found) - wanted).abs() < 1e-6, "{found} for {wanted}");
+        for channel in 0..channels {
+            let places = (0..side.0).flat_map(|y| (0..side.1).map(move |x| at(image, y, x, channel)));
+            means.push(places.map(f64::from).sum::<f64>() / (side.0 * side.1) as f64);
         }
+    }
+    assert_eq!(taken(&slots, &largest), wanted);
+    for (found, wanted) in taken(&slots, &mean).iter().zip(means) {
+        assert!((f64::from(*found) - wanted).abs() < 1e-6, "{found} for {wanted}");
     }
 }
