@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use rustix::fs::Advice;
+use rustix::fs::{Advice, FallocateFlags};
 
 use super::commit::{Candidate, Content};
 use super::piece::Piece;
@@ -22,6 +22,8 @@ use crate::part10::{self, Location, ReadError, Walked};
 const GATHER_BYTES: u64 = 256 * 1024;
 /// Bytes that the disk is told to begin with at a time.
 const EARLY_BYTES: u64 = 512 * 1024;
+/// Most bytes that the disk keeps free for an object before they come.
+const MOST_RESERVED: u64 = 32 * 1024 * 1024;
 /// Bytes that a deflated data set may inflate to; a second's work.
 const LARGEST_INFLATED: u64 = 1 << 30;
 
@@ -32,7 +34,19 @@ pub enum Expected {
     #[default]
     Small,
     /// It gets a file of its own at once, and nobody waits until enough of it is gathered.
-    Large,
+    Large {
+        /// What the disk keeps free for it, if it can.
+        bytes: u64,
+    },
+}
+
+impl Expected {
+    fn bytes(self) -> u64 {
+        match self {
+            Self::Small => 0,
+            Self::Large { bytes } => bytes,
+        }
+    }
 }
 
 /// An object that is being received. Dropped without [`Incoming::commit`], it leaves nothing behind.
@@ -54,6 +68,8 @@ struct Part {
     name: PartName,
     file: File,
     written: u64,
+    /// Bytes that the disk keeps free for it.
+    reserved: u64,
     /// How much of it the disk was told to begin with.
     begun: u64,
     digest: Digester,
@@ -86,11 +102,12 @@ impl Drop for PartName {
 }
 
 impl Part {
-    fn create(spool: &Spool) -> Result<Self, SpoolError> {
+    fn create(spool: &Spool, expected: Expected) -> Result<Self, SpoolError> {
         spool.check_space()?;
         let path = spool.part();
         let file = disk::create_file(&path)?;
-        Ok(Self { name: PartName(path), file, written: 0, begun: 0, digest: Digester::default() })
+        let reserved = reserve(&file, expected.bytes().min(MOST_RESERVED));
+        Ok(Self { name: PartName(path), file, written: 0, reserved, begun: 0, digest: Digester::default() })
     }
 
     /// Writes a piece, of which all but the first `head` bytes belong to the data set.
@@ -111,6 +128,14 @@ impl Part {
         self.file.write_all(fragment).map_err(SpoolError::io("write", self.name.as_path()))
     }
 
+    /// Gives back what was reserved and is not needed.
+    fn release(&self) -> Result<(), SpoolError> {
+        match self.written < self.reserved {
+            true => self.file.set_len(self.written).map_err(SpoolError::io("cut", self.name.as_path())),
+            false => Ok(()),
+        }
+    }
+
     /// Lets the disk begin with what is written up to `end`, so that less is left to wait for when the object is
     /// complete. The pages are dirty, so "not needed" means written back, not dropped. They are whole: a page that is
     /// written twice makes the disk's flush longer.
@@ -120,6 +145,21 @@ impl Part {
             tracing::debug!(%error, "no early write-back");
         }
         self.begun = end;
+    }
+}
+
+/// Has the disk keep room for a file, which then does not look for some at each write; how much it keeps. It does not
+/// change the file's length.
+fn reserve(file: &File, bytes: u64) -> u64 {
+    if bytes == 0 {
+        return 0;
+    }
+    match rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, 0, bytes) {
+        Ok(()) => bytes,
+        Err(error) => {
+            tracing::debug!(%error, "no room is kept for an object");
+            0
+        }
     }
 }
 
@@ -139,14 +179,17 @@ impl Incoming {
 
     /// Whether what is gathered belongs on the disk.
     pub fn is_full(&self) -> bool {
-        let begins = self.expected == Expected::Large && matches!(self.part, Ok(None));
+        let begins = self.expected != Expected::Small && matches!(self.part, Ok(None));
         begins || self.gathered() >= GATHER_BYTES
     }
 
     /// What is to be expected of an object that follows.
     pub fn size(&self) -> Expected {
         let written = self.part.as_ref().map_or(0, |part| part.as_ref().map_or(0, |part| part.written));
-        if written + self.gathered() < GATHER_BYTES { Expected::Small } else { Expected::Large }
+        match written + self.gathered() {
+            bytes if bytes < GATHER_BYTES => Expected::Small,
+            bytes => Expected::Large { bytes },
+        }
     }
 
     fn gathered(&self) -> u64 {
@@ -177,7 +220,7 @@ impl Incoming {
         self.part = part.and_then(|part| {
             let mut part = match part {
                 Some(part) => self.spool.check_space().map(|()| part)?,
-                None => Part::create(&self.spool)?,
+                None => Part::create(&self.spool, self.expected)?,
             };
             part.write(gathered, head)?;
             Ok(Some(part))
@@ -209,6 +252,7 @@ impl Incoming {
     /// A large object: written, checked and synced under its first name.
     fn sealed(self, mut part: Part) -> Result<Candidate, SpoolError> {
         part.write(self.gathered, self.head)?;
+        part.release()?;
         let Part { name, file, digest, .. } = part;
         let place = Location::from(name.as_path());
         let walked = walk(&place)?;

@@ -1,6 +1,6 @@
 //! The spool's promises, on a real directory.
 
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -192,18 +192,22 @@ async fn an_object_after_a_large_one_gets_its_file_at_once() {
     assert!(!begun(Expected::Small).is_full());
     assert_eq!(begun(Expected::Small).size(), Expected::Small);
 
-    let mut incoming = begun(Expected::Large);
+    let mut incoming = begun(Expected::Large { bytes: 8 << 20 });
     assert!(incoming.is_full());
     assert!(incoming.pour(|take| take(b"")).await.is_continue());
     assert!(!incoming.is_full(), "what comes slowly is gathered again");
     assert_eq!(incoming.size(), Expected::Small);
-    assert!(matches!(incoming.commit().await, Ok(Stored::New(..))));
+    let Ok(Stored::New(instance, _)) = incoming.commit().await else { panic!("refused") };
+    let occupied = std::fs::metadata(instance.location.file()).unwrap().blocks() * 512;
+    assert!(occupied < 1 << 20, "{occupied} bytes stay reserved");
 
     let mut incoming = begun(Expected::Small);
     incoming.gather(vec![0; 300_000].into());
-    assert_eq!((incoming.is_full(), incoming.size()), (true, Expected::Large));
+    let Expected::Large { bytes: gathered } = incoming.size() else { panic!("too small for a file of its own") };
+    assert!(gathered > 300_000);
+    assert!(incoming.is_full());
     assert!(incoming.pour(|take| take(&[0; 100])).await.is_continue());
-    assert_eq!((incoming.is_full(), incoming.size()), (false, Expected::Large));
+    assert_eq!((incoming.is_full(), incoming.size()), (false, Expected::Large { bytes: gathered + 100 }));
 }
 
 #[tokio::test]
