@@ -38,7 +38,8 @@ pub(super) fn heat_map(engine: &Engine, positive: usize, framed: &Framed) -> Res
     let Sloped { slope, seen } = engine.slope(&image, (rows, columns), |logits| towards(positive, logits))?;
     let difference = (image - reference)?;
     let evidence = (difference * smoothed(&smoothed(&slope)?)?)?.relu()?.sum(1)?.squeeze(0)?;
-    let map = map(&framed.framing, &smoothed(&evidence)?)?;
+    // The rim of a blob has more of it than its middle; smoothed once, one in fifty has its maximum on the rim.
+    let map = map(&framed.framing, &smoothed(&smoothed(&evidence)?)?)?;
     Ok((map.ok_or_else(|| candle_core::Error::msg("the feature map is empty"))?, seen))
 }
 
@@ -107,13 +108,25 @@ mod tests {
     use crate::model::{Crop, Model, Resize};
     use crate::pixels::{Radiograph, Turn};
 
+    #[derive(Clone, Copy)]
+    enum Edge {
+        Soft,
+        /// And how much brighter the disc is.
+        Sharp(f32),
+    }
+
     /// A uniform image with one bright blob; position and radius as fractions of its sides.
-    fn phantom(extent: Extent, ground: f32, blob: (f32, f32), radius: f32) -> Radiograph {
+    fn phantom(extent: Extent, ground: f32, edge: Edge, blob: (f32, f32), radius: f32) -> Radiograph {
         let (rows, columns) = (extent.rows as usize, extent.columns as usize);
         let bright = |index: usize| {
             let across = ((index % columns) as f32 + 0.5) / columns as f32 - blob.0;
             let down = ((index / columns) as f32 + 0.5) / rows as f32 - blob.1;
-            ground + 0.45 / (1.0 + ((across.hypot(down) / radius - 0.8) * 10.0).exp())
+            let distance = across.hypot(down) / radius;
+            match edge {
+                Edge::Soft => ground + 0.45 / (1.0 + ((distance - 0.8) * 10.0).exp()),
+                Edge::Sharp(more) if distance < 1.0 => ground + more,
+                Edge::Sharp(_) => ground,
+            }
         };
         let level = |luminance: f32| (luminance * 65_535.0).round() as u16;
         Radiograph::of_words(columns, (0..rows * columns).map(|index| level(bright(index))).collect())
@@ -132,13 +145,28 @@ mod tests {
             let (radius, ground) = (0.07 + 0.07 * chance.f32(), 0.1 + 0.4 * chance.f32());
             let mut place = || radius + (1.0 - 2.0 * radius) * chance.f32();
             let (x, y) = (place(), place());
-            let off = off(&model, &phantom(extent, ground, (x, y), radius), (x, y));
-            assert!(off <= 1.1 * radius, "blob of {radius} at {x}, {y} of {extent:?} on {ground}: off by {off}");
+            let off = off(&model, &phantom(extent, ground, Edge::Soft, (x, y), radius), (x, y));
             if off > radius {
-                beside.push((x, y, off / radius));
+                beside.push((extent, ground, (x, y), radius, off / radius));
             }
         }
-        assert!(beside.len() <= 1, "{beside:?}");
+        assert!(beside.is_empty(), "{beside:?}");
+    }
+
+    #[test]
+    fn the_only_bright_disc_is_where_the_shipped_model_sees_something_and_not_its_rim() {
+        let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/cxr-pneumonia-reference");
+        let model = Model::load(&package).unwrap();
+        let extent = Extent { rows: 1024, columns: 1024 };
+        for (disc, radius, ground, more) in [
+            ((0.417, 0.417), 0.1145, 0.293, 0.293),
+            ((0.326, 0.203), 0.128, 0.44, 0.44),
+            ((0.285, 0.534), 0.121, 0.293, 0.195),
+            ((0.689, 0.283), 0.119, 0.293, 0.293),
+        ] {
+            let off = off(&model, &phantom(extent, ground, Edge::Sharp(more), disc, radius), disc);
+            assert!(off <= radius, "disc of {radius} at {disc:?} on {ground}: off by {off}");
+        }
     }
 
     #[test]
@@ -148,7 +176,7 @@ mod tests {
         let (blob, radius) = ((0.22, 0.78), 0.116);
         for flags in 0..8 {
             let [transposed, mirrored, flipped] = [1, 2, 4].map(|bit| flags & bit != 0);
-            let mut image = phantom(Extent { rows: 400, columns: 500 }, 0.3, blob, radius);
+            let mut image = phantom(Extent { rows: 400, columns: 500 }, 0.3, Edge::Soft, blob, radius);
             image.geometry.turn = Turn { transposed, mirrored, flipped };
             let off = off(&model, &image, blob);
             assert!(off <= radius, "{}: off by {off}", image.geometry.turn);
@@ -164,7 +192,7 @@ mod tests {
         let place = 16.0 / 134.0;
         for extent in [Extent { rows: 300, columns: 500 }, Extent { rows: 500, columns: 300 }] {
             for blob in [(0.3, 0.3), (0.7, 0.7)] {
-                let off = off(&model, &phantom(extent, 0.3, blob, 0.116), blob);
+                let off = off(&model, &phantom(extent, 0.3, Edge::Soft, blob, 0.116), blob);
                 assert!(off <= 1.5 * place, "blob at {blob:?} of {extent:?}: off by {off}");
             }
         }
