@@ -8,13 +8,16 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value, json};
 
 use super::log;
+use super::overrides::Computing;
 use super::progress::Progress;
-use crate::config::{Config, Log, LogLevel};
+use crate::config::{Config, ConfigError, Log, LogLevel};
+use crate::daemon;
 use crate::dataset::{ClassNames, Dataset, Part, Register};
 use crate::evaluate::{Comparison, Evaluation, OperatingChoice};
-use crate::model::{Compute, Manifest, Model, PLAUSIBILITY, Package, Trial};
+use crate::model::{Manifest, Model, PLAUSIBILITY, Package, Trial};
 use crate::performance::Figures;
 use crate::pipeline::decoder;
+use crate::pixels::Decoder;
 use crate::replace;
 use crate::resource;
 use crate::statistics::Aim;
@@ -50,9 +53,11 @@ pub(super) struct Evaluate {
     /// Write report.html with the drawings, and scores.csv, into this directory
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Threads that look at images; 0 for one a processor
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    threads: usize,
+    /// Threads; 0 for one a processor [default: `model.threads` of the configuration]
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+    #[command(flatten)]
+    computing: Computing,
 }
 
 fn part(text: &str) -> Result<Part, String> {
@@ -61,7 +66,7 @@ fn part(text: &str) -> Result<Part, String> {
 
 /// What was found.
 struct Findings<'a> {
-    manifest: &'a Manifest,
+    model: &'a Model,
     dataset: &'a Dataset,
     figures: Figures,
     accepted: Option<&'a Trial>,
@@ -72,10 +77,22 @@ struct Findings<'a> {
 }
 
 impl Evaluate {
+    /// The configuration with what the arguments override.
+    pub(super) fn configuration(&self) -> Result<Config, ConfigError> {
+        self.configuration_of(&self.model)
+    }
+
+    fn configuration_of(&self, package: &Path) -> Result<Config, ConfigError> {
+        let mut config = self.computing.configuration(Some(package))?;
+        config.model.threads = self.threads.unwrap_or(config.model.threads);
+        config.checked()
+    }
+
     pub(super) fn run(self) -> Result<()> {
-        log::start(&Log { level: LogLevel::Warn, ..Log::default() });
+        let config = self.configuration()?;
+        log::start(&Log { level: LogLevel::Warn, ..config.log.clone() });
         let directory = resource::find(&self.model).context("name the directory of a model package")?;
-        let model = Model::load_with(&directory, Compute::f32(self.threads))?;
+        let model = daemon::load_model(&config)?;
         let register = Register::read(&directory)?;
         let labels = ClassNames::Given(model.manifest().output.labels.clone());
         let mut dataset = Dataset::read(&self.data, &labels)?;
@@ -89,11 +106,13 @@ impl Evaluate {
         self.by.iter().try_for_each(|column| dataset.column(column).map(drop))?;
         let in_training = |example: &&_| register.part(example) == Some(Part::Training);
         let trained_on = dataset.examples().iter().filter(in_training).count();
-        let evaluation = looked_at(&model, &dataset)?;
-        let comparison = self.against.as_deref().map(|other| compared(&evaluation, other, self.threads, &dataset));
+        let decoder = decoder(&config.select)?;
+        let evaluation = looked_at(&model, &dataset, &decoder)?;
+        let comparison =
+            self.against.as_deref().map(|other| compared(&evaluation, &self.other(other)?, &dataset, &decoder));
         let subgroups = self.by.iter().map(|column| Ok((column.clone(), evaluation.by(column)?)));
         let findings = Findings {
-            manifest: model.manifest(),
+            model: &model,
             dataset: &dataset,
             figures: evaluation.figures(),
             accepted: evaluation.accepted(),
@@ -115,24 +134,32 @@ impl Evaluate {
             None => Ok(()),
         }
     }
+
+    /// Another package, computed in the same way.
+    fn other(&self, package: &Path) -> Result<Model> {
+        resource::find(package).context("name the directory of a model package with --against")?;
+        Ok(daemon::load_model(&self.configuration_of(package)?)?)
+    }
 }
 
-fn looked_at<'a>(model: &Model, dataset: &'a Dataset) -> Result<Evaluation<'a>> {
+fn looked_at<'a>(model: &Model, dataset: &'a Dataset, decoder: &Decoder) -> Result<Evaluation<'a>> {
     let (mut progress, images) = (Progress::new(), dataset.examples().len());
-    let decoder = decoder(&Config::default().select)?;
-    Ok(Evaluation::new(model, dataset, &decoder, |done, elapsed| progress.images(done, images, elapsed))?)
+    Ok(Evaluation::new(model, dataset, decoder, |done, elapsed| progress.images(done, images, elapsed))?)
 }
 
-fn compared(own: &Evaluation<'_>, other: &Path, threads: usize, dataset: &Dataset) -> Result<(Manifest, Comparison)> {
-    let directory = resource::find(other).context("name the directory of a model package with --against")?;
-    let model = Model::load_with(&directory, Compute::f32(threads))?;
-    let comparison = own.against(&looked_at(&model, dataset)?)?;
-    Ok((model.manifest().clone(), comparison))
+fn compared(
+    own: &Evaluation<'_>,
+    other: &Model,
+    dataset: &Dataset,
+    decoder: &Decoder,
+) -> Result<(Manifest, Comparison)> {
+    let comparison = own.against(&looked_at(other, dataset, decoder)?)?;
+    Ok((other.manifest().clone(), comparison))
 }
 
 impl Findings<'_> {
     fn json(&self) -> Value {
-        let Manifest { name, version, sha256, .. } = self.manifest;
+        let Manifest { name, version, sha256, .. } = self.model.manifest();
         let mut object = self.figures.json();
         let mut add = |key: &str, value: Value| {
             if let Some(object) = object.as_object_mut() {
@@ -140,6 +167,7 @@ impl Findings<'_> {
             }
         };
         add("model", json!({ "name": name, "version": version, "sha256": sha256 }));
+        add("computed", computed(self.model));
         add("data", json!({ "blake3": self.dataset.digest().to_string(), "images_of_training": self.trained_on }));
         let groups = |groups: &[(String, Figures)]| -> Map<String, Value> {
             groups.iter().map(|(value, figures)| (value.clone(), figures.json())).collect()
@@ -166,9 +194,10 @@ impl Findings<'_> {
 
     fn print(&self, part: Option<Part>) -> io::Result<()> {
         let mut out = io::stdout().lock();
-        let Manifest { name, version, .. } = self.manifest;
+        let Manifest { name, version, .. } = self.model.manifest();
         let of = part.map(|part| format!(" of {part}")).unwrap_or_default();
-        writeln!(out, "{name} {version} on {} images{of}", self.figures.images)?;
+        let (precision, device) = (self.model.precision().name(), self.model.device());
+        writeln!(out, "{name} {version} on {} images{of}, in {precision} on {device}", self.figures.images)?;
         if self.trained_on > 0 && part != Some(Part::Training) {
             let remedy = "figures on them are better than on others; --part test leaves them out";
             writeln!(out, "warning: the model was trained on {} of these images; {remedy}", self.trained_on)?;
@@ -198,6 +227,13 @@ impl Findings<'_> {
     }
 }
 
+/// How a model computes, as `auscult bench` says it.
+fn computed(model: &Model) -> Value {
+    json!({
+        "device": model.device(), "precision": model.precision().name(), "instructions": model.isa().name(),
+    })
+}
+
 /// Figures beside each other.
 fn figures(out: &mut impl Write, sets: &[(&str, &Figures)]) -> io::Result<()> {
     let columns: Vec<_> = sets.iter().map(|(_, figures)| figures.entries()).collect();
@@ -215,8 +251,8 @@ fn figures(out: &mut impl Write, sets: &[(&str, &Figures)]) -> io::Result<()> {
 
 /// The page, and what the model said of each image.
 fn write_account(out: &Path, evaluation: &Evaluation<'_>, findings: &Findings<'_>) -> Result<()> {
-    let page = evaluation.page(findings.manifest, &findings.subgroups);
-    let labels = &findings.manifest.output.labels;
+    let page = evaluation.page(findings.model.manifest(), &findings.subgroups);
+    let labels = &findings.model.manifest().output.labels;
     let mut scores = format!("blake3,target,{}\n", labels.join(","));
     for (example, image) in findings.dataset.examples().iter().zip(evaluation.images()) {
         let target = labels.get(image.class).map_or("", String::as_str);
@@ -232,7 +268,7 @@ fn write_account(out: &Path, evaluation: &Evaluation<'_>, findings: &Findings<'_
 
 /// Writes a threshold into the manifest, and how it was chosen into the card.
 fn write_choice(choice: &OperatingChoice, directory: &Path, findings: &Findings<'_>) -> Result<()> {
-    choice.written_into(findings.manifest.clone()).write(directory)?;
+    choice.written_into(findings.model.manifest().clone()).write(directory)?;
     let path = directory.join(Package::CARD);
     let text = format!(
         "\n## Operating point\n\nThreshold {:.6}, chosen for {} on {} images (BLAKE3 of images and classes `{}`).\n",

@@ -97,6 +97,7 @@ impl Command {
             Self::Classify(classify) => classify.configuration(),
             Self::Explain(explain) => explain.configuration(),
             Self::Bench(bench) => bench.configuration(),
+            Self::Evaluate(evaluate) => evaluate.configuration(),
             _ => return None,
         })
     }

@@ -1,6 +1,6 @@
 //! What commands that compute the model let one say otherwise than the configuration does.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::config::{Config, ConfigError, ModelDevice, ModelPrecision};
 
@@ -10,6 +10,13 @@ pub(super) struct Overrides {
     /// Directory of the model package, instead of the configured one
     #[arg(long, value_name = "DIR")]
     model: Option<PathBuf>,
+    #[command(flatten)]
+    computing: Computing,
+}
+
+/// The configuration file, and how a model is computed for one command only.
+#[derive(clap::Args)]
+pub(super) struct Computing {
     /// Numbers to compute with: f32, bf16, int8 or auto [default: `model.precision` of the configuration]
     #[arg(long, value_name = "PRECISION")]
     precision: Option<ModelPrecision>,
@@ -24,9 +31,16 @@ pub(super) struct Overrides {
 impl Overrides {
     /// The configuration with them.
     pub(super) fn configuration(&self) -> Result<Config, ConfigError> {
+        self.computing.configuration(self.model.as_deref())
+    }
+}
+
+impl Computing {
+    /// The configuration with them, for a package where it is not the configured one.
+    pub(super) fn configuration(&self, package: Option<&Path>) -> Result<Config, ConfigError> {
         let mut config = Config::load(self.config.as_deref())?;
-        if let Some(package) = self.model.clone() {
-            config.model.package = package;
+        if let Some(package) = package {
+            config.model.package = package.to_owned();
         }
         config.model.precision = self.precision.unwrap_or(config.model.precision);
         config.model.device = self.device.unwrap_or(config.model.device);
