@@ -271,10 +271,11 @@ fn write_choice(choice: &OperatingChoice, directory: &Path, findings: &Findings<
     choice.written_into(findings.model.manifest().clone()).write(directory)?;
     let path = directory.join(Package::CARD);
     let text = format!(
-        "\n## Operating point\n\nThreshold {:.6}, chosen for {} on {} images (BLAKE3 of images and classes `{}`).\n",
+        "\n## Operating point\n\nThreshold {:.6}, chosen for {} on {} images, in {} (BLAKE3 of images and classes `{}`).\n",
         choice.threshold.fraction(),
         choice.aim,
         findings.figures.images,
+        findings.model.precision().name(),
         findings.dataset.digest(),
     );
     let card = OpenOptions::new().append(true).create(true).open(&path);
