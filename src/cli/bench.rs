@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use candle_core::Tensor;
 use serde_json::json;
 
-use super::overrides::Overrides;
+use super::overrides::{Overrides, Threads};
 use super::{Failed, log};
 use crate::config::{Config, ConfigError, Log, LogLevel};
 use crate::daemon;
@@ -29,9 +29,8 @@ pub(super) struct Bench {
     /// Images that are classified together; the service takes one at a time on a processor
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=LARGEST_BATCH.into()))]
     batch: u16,
-    /// Threads; 0 for one a processor [default: `model.threads` of the configuration]
-    #[arg(long, value_name = "N")]
-    threads: Option<usize>,
+    #[command(flatten)]
+    threads: Threads,
     /// How long to measure
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=3600))]
     seconds: u64,
@@ -54,9 +53,7 @@ struct Measured {
 impl Bench {
     /// The configuration with what the arguments override.
     pub(super) fn configuration(&self) -> Result<Config, ConfigError> {
-        let mut config = self.overrides.configuration()?;
-        config.model.threads = self.threads.unwrap_or(config.model.threads);
-        config.checked()
+        self.threads.set_in(self.overrides.configuration()?)
     }
 
     pub(super) fn run(self) -> Result<()> {

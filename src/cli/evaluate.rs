@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value, json};
 
 use super::log;
-use super::overrides::Computing;
+use super::overrides::{Computing, Threads};
 use super::progress::Progress;
 use crate::config::{Config, ConfigError, Log, LogLevel};
 use crate::daemon;
@@ -53,9 +53,8 @@ pub(super) struct Evaluate {
     /// Write report.html with the drawings, and scores.csv, into this directory
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Threads; 0 for one a processor [default: `model.threads` of the configuration]
-    #[arg(long, value_name = "N")]
-    threads: Option<usize>,
+    #[command(flatten)]
+    threads: Threads,
     #[command(flatten)]
     computing: Computing,
 }
@@ -83,9 +82,7 @@ impl Evaluate {
     }
 
     fn configuration_of(&self, package: &Path) -> Result<Config, ConfigError> {
-        let mut config = self.computing.configuration(Some(package))?;
-        config.model.threads = self.threads.unwrap_or(config.model.threads);
-        config.checked()
+        self.threads.set_in(self.computing.configuration(Some(package))?)
     }
 
     pub(super) fn run(self) -> Result<()> {

@@ -28,6 +28,22 @@ pub(super) struct Computing {
     config: Option<PathBuf>,
 }
 
+/// Threads that a model is computed with, for one command only.
+#[derive(clap::Args)]
+pub(super) struct Threads {
+    /// Threads; 0 for one a processor [default: `model.threads` of the configuration]
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+}
+
+impl Threads {
+    /// The configuration with them.
+    pub(super) fn set_in(&self, mut config: Config) -> Result<Config, ConfigError> {
+        config.model.threads = self.threads.unwrap_or(config.model.threads);
+        config.checked()
+    }
+}
+
 impl Overrides {
     /// The configuration with them.
     pub(super) fn configuration(&self) -> Result<Config, ConfigError> {

@@ -40,15 +40,6 @@ pub enum Expected {
     },
 }
 
-impl Expected {
-    fn bytes(self) -> u64 {
-        match self {
-            Self::Small => 0,
-            Self::Large { bytes } => bytes,
-        }
-    }
-}
-
 /// An object that is being received. Dropped without [`Incoming::commit`], it leaves nothing behind.
 #[derive(Debug)]
 pub struct Incoming {
@@ -106,7 +97,7 @@ impl Part {
         spool.check_space()?;
         let path = spool.part();
         let file = disk::create_file(&path)?;
-        let reserved = reserve(&file, expected.bytes().min(MOST_RESERVED));
+        let reserved = reserve(&file, expected);
         Ok(Self { name: PartName(path), file, written: 0, reserved, begun: 0, digest: Digester::default() })
     }
 
@@ -148,12 +139,11 @@ impl Part {
     }
 }
 
-/// Has the disk keep room for a file, which then does not look for some at each write; how much it keeps. It does not
-/// change the file's length.
-fn reserve(file: &File, bytes: u64) -> u64 {
-    if bytes == 0 {
-        return 0;
-    }
+/// Has the disk keep room for what is expected, so that it need not look for some at each write; how much it keeps. It
+/// does not change the file's length.
+fn reserve(file: &File, expected: Expected) -> u64 {
+    let Expected::Large { bytes } = expected else { return 0 };
+    let bytes = bytes.min(MOST_RESERVED);
     match rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, 0, bytes) {
         Ok(()) => bytes,
         Err(error) => {
