@@ -3,7 +3,8 @@
 //! Without files: the bundled JPEG, and what is in `../shared` of large images in each compression. Both ways take turns;
 //! an image is decoded and gone over once, as the model's input needs it. Prints medians by the clock and of processor
 //! time, that of the worker included, and of the ratios within each round. The processor time is the cost; by the clock,
-//! other work on the machine counts, too.
+//! other work on the machine counts, too. The last column is the same ratio of images that are made into the model's input and
+//! classified as well, in f32: what a worker costs of the throughput.
 #![allow(
     missing_docs,
     clippy::unwrap_used,
@@ -20,8 +21,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use auscult::background;
+use auscult::model::{Compute, Model};
 use auscult::pixels::{Bounds, Decoder};
 
+const REFERENCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/models/cxr-pneumonia-reference");
 /// Rounds in which both ways have a turn, unless `BENCH_ROUNDS` says otherwise.
 const ROUNDS: usize = 31;
 const BOUNDS: Bounds = Bounds { max_pixels: 100_000_000 };
@@ -56,58 +59,69 @@ fn main() {
     }
     let ways =
         [Decoder::in_process(BOUNDS), Decoder::in_workers(Path::new(env!("CARGO_BIN_EXE_auscult")), BOUNDS).unwrap()];
-    let processes = [std::process::id(), workers::worker(std::process::id(), BOUNDS.max_pixels).unwrap()];
+    let worker = workers::worker(std::process::id(), BOUNDS.max_pixels).unwrap();
+    let model = Model::load_with(Path::new(REFERENCE), Compute::f32(1)).unwrap();
     // As the service decodes, and the worker does.
     background::give_way();
-    println!("{:>21} {:>21} {:>13}", "in process", "in a worker", "ratio");
-    println!("{:>10} {:>10} {:>10} {:>10} {:>6} {:>6}  file", "clock", "cpu", "clock", "cpu", "clock", "cpu");
+    println!("{:>21} {:>21} {:>13} {:>6}", "in process", "in a worker", "ratio", "whole");
+    println!("{:>10} {:>10} {:>10} {:>10} {:>6} {:>6} {:>6}  file", "clock", "cpu", "clock", "cpu", "clock", "cpu", "cpu");
     for file in &files {
-        let once = ways.each_ref().map(|way| turn(way, file, 1, processes).clock);
-        let times = (TURN.as_secs_f64() * 1e3 / once[0]).ceil() as u32;
-        let mut turns: Vec<[Taken; 2]> = Vec::new();
-        for round in 0..rounds {
-            let mut taken = [Taken::default(); 2];
-            // Whoever goes first finds the caches as the other one left them.
-            let order = if round % 2 == 0 { [0, 1] } else { [1, 0] };
-            for way in order {
-                taken[way] = turn(&ways[way], file, times, processes);
-            }
-            turns.push(taken);
-        }
-        let of = |figure: fn(&[Taken; 2]) -> f64| median(turns.iter().map(figure).collect());
+        let [decoded, whole] = [None, Some(&model)].map(|model| {
+            let once = turn(&ways[0], file, (1, worker), model).clock;
+            let times = (TURN.as_secs_f64() * 1e3 / once).ceil() as u32;
+            let round = |round| {
+                let mut taken = [Taken::default(); 2];
+                // Whoever goes first finds the caches as the other one left them.
+                let order = if round % 2 == 0 { [0, 1] } else { [1, 0] };
+                for way in order {
+                    taken[way] = turn(&ways[way], file, (times, worker), model);
+                }
+                taken
+            };
+            (0..rounds).map(round).collect::<Vec<_>>()
+        });
+        let of = |turns: &[[Taken; 2]], figure: fn(&[Taken; 2]) -> f64| median(turns.iter().map(figure).collect());
         println!(
-            "{:>7.2} ms {:>7.2} ms {:>7.2} ms {:>7.2} ms {:>6.3} {:>6.3}  {}",
-            of(|turn| turn[0].clock),
-            of(|turn| turn[0].processor),
-            of(|turn| turn[1].clock),
-            of(|turn| turn[1].processor),
-            of(|turn| turn[1].clock / turn[0].clock),
-            of(|turn| turn[1].processor / turn[0].processor),
+            "{:>7.2} ms {:>7.2} ms {:>7.2} ms {:>7.2} ms {:>6.3} {:>6.3} {:>6.3}  {}",
+            of(&decoded, |turn| turn[0].clock),
+            of(&decoded, |turn| turn[0].processor),
+            of(&decoded, |turn| turn[1].clock),
+            of(&decoded, |turn| turn[1].processor),
+            of(&decoded, |turn| turn[1].clock / turn[0].clock),
+            of(&decoded, |turn| turn[1].processor / turn[0].processor),
+            of(&whole, |turn| turn[1].processor / turn[0].processor),
             file.file_name().unwrap_or_default().display()
         );
     }
 }
 
-/// Decodes an image so many times and goes over its luminance.
-fn turn(decoder: &Decoder, file: &Path, times: u32, processes: [u32; 2]) -> Taken {
-    let (clock, processor) = (Instant::now(), processor_time(processes));
+/// Decodes an image so many times and goes over its luminance, or has it classified.
+fn turn(decoder: &Decoder, file: &Path, (times, worker): (u32, u32), model: Option<&Model>) -> Taken {
+    let (clock, processor) = (Instant::now(), processor_time(worker));
     let mut sum = 0.0;
     for _ in 0..times {
         let radiograph = decoder.decode(file).unwrap();
-        radiograph.for_each_row(|row| sum += row.iter().sum::<f32>()).unwrap();
+        match model {
+            None => radiograph.for_each_row(|row| sum += row.iter().sum::<f32>()).unwrap(),
+            Some(model) => {
+                let input = model.input().tensor(&radiograph).unwrap().unsqueeze(0).unwrap();
+                sum += model.probabilities(&input).unwrap()[0][0] as f32;
+            }
+        }
     }
     std::hint::black_box(sum);
-    let (clock, processor) = (clock.elapsed().as_secs_f64() * 1e3, processor_time(processes) - processor);
+    let (clock, processor) = (clock.elapsed().as_secs_f64() * 1e3, processor_time(worker) - processor);
     Taken { clock: clock / f64::from(times), processor: processor / f64::from(times) }
 }
 
-/// What the first threads of processes have had of the processor, in milliseconds.
-fn processor_time(processes: [u32; 2]) -> f64 {
-    let had = |process: u32| {
-        let text = std::fs::read_to_string(format!("/proc/{process}/schedstat")).unwrap();
+/// What all threads of this process and of a worker have had of the processor, in milliseconds.
+fn processor_time(worker: u32) -> f64 {
+    let threads = [std::process::id(), worker].map(|process| std::fs::read_dir(format!("/proc/{process}/task")).unwrap());
+    let had = |thread: std::io::Result<std::fs::DirEntry>| {
+        let text = std::fs::read_to_string(thread.unwrap().path().join("schedstat")).unwrap();
         text.split(' ').next().unwrap().parse::<f64>().unwrap() / 1e6
     };
-    processes.map(had).iter().sum()
+    threads.into_iter().flatten().map(had).sum()
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

@@ -2,9 +2,11 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::fd::BorrowedFd;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
+use memmap2::{MmapMut, MmapOptions};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
 
 use super::{Process, Shared};
@@ -15,6 +17,25 @@ pub(super) fn stretched(octets: u64) -> io::Result<File> {
     ftruncate(&canvas, octets)?;
     fcntl_add_seals(&canvas, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
     Ok(canvas.into())
+}
+
+/// A canvas as the worker has it: its own memory, so that rows get there without a system call.
+pub(super) struct Painting(MmapMut);
+
+impl Painting {
+    /// On a canvas of so many octets.
+    #[allow(unsafe_code, reason = "a file is mapped")]
+    pub fn on(canvas: BorrowedFd<'_>, octets: u64) -> io::Result<Self> {
+        let octets = usize::try_from(octets).map_err(io::Error::other)?;
+        // SAFETY: nobody but this process maps or writes the canvas: the service reads it by system calls, after the answer that it
+        // is painted. It is sealed, so that it never becomes shorter than the map.
+        unsafe { MmapOptions::new().len(octets).map_mut(&canvas) }.map(Self)
+    }
+
+    /// All of it, from the first octet on.
+    pub fn octets(&mut self) -> &mut [u8] {
+        &mut self.0
+    }
 }
 
 /// A decoded image on the canvas of the worker that decoded it. The worker gets its next image once this is dropped.

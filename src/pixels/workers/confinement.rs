@@ -1,4 +1,4 @@
-//! What a worker may do once it is set up: compute, read the file that it is given, write its canvas, answer. It opens
+//! What a worker may do once it is set up: compute, read the file that it is given, answer. It opens
 //! nothing, connects to nothing, starts nothing.
 //!
 //! Limits on memory, time and descriptors hold everywhere. The filter of system calls (seccomp) needs a kernel that
@@ -27,7 +27,7 @@ const DESCRIPTORS: u64 = 8;
 /// What a worker may use, whatever it is given to decode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Limits {
-    /// Octets of its address space.
+    /// Octets of its address space, the canvas among them.
     pub memory: u64,
     /// Octets of its canvas: two a pixel.
     pub canvas: u64,
@@ -36,7 +36,8 @@ pub(super) struct Limits {
 impl Limits {
     pub fn of(bounds: &Bounds) -> Self {
         let memory = bounds.max_pixels.saturating_mul(MEMORY_PER_PIXEL).saturating_add(MEMORY_AT_REST);
-        Self { memory, canvas: bounds.max_pixels.saturating_mul(2) }
+        let canvas = bounds.max_pixels.saturating_mul(2);
+        Self { memory: memory.saturating_add(canvas), canvas }
     }
 }
 
@@ -57,7 +58,7 @@ pub(super) fn confine(limits: &Limits) -> io::Result<Confinement> {
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     for (resource, most) in [
         (Resource::As, limits.memory),
-        (Resource::Fsize, limits.canvas),
+        (Resource::Fsize, 0),
         (Resource::Nofile, DESCRIPTORS),
         (Resource::Nproc, 0),
         (Resource::Core, 0),
@@ -99,12 +100,11 @@ fn masked(argument: u8, mask: i32, value: i32) -> Result<SeccompCondition, secco
     Ok(SeccompCondition::new(argument, SeccompCmpArgLen::Qword, SeccompCmpOp::MaskedEq(mask), value)?)
 }
 
-const CALLS: [i64; 24] = [
-    // The file, the canvas, the socket.
+const CALLS: [i64; 23] = [
+    // The file, the socket.
     libc::SYS_read,
     libc::SYS_lseek,
     libc::SYS_pread64,
-    libc::SYS_pwrite64,
     libc::SYS_close,
     libc::SYS_recvmsg,
     libc::SYS_sendto,
@@ -170,7 +170,7 @@ mod tests {
     #[test]
     fn limits_follow_from_the_largest_image() {
         let limits = Limits::of(&Bounds { max_pixels: 1 << 20 });
-        assert_eq!((limits.canvas, limits.memory), (2 << 20, (24 + 256) << 20));
+        assert_eq!((limits.canvas, limits.memory), (2 << 20, (24 + 2 + 256) << 20));
         assert_eq!(Limits::of(&Bounds { max_pixels: u64::MAX }).canvas, u64::MAX);
     }
 }

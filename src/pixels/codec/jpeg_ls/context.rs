@@ -25,6 +25,7 @@ impl Regular {
     }
 
     /// Reads an error value, still divided by the quantization step, and adapts to it (A.5, A.6).
+    #[inline(always)]
     pub fn error(&mut self, bits: &mut Bits<'_>, coding: &Coding) -> Result<i32, Broken> {
         let k = golomb_parameter(self.n, self.a)?;
         let mapped = golomb(bits, k, coding.limit, coding.qbpp)?;
