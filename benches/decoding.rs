@@ -64,7 +64,10 @@ fn main() {
     // As the service decodes, and the worker does.
     background::give_way();
     println!("{:>21} {:>21} {:>13} {:>6}", "in process", "in a worker", "ratio", "whole");
-    println!("{:>10} {:>10} {:>10} {:>10} {:>6} {:>6} {:>6}  file", "clock", "cpu", "clock", "cpu", "clock", "cpu", "cpu");
+    println!(
+        "{:>10} {:>10} {:>10} {:>10} {:>6} {:>6} {:>6}  file",
+        "clock", "cpu", "clock", "cpu", "clock", "cpu", "cpu"
+    );
     for file in &files {
         let [decoded, whole] = [None, Some(&model)].map(|model| {
             let once = turn(&ways[0], file, (1, worker), model).clock;
@@ -116,7 +119,8 @@ fn turn(decoder: &Decoder, file: &Path, (times, worker): (u32, u32), model: Opti
 
 /// What all threads of this process and of a worker have had of the processor, in milliseconds.
 fn processor_time(worker: u32) -> f64 {
-    let threads = [std::process::id(), worker].map(|process| std::fs::read_dir(format!("/proc/{process}/task")).unwrap());
+    let threads =
+        [std::process::id(), worker].map(|process| std::fs::read_dir(format!("/proc/{process}/task")).unwrap());
     let had = |thread: std::io::Result<std::fs::DirEntry>| {
         let text = std::fs::read_to_string(thread.unwrap().path().join("schedstat")).unwrap();
         text.split(' ').next().unwrap().parse::<f64>().unwrap() / 1e6

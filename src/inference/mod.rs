@@ -96,7 +96,7 @@ impl Inference {
         self.ask(image, Wish::Answer).await
     }
 
-    /// The same with the places of the stored image that the score comes from; costs about two classifications in f32.
+    /// The same with the places of the stored image that the score comes from; costs about one and a half classifications in f32.
     pub async fn explain(&self, image: Framed) -> Result<Explanation, InferenceError> {
         self.ask(image.tensor, |reply| Wish::Explanation(image.framing, reply)).await
     }

@@ -9,6 +9,7 @@ use candle_core::Device;
 use super::engine::Compute;
 use super::manifest::{Manifest, Output, plain};
 use super::package::{Package, sha256};
+use super::reference::References;
 use super::{Depth, Gate, Glance, Head, Input, Model, ModelError, PackageError, Trunk, TrunkLayer};
 use crate::replace;
 
@@ -94,7 +95,8 @@ impl Draft {
         let engine = package.engine(&device, Compute::f32(0))?;
         let (manifest, weights) = package.into_parts();
         let input = Input::new(&manifest.input);
-        let mut model = Model { manifest, input, engine, gate: None, device, staging: None };
+        let references = References::default();
+        let mut model = Model { manifest, input, engine, gate: None, device, staging: None, references };
         model.manifest.self_test.probabilities = model.ramp_probabilities()?;
         Ok(Self { model, weights })
     }

@@ -183,8 +183,12 @@ impl Engine {
             (_, Depth::Input) => return self.look(&tensor(&[images, rows, columns, 3])?.permute((0, 3, 1, 2))?),
             (Self::Graph(graph), Depth::LastStage) => {
                 let (rows, columns) = (rows.div_ceil(16), columns.div_ceil(16));
-                let places = tensor(&[images, rows, columns, values.len() / (images * rows * columns).max(1)])?;
-                return graph.look_at_last(&places.permute((0, 3, 1, 2))?.contiguous()?);
+                return graph.look_at_last(&tensor(&[
+                    images,
+                    rows,
+                    columns,
+                    values.len() / (images * rows * columns).max(1),
+                ])?);
             }
             (Self::Graph(graph), Depth::Pooled) => {
                 return graph.look_at_pooled(&tensor(&[images, values.len() / images.max(1)])?);
@@ -196,18 +200,21 @@ impl Engine {
         seen(images, found.ok_or_else(|| Error::msg("the layers do not fit together"))?)
     }
 
-    /// What the last stage but one says of each place: `[n, 3, h, w] f32` to `[n, 1024, h / 16, w / 16] f32`, rounded
+    /// What the last stage but one says of each place: `[n, 3, h, w] f32` to `[n, h / 16, w / 16, 1024] f32`, rounded
     /// up, at least 0. Place `i` sees around pixel `16 i`: all strides are 2 and all padding is symmetrical.
-    pub(super) fn features(&self, images: &Tensor) -> Result<Tensor> {
+    pub(super) fn features(&self, images: &Tensor) -> Result<Featured> {
         match self {
-            Self::Graph(graph) => graph.features(images),
-            Self::Kernels(network) => of_features(with_images(images, |images| network.features(images))?),
-            Self::Bf16(network) => of_features(with_images(images, |images| network.features(images))?),
-            Self::Int8(network) => of_features(with_images(images, |images| network.features(images))?),
+            Self::Graph(graph) => Ok(Featured { features: graph.features(images)?, seen: None }),
+            Self::Kernels(network) => {
+                let features = of_features(with_images(images, |images| network.features(images))?)?;
+                Ok(Featured { features, seen: None })
+            }
+            Self::Bf16(network) => featured(images.dim(0)?, with_images(images, |images| network.features(images))?),
+            Self::Int8(network) => featured(images.dim(0)?, with_images(images, |images| network.features(images))?),
         }
     }
 
-    /// How a weighted sum of the logits changes with [`Engine::features`] of one image, `[1, 1024, h, w] f32`, in a last stage in
+    /// How a weighted sum of the logits changes with [`Engine::features`] of one image, `[1, h, w, 1024] f32`, in a last stage in
     /// f32 with the weights as they count in the engine. `weights` says how much each of the logits counts, given all of them.
     pub(super) fn slope(
         &self,
@@ -225,10 +232,28 @@ impl Engine {
     }
 }
 
+/// What [`Engine::features`] gives.
+pub(super) struct Featured {
+    /// `[n, h / 16, w / 16, 1024] f32`
+    pub(super) features: Tensor,
+    /// What [`Engine::look`] says of the images, where that comes along.
+    pub(super) seen: Option<Seen>,
+}
+
+impl Featured {
+    /// That of the first image alone.
+    pub(super) fn first(self) -> Result<Self> {
+        let seen = self.seen.map(|Seen { pooled, logits }| -> Result<Seen> {
+            Ok(Seen { pooled: pooled.narrow(0, 0, 1)?, logits: logits.narrow(0, 0, 1)? })
+        });
+        Ok(Self { features: self.features.narrow(0, 0, 1)?, seen: seen.transpose()? })
+    }
+}
+
 /// What [`Engine::slope`] gives.
 pub(super) struct Sloped {
-    /// As many values as the features, `[1, 1024, h, w] f32`.
-    pub(super) slope: Tensor,
+    /// As many values as the features and in their order.
+    pub(super) slopes: Vec<f32>,
     /// What the network says of the image, where that is what [`Engine::look`] says.
     pub(super) seen: Option<Seen>,
 }
@@ -240,11 +265,9 @@ fn sloped(
     side: (usize, usize),
     weights: impl FnOnce(&[f32]) -> Vec<f32>,
 ) -> Result<Sloped> {
-    let (_, channels, rows, columns) = features.dims4()?;
-    let values = features.permute((0, 2, 3, 1))?.flatten_all()?.to_vec1::<f32>()?;
+    let values = features.flatten_all()?.to_vec1::<f32>()?;
     let found = network.slope(&values, side, weights).ok_or_else(|| Error::msg("the layers do not fit together"))?;
-    let slope = Tensor::from_vec(found.slopes, (1, rows, columns, channels), &Device::Cpu)?;
-    Ok(Sloped { slope: slope.permute((0, 3, 1, 2))?.contiguous()?, seen: Some(seen(1, found.seen)?) })
+    Ok(Sloped { slopes: found.slopes, seen: Some(seen(1, found.seen)?) })
 }
 
 /// A network in f32 that has another one's weights of the last stage and behind it, and no others.
@@ -266,6 +289,11 @@ fn seen(count: usize, kernels::Seen { pooled, logits }: kernels::Seen) -> Result
         Tensor::from_vec(values, (count, width), &Device::Cpu)
     };
     Ok(Seen { pooled: rows(pooled)?, logits: rows(logits)? })
+}
+
+/// What narrow kernels say of so many images.
+fn featured(count: usize, (features, said): (Features, kernels::Seen)) -> Result<Featured> {
+    Ok(Featured { features: of_features(features)?, seen: Some(seen(count, said)?) })
 }
 
 fn of_features(Features { values, shape }: Features) -> Result<Tensor> {
@@ -302,10 +330,10 @@ mod tests {
         let engine = |compute| package.engine(&Device::Cpu, compute).unwrap();
         let numbers = |precision| engine(Compute::Kernels { threads: 2, precision });
         let ramp = Input::new(&package.manifest().input).ramp().unwrap().unsqueeze(0).unwrap();
-        let features = numbers(Precision::F32).features(&ramp).unwrap();
+        let features = numbers(Precision::F32).features(&ramp).unwrap().features;
         let slope = |engine: &Engine| {
             let found = engine.slope(&features, (224, 224), |logits| vec![logits[1], -1.0]).unwrap();
-            (found.slope.flatten_all().unwrap().to_vec1::<f32>().unwrap(), found.seen)
+            (found.slopes, found.seen)
         };
         let (wanted, seen) = slope(&engine(Compute::Graph));
         let largest = wanted.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));

@@ -89,10 +89,10 @@ impl Graph {
         self.layers.get(index).cloned().ok_or_else(|| candle_core::Error::msg("no such layer"))
     }
 
-    /// What the last stage but one says of each place: `[n, 3, h, w] f32` to `[n, 1024, h / 16, w / 16] f32`, rounded
+    /// What the last stage but one says of each place: `[n, 3, h, w] f32` to `[n, h / 16, w / 16, 1024] f32`, rounded
     /// up, at least 0.
     pub(super) fn features(&self, x: &Tensor) -> Result<Tensor> {
-        self.early(x)?.to_dtype(DType::F32)
+        self.early(x)?.to_dtype(DType::F32)?.permute((0, 2, 3, 1))?.contiguous()
     }
 
     /// The same in the trunk's numbers.
@@ -111,6 +111,7 @@ impl Graph {
 
     /// The same of [`Graph::features`].
     pub(super) fn look_at_last(&self, features: &Tensor) -> Result<Seen> {
+        let features = features.permute((0, 3, 1, 2))?.contiguous()?;
         self.look_behind(&features.to_dtype(numbers(self.precision))?, &|index| self.layer(index))
     }
 
@@ -126,17 +127,18 @@ impl Graph {
         Ok(Seen { logits, pooled: pooled.clone() })
     }
 
-    /// How a weighted sum of the logits changes with the features of one image, `[1, 1024, h, w] f32`; `weights` says how much
+    /// How a weighted sum of the logits changes with the features of one image, `[1, h, w, 1024] f32`; `weights` says how much
     /// each of the logits counts, given all of them.
     pub(super) fn slope(&self, features: &Tensor, weights: impl FnOnce(&[f32]) -> Vec<f32>) -> Result<Sloped> {
-        let features = Var::from_tensor(features)?;
+        let features = Var::from_tensor(&features.permute((0, 3, 1, 2))?.contiguous()?)?;
         let Seen { pooled, logits } = self.look_behind(&features, &|index| self.layer(index)?.single())?;
         let found = logits.detach().to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
         let weights = Tensor::from_vec(weights(&found), logits.shape(), logits.device())?;
         let gradients = (&logits * weights)?.sum_all()?.backward()?;
-        let slope = gradients.get(&features).ok_or_else(|| Error::msg("the features have no gradient"))?.clone();
+        let slope = gradients.get(&features).ok_or_else(|| Error::msg("the features have no gradient"))?;
+        let slopes = slope.permute((0, 2, 3, 1))?.flatten_all()?.to_vec1()?;
         let seen = Seen { pooled: pooled.detach(), logits: logits.detach() };
-        Ok(Sloped { slope, seen: (self.precision == Precision::F32).then_some(seen) })
+        Ok(Sloped { slopes, seen: (self.precision == Precision::F32).then_some(seen) })
     }
 }
 

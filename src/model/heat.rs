@@ -7,15 +7,17 @@
 //! all, is no evidence. The map says where there is evidence for the finding, more of what raises the score or less of
 //! what lowers it; evidence against it is not subtracted.
 
-use candle_core::{D, Result, Tensor};
+use candle_core::{Result, Tensor};
 
 use super::architecture::Architecture;
-use super::engine::{Engine, Seen, Sloped};
+use super::engine::{Engine, Featured, Seen};
 use super::framing::Framing;
 use super::gate::Plausibility;
-use super::input::Framed;
+use super::input::{Framed, Input};
+use super::reference::References;
 use crate::finding::Probability;
 use crate::heat::{Axis, HeatMap};
+use crate::pixels::Area;
 
 /// A score with the places that it comes from.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,31 +33,84 @@ pub struct Explanation {
 /// The map over the stored image of the output `positive`, and what the network says of the image where that comes along. The
 /// slopes are those of a last stage in f32, whatever the engine computes with: weights and features are the engine's,
 /// as they count.
-pub(super) fn heat_map(engine: &Engine, positive: usize, framed: &Framed) -> Result<(HeatMap, Option<Seen>)> {
-    let features = engine.features(&beside_reference(framed)?)?;
-    let (image, reference) = (features.narrow(0, 0, 1)?, features.narrow(0, 1, 1)?);
+pub(super) fn heat_map(
+    engine: &Engine,
+    positive: usize,
+    framed: &Framed,
+    held_against: (&Input, &References),
+) -> Result<(HeatMap, Option<Seen>)> {
+    let (Featured { features, seen }, reference) = beside_reference(engine, framed, held_against)?;
     let (_, rows, columns) = framed.tensor.dims3()?;
-    let Sloped { slope, seen } = engine.slope(&image, (rows, columns), |logits| towards(positive, logits))?;
-    let difference = (image - reference)?;
-    let evidence = (difference * smoothed(&smoothed(&slope)?)?)?.relu()?.sum(1)?.squeeze(0)?;
+    let sloped = engine.slope(&features, (rows, columns), |logits| towards(positive, logits))?;
+    let (_, rows, columns, channels) = features.dims4()?;
+    let slopes = smoothed(&smoothed(&sloped.slopes, [rows, columns, channels]), [rows, columns, channels]);
+    let values = features.flatten_all()?.to_vec1::<f32>()?;
+    let each =
+        values.chunks(channels.max(1)).zip(reference.chunks(channels.max(1))).zip(slopes.chunks(channels.max(1)));
+    let evidence: Vec<f32> = each.map(|((values, reference), slopes)| evidence(values, reference, slopes)).collect();
     // The rim of a blob has more of it than its middle; smoothed once, one in fifty has its maximum on the rim.
-    let map = map(&framed.framing, &smoothed(&smoothed(&evidence)?)?)?;
-    Ok((map.ok_or_else(|| candle_core::Error::msg("the feature map is empty"))?, seen))
+    let evidence = smoothed(&smoothed(&evidence, [rows, columns, 1]), [rows, columns, 1]);
+    let map = map(&framed.framing, evidence, (rows, columns));
+    Ok((map.ok_or_else(|| candle_core::Error::msg("the feature map is empty"))?, sloped.seen.or(seen)))
 }
 
-/// `[.., h, w] f32` by each place and its neighbours, 1 : 2 : 1 along both sides. The last stage begins with a step of two
-/// places, so that every other place has most of the gradient; this takes out that pattern, and no other.
-fn smoothed(places: &Tensor) -> Result<Tensor> {
-    [D::Minus2, D::Minus1].into_iter().try_fold(places.clone(), |map, side| {
-        let length = map.dim(side)?;
-        let padded = map.pad_with_zeros(side, 1, 1)?;
-        let neighbours = (padded.narrow(side, 0, length)? + padded.narrow(side, 2, length)?)?;
-        (neighbours + (map * 2.0)?)? / 4.0
-    })
+/// How much the channels of one place speak for it.
+fn evidence(values: &[f32], reference: &[f32], slopes: &[f32]) -> f32 {
+    let each = values.iter().zip(reference).zip(slopes);
+    each.map(|((value, reference), slope)| ((value - reference) * slope).max(0.0)).sum()
 }
 
-/// One image and what it is held against, `[2, 3, h, w] f32`: the median of its picture, and the same bars beside it.
-fn beside_reference(Framed { tensor, framing }: &Framed) -> Result<Tensor> {
+/// Places `[rows, columns, channels]`, each by itself and its neighbours, 1 : 2 : 1 along both sides; beyond the borders is
+/// nothing. The last stage begins with a step of two places, so that every other place has most of the gradient; this takes
+/// out that pattern, and no other.
+fn smoothed(places: &[f32], [rows, columns, channels]: [usize; 3]) -> Vec<f32> {
+    along(&along(places, rows * columns * channels, columns * channels), columns * channels, channels)
+}
+
+/// In each stretch of so many values, those a step apart, 1 : 2 : 1.
+fn along(values: &[f32], stretch: usize, step: usize) -> Vec<f32> {
+    let mut found: Vec<f32> = values.iter().map(|value| value / 2.0).collect();
+    let add = |to: &mut [f32], from: &[f32]| to.iter_mut().zip(from).for_each(|(to, from)| *to += from / 4.0);
+    for (found, values) in found.chunks_mut(stretch.max(1)).zip(values.chunks(stretch.max(1))) {
+        add(found.get_mut(step..).unwrap_or_default(), values);
+        add(found, values.get(step..).unwrap_or_default());
+    }
+    found
+}
+
+/// What the engine says of an image, and the features that it is held against: those of the median luminance of its picture,
+/// where there are bars with the same bars beside it.
+fn beside_reference(
+    engine: &Engine,
+    framed: &Framed,
+    (input, references): (&Input, &References),
+) -> Result<(Featured, Vec<f32>)> {
+    let Framed { tensor, framing } = framed;
+    if framing.inset != Area::whole(framing.input.0, framing.input.1) {
+        let both = engine.features(&Tensor::stack(&[tensor, &uniform_between_bars(framed)?], 0)?)?;
+        let reference = both.features.get(1)?.flatten_all()?.to_vec1()?;
+        return Ok((both.first()?, reference));
+    }
+    let image = tensor.unsqueeze(0)?;
+    let pictures = input.pictures(&image).map_err(candle_core::Error::wrap)?;
+    let luminance = pictures.into_iter().next().map(|picture| picture.values).unwrap_or_default();
+    let median = median(luminance.clone());
+    if luminance.iter().all(|value| *value == median) {
+        let itself = engine.features(&image)?;
+        let reference = itself.features.flatten_all()?.to_vec1()?;
+        return Ok((itself, reference));
+    }
+    references.beside(engine, input, (tensor, median))
+}
+
+/// No number of none.
+fn median(mut values: Vec<f32>) -> f32 {
+    let middle = values.len() / 2;
+    if values.is_empty() { f32::NAN } else { *values.select_nth_unstable_by(middle, f32::total_cmp).1 }
+}
+
+/// What a picture between bars is held against, `[3, h, w] f32`: the median of each of its channels, and the same bars.
+fn uniform_between_bars(Framed { tensor, framing }: &Framed) -> Result<Tensor> {
     let (channels, rows, columns) = tensor.dims3()?;
     let inside = |at: usize| {
         let (row, column) = (at.checked_div(columns), at.checked_rem(columns));
@@ -64,14 +119,11 @@ fn beside_reference(Framed { tensor, framing }: &Framed) -> Result<Tensor> {
     };
     let uniform = |channel: Vec<f32>| {
         let places = channel.iter().enumerate();
-        let mut picture: Vec<f32> = places.filter(|(at, _)| inside(*at)).map(|(_, value)| *value).collect();
-        let middle = picture.len() / 2;
-        let median =
-            if picture.is_empty() { f32::NAN } else { *picture.select_nth_unstable_by(middle, f32::total_cmp).1 };
+        let median = median(places.filter(|(at, _)| inside(*at)).map(|(_, value)| *value).collect());
         channel.into_iter().enumerate().map(move |(at, value)| if inside(at) { median } else { value })
     };
     let reference: Vec<f32> = tensor.flatten_from(1)?.to_vec2::<f32>()?.into_iter().flat_map(uniform).collect();
-    Tensor::stack(&[tensor, &Tensor::from_vec(reference, (channels, rows, columns), tensor.device())?], 0)
+    Tensor::from_vec(reference, (channels, rows, columns), tensor.device())
 }
 
 /// How the logit of the score changes with the logits, given those of one image; as many values.
@@ -84,17 +136,20 @@ fn towards(positive: usize, logits: &[f32]) -> Vec<f32> {
     logits.iter().enumerate().map(|place| weight(place) as f32).collect()
 }
 
-/// Evidence `[h, w] f32` of an input as a map over the stored image.
-fn map(framing: &Framing, evidence: &Tensor) -> Result<Option<HeatMap>> {
-    let (rows, columns) = evidence.dims2()?;
+/// Evidence of so many rows and columns of an input as a map over the stored image.
+fn map(framing: &Framing, evidence: Vec<f32>, (rows, columns): (usize, usize)) -> Option<HeatMap> {
     let axis = |cells, side: usize| {
         let side = side as f32;
         Axis::new(cells, 0.5 / side, f32::from(Architecture::STRIDE) / side)
     };
     let (height, width) = framing.input;
     let [down, across] = framing.on_image([axis(rows, height), axis(columns, width)]);
-    let evidence = if framing.turn.transposed { evidence.t()? } else { evidence.clone() };
-    Ok(HeatMap::new(down, across, &evidence.flatten_all()?.to_vec1::<f32>()?))
+    let evidence = if framing.turn.transposed {
+        (0..columns).flat_map(|column| evidence.iter().skip(column).step_by(columns)).copied().collect()
+    } else {
+        evidence
+    };
+    HeatMap::new(down, across, &evidence)
 }
 
 #[cfg(test)]
@@ -230,10 +285,9 @@ mod tests {
 
     #[test]
     fn a_pattern_of_every_other_place_is_smoothed_away() {
-        let striped = Tensor::new(&[[4.0_f32, 0.0, 4.0, 0.0, 4.0], [0.0; 5]], &Device::Cpu).unwrap();
-        let smooth = smoothed(&striped).unwrap().to_vec2::<f32>().unwrap();
-        assert_eq!(smooth[0], [1.0, 1.0, 1.0, 1.0, 1.0]);
-        assert_eq!(smooth[1], [0.5; 5]);
+        let striped = [[4.0_f32, 0.0, 4.0, 0.0, 4.0], [0.0; 5]];
+        let smooth = smoothed(striped.as_flattened(), [2, 5, 1]);
+        assert_eq!(smooth, [[1.0; 5], [0.5; 5]].as_flattened());
     }
 
     #[test]

@@ -105,6 +105,11 @@ impl Input {
         self.of_luminance(&luminance)
     }
 
+    /// A picture of one luminance, normalised: `[3, height, width] f32`.
+    pub(super) fn uniform(&self, luminance: f32) -> candle_core::Result<Tensor> {
+        self.of_luminance(&vec![luminance; (self.spec.width * self.spec.height) as usize])
+    }
+
     /// The pictures that images `[n, 3, height, width] f32`, as [`Input::tensor`] makes them, are of.
     ///
     /// # Errors

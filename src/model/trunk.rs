@@ -105,7 +105,9 @@ impl Trunk {
     pub fn at(&self, depth: Depth, images: &Tensor) -> Result<Vec<f32>, ModelError> {
         let values = match depth {
             Depth::Input => images.permute((0, 2, 3, 1)).and_then(|images| images.flatten_all()?.to_vec1()),
-            Depth::LastStage => super::engine::with_images(images, |images| self.network.before_last(images)),
+            Depth::LastStage => super::engine::with_images(images, |images| {
+                self.network.features(images).map(|features| features.values)
+            }),
             Depth::Pooled => super::engine::with_images(images, |images| self.network.pooled(images)),
         };
         values.map_err(ModelError::on_processor)

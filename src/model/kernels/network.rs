@@ -54,10 +54,23 @@ impl<'a> Images<'a> {
     }
 }
 
-/// An activation of all images, `[n, channels, rows, columns]`.
+/// An activation of all images, `[n, rows, columns, channels]`.
 pub(in crate::model) struct Features {
     pub(in crate::model) values: Vec<f32>,
     pub(in crate::model) shape: [usize; 4],
+}
+
+impl Features {
+    /// Of no image.
+    pub(super) fn none() -> Self {
+        Self { values: Vec::new(), shape: [0; 4] }
+    }
+
+    /// Those of more images.
+    pub(super) fn more(&mut self, extent: Extent, values: impl IntoIterator<Item = f32>) {
+        self.shape = [self.shape[0] + extent.images, extent.rows, extent.columns, extent.channels];
+        self.values.extend(values);
+    }
 }
 
 /// What a run of the whole network says of its images, one after the other.
@@ -66,6 +79,13 @@ pub(in crate::model) struct Seen {
     pub(in crate::model) pooled: Vec<f32>,
     /// `outputs` for each image.
     pub(in crate::model) logits: Vec<f32>,
+}
+
+impl Seen {
+    /// Of no image.
+    pub(super) fn nothing() -> Self {
+        Self { pooled: Vec::new(), logits: Vec::new() }
+    }
 }
 
 /// What the last stage makes of the values of one image in front of it.
@@ -133,7 +153,7 @@ impl Network {
 
     /// Pooled features and logits of each image, from one run. None where the filters are not the architecture's.
     pub(in crate::model) fn look(&self, images: Images<'_>) -> Option<Seen> {
-        let mut seen = Seen { pooled: Vec::new(), logits: Vec::new() };
+        let mut seen = Seen::nothing();
         self.run(images, Reach::Logits, |plan, slots| {
             seen.pooled.extend(places(slots, &plan.pooled));
             seen.logits.extend(places(slots, &plan.logits));
@@ -149,25 +169,17 @@ impl Network {
         Some(pooled)
     }
 
-    /// The values of each place in front of the last stage, channels last, for one image after the other. None where
-    /// the filters are not the architecture's.
-    pub(in crate::model) fn before_last(&self, images: Images<'_>) -> Option<Vec<f32>> {
-        let mut values = Vec::new();
-        self.run(images, Reach::Features, |plan, slots| values.extend(places(slots, &plan.features)))?;
-        Some(values)
-    }
-
     /// What [`Network::pooled`] gave of `images` of `rows` by `columns`: the same bits as [`Network::look`].
     pub(in crate::model) fn look_at_pooled(&self, pooled: &[f32], images: usize, side: (usize, usize)) -> Option<Seen> {
         self.go_on(pooled, images, side, |plan| (plan.pooled, plan.trunk))
     }
 
-    /// The same of what [`Network::before_last`] gave.
+    /// The same of what [`Network::features`] gave.
     pub(in crate::model) fn look_at_last(&self, values: &[f32], images: usize, side: (usize, usize)) -> Option<Seen> {
         self.go_on(values, images, side, |plan| (plan.features, plan.early))
     }
 
-    /// What the last stage makes of what [`Network::before_last`] gave of one image of `rows` by `columns`; `weights` says
+    /// What the last stage makes of what [`Network::features`] gave of one image of `rows` by `columns`; `weights` says
     /// how much each of the logits counts, given all of them.
     pub(in crate::model) fn slope(
         &self,
@@ -187,11 +199,10 @@ impl Network {
         for step in plan.early..plan.steps.len() {
             self.take(plan, step..step + 1, (ground, &[]), slots);
             if let Some((layer, view)) = plan.steps.get(step)?.shows(&self.architecture) {
-                *given.get_mut(layer)? = places(slots, &view).collect();
+                *given.get_mut(layer)? = places(slots, &view);
             }
         }
-        let seen =
-            Seen { pooled: places(slots, &plan.pooled).collect(), logits: places(slots, &plan.logits).collect() };
+        let seen = Seen { pooled: places(slots, &plan.pooled), logits: places(slots, &plan.logits) };
         drop(memory);
         let Self { architecture, filters, micro, crew, .. } = self;
         let back = Back { architecture, filters, micro, crew, given: &given };
@@ -209,7 +220,7 @@ impl Network {
     ) -> Option<Seen> {
         let each = values.len() / images.max(1);
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut seen = Seen { pooled: Vec::new(), logits: Vec::new() };
+        let mut seen = Seen::nothing();
         for values in values.chunks((each * IMAGES_OF_A_RUN).max(1)) {
             let ground = self.ground();
             let (slots, plan) = prepare(&mut memory, ground, values.len() / each, side)?;
@@ -227,18 +238,11 @@ impl Network {
 
     /// What the last stage but one says. None where the filters are not the architecture's.
     pub(in crate::model) fn features(&self, images: Images<'_>) -> Option<Features> {
-        let (mut values, mut shape) = (Vec::new(), [0; 4]);
+        let mut features = Features::none();
         self.run(images, Reach::Features, |plan, slots| {
-            let extent = plan.features.extent;
-            shape = [shape[0] + extent.images, extent.channels, extent.rows, extent.columns];
-            for image in 0..extent.images {
-                let places = slots.read(&plan.features.image(image));
-                for channel in 0..extent.channels {
-                    values.extend(places.iter().skip(channel).step_by(extent.pitch));
-                }
-            }
+            features.more(plan.features.extent, places(slots, &plan.features));
         })?;
-        Some(Features { values, shape })
+        Some(features)
     }
 
     /// Shows the output of each convolution, ReLU and what is added included, channels last, one image after the other;
@@ -251,7 +255,7 @@ impl Network {
             for step in 0..plan.trunk {
                 self.take(plan, step..step + 1, (ground, values), slots);
                 if let Some((layer, view)) = plan.steps.get(step)?.shows(&self.architecture) {
-                    show(layer, &places(slots, &view).collect::<Vec<_>>());
+                    show(layer, &places(slots, &view));
                 }
             }
         }
@@ -315,9 +319,13 @@ fn prepare<'a>(
 }
 
 /// The values of a view, without what fills up its places.
-pub(super) fn places<'a>(slots: &'a Slots, view: &View) -> impl Iterator<Item = f32> + 'a {
+pub(super) fn places(slots: &Slots, view: &View) -> Vec<f32> {
     let Extent { channels, pitch, .. } = view.extent;
-    slots.read(view).chunks_exact(pitch).flat_map(move |place| place.iter().copied().take(channels))
+    let mut values = Vec::with_capacity(view.extent.places() * channels);
+    for place in slots.read(view).chunks_exact(pitch) {
+        values.extend(place.iter().take(channels));
+    }
+    values
 }
 
 /// The filter of a layer, and those of Winograd's matrices where the layer is computed by them.

@@ -9,7 +9,7 @@ use super::buffer::Buffer;
 use super::crew::Crew;
 use super::filter::Filter;
 use super::geometry::Window;
-use super::lane::Lane;
+use super::lane::{Lane, ask_for};
 use super::tile::Micro;
 use crate::model::architecture::{Architecture, Bottleneck};
 
@@ -18,6 +18,12 @@ pub(super) const ROWS: usize = 3;
 
 /// Inputs that a kernel does at once.
 pub(super) const INPUTS: usize = 4;
+
+/// Places that are turned over at once, so that their values stay in the first-level cache.
+const BLOCK: usize = 8;
+
+/// Values of a cache line.
+const LINE: usize = 16;
 
 /// Inputs of a task.
 const INPUTS_OF_A_TASK: usize = 16 * INPUTS;
@@ -179,15 +185,30 @@ pub(super) fn through(
             some_inputs(micro, filter, (slopes, &taps), first, found, room);
         }
     });
-    let mut values = vec![0.0; rows * columns * inputs];
-    for (found, input) in found.chunks_exact(room.max(1)).zip(0..) {
-        for (value, place) in found.iter().zip(&order) {
-            if let Some(to) = values.get_mut(place * inputs + input) {
-                *to = *value;
+    Some(by_place(&found, (inputs, room), &order))
+}
+
+/// What was found for each input, `room` places each in this order, as each place's values, one an input.
+fn by_place(found: &[f32], (inputs, room): (usize, usize), order: &[usize]) -> Vec<f32> {
+    let mut in_order = vec![0.0; order.len() * inputs];
+    in_order.par_chunks_mut((BLOCK * inputs).max(1)).enumerate().for_each(|(block, places)| {
+        for first in (0..inputs).step_by(2 * BLOCK) {
+            for (place, values) in places.chunks_mut(inputs).enumerate() {
+                let from = found.get(first * room + block * BLOCK + place..).unwrap_or_default();
+                let to = values.iter_mut().skip(first).take(2 * BLOCK);
+                to.zip(from.iter().step_by(room)).for_each(|(to, from)| *to = *from);
             }
         }
+    });
+    if order.is_sorted() {
+        return in_order;
     }
-    Some(values)
+    let mut values = vec![0.0; in_order.len()];
+    for (from, place) in in_order.chunks_exact(inputs.max(1)).zip(order) {
+        let to = values.chunks_exact_mut(inputs.max(1)).nth(*place);
+        to.into_iter().for_each(|to| to.copy_from_slice(from));
+    }
+    values
 }
 
 /// The slopes of a few inputs from `first` on, `room` for each.
@@ -213,7 +234,11 @@ fn some_inputs(
         panels: filter.panels(),
         tap: block,
     };
+    let next = Ahead { filter, first: first + inputs, columns: micro.columns };
+    let pieces = filter.panels() * filter.taps();
+    let groups = taps.len();
     for (group, taps) in taps.iter().enumerate() {
+        next.ask_for(group * pieces / groups..(group + 1) * pieces / groups);
         let mut put = |input: usize, sums: [f32; ROWS]| {
             let to = found.get_mut(input * room + group * ROWS..).unwrap_or_default();
             to.iter_mut().zip(sums).for_each(|(to, sum)| *to = sum);
@@ -229,6 +254,25 @@ fn some_inputs(
                 let [sums] = unsafe { (micro.dots.1)(&job(taps, input)) };
                 put(input, sums);
             }
+        }
+    }
+}
+
+/// The weights of the inputs that come next, which are far away in memory.
+struct Ahead<'a> {
+    filter: &'a Filter,
+    first: usize,
+    columns: usize,
+}
+
+impl Ahead<'_> {
+    /// Asks for a part of them, by panel and tap.
+    fn ask_for(&self, pieces: Range<usize>) {
+        let taps = self.filter.taps();
+        for piece in pieces {
+            let from = ((piece % taps) * self.filter.inputs + self.first) * self.columns;
+            let weights = self.filter.panel(piece / taps).get(from..from + INPUTS * self.columns).unwrap_or_default();
+            weights.iter().step_by(LINE).for_each(|weight| ask_for(std::ptr::from_ref(weight).cast()));
         }
     }
 }

@@ -207,7 +207,7 @@ fn each(tasks: usize, slots: &mut Slots, task: impl Fn(usize, &Shared<'_>)) {
 }
 
 fn values(slots: &Slots, view: &View) -> Vec<f32> {
-    super::network::places(slots, view).collect()
+    super::network::places(slots, view)
 }
 
 #[cfg(test)]

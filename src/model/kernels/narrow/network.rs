@@ -48,6 +48,14 @@ impl<T: Zeroable + Copy> Default for Blocks<T> {
     }
 }
 
+impl<T: Zeroable + Copy> Blocks<T> {
+    /// What a whole run says of its images.
+    fn add_to<N: Narrow<Value = T>>(&self, seen: &mut Seen, plan: &Plan<N>) {
+        seen.pooled.extend(places(&self.singles, &plan.pooled));
+        seen.logits.extend(places(&self.singles, &plan.logits));
+    }
+}
+
 impl<N: Narrow> Network<N> {
     /// Packs the weights that `layer` gives for each layer, for these instructions; 0 threads are one a processor.
     /// `codes` says how the output of each layer is stored, and `known` the rest for those between the first convolution
@@ -119,46 +127,34 @@ impl<N: Narrow> Network<N> {
 
     /// Pooled features and logits of each image, from one run. None where the filters are not the architecture's.
     pub(in crate::model) fn look(&self, images: Images<'_>) -> Option<Seen> {
-        let mut seen = Seen { pooled: Vec::new(), logits: Vec::new() };
-        self.run(
-            images,
-            |plan| plan.steps.len(),
-            |plan, blocks| {
-                seen.pooled.extend(places(&blocks.singles, &plan.pooled));
-                seen.logits.extend(places(&blocks.singles, &plan.logits));
-            },
-        )?;
+        let mut seen = Seen::nothing();
+        self.run(images, [|plan| plan.steps.len()], |_, plan, blocks| blocks.add_to(&mut seen, plan))?;
         Some(seen)
     }
 
-    /// What the last stage but one says. None where the filters are not the architecture's.
-    pub(in crate::model) fn features(&self, images: Images<'_>) -> Option<Features> {
+    /// The same, and what the last stage but one says.
+    pub(in crate::model) fn features(&self, images: Images<'_>) -> Option<(Features, Seen)> {
         let code = self.codes.get(self.architecture.early.last()?.expand)?;
-        let (mut values, mut shape) = (Vec::new(), [0; 4]);
-        self.run(
-            images,
-            |plan| plan.early,
-            |plan, blocks| {
+        let (mut features, mut seen) = (Features::none(), Seen::nothing());
+        self.run(images, [|plan| plan.early, |plan| plan.steps.len()], |stop, plan, blocks| match stop {
+            0 => {
                 let extent = plan.features.extent;
-                shape = [shape[0] + extent.images, extent.channels, extent.rows, extent.columns];
-                for image in 0..extent.images {
-                    let places = blocks.values.read(&plan.features.image(image));
-                    for (channel, step) in N::steps(code, extent.channels).iter().enumerate() {
-                        let of_channel = places.iter().skip(channel).step_by(extent.pitch);
-                        values.extend(of_channel.map(|value| N::number(*value) * step));
-                    }
-                }
-            },
-        )?;
-        Some(Features { values, shape })
+                let steps = N::steps(code, extent.channels);
+                let number = |(value, step): (&N::Value, &f32)| N::number(*value) * step;
+                let places = blocks.values.read(&plan.features).chunks_exact(extent.pitch);
+                features.more(extent, places.flat_map(|place| place.iter().zip(&steps).map(number)));
+            }
+            _ => blocks.add_to(&mut seen, plan),
+        })?;
+        Some((features, seen))
     }
 
-    /// Runs a few images at a time up to a step, and shows what came of them.
-    fn run(
+    /// Runs a few images at a time, and shows what came of them up to each of some steps.
+    fn run<const STOPS: usize>(
         &self,
         images: Images<'_>,
-        end: impl Fn(&Plan<N>) -> usize,
-        mut show: impl FnMut(&Plan<N>, &Blocks<N::Value>),
+        stops: [fn(&Plan<N>) -> usize; STOPS],
+        mut show: impl FnMut(usize, &Plan<N>, &Blocks<N::Value>),
     ) -> Option<()> {
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
         let ground = self.ground();
@@ -170,9 +166,13 @@ impl<N: Narrow> Network<N> {
                 blocks.singles.grow(&plan.singles);
                 Some(plan)
             })?;
-            let steps = 0..end(plan);
-            self.take(plan, steps, (ground, values), blocks);
-            show(plan, blocks);
+            let mut begin = 0;
+            for (stop, end) in stops.iter().enumerate() {
+                let end = end(plan);
+                self.take(plan, begin..end, (ground, values), blocks);
+                show(stop, plan, blocks);
+                begin = end;
+            }
         }
         Some(())
     }
