@@ -58,6 +58,9 @@ impl Machine {
     }
 }
 
+/// A training on a device.
+const TRAIN: [&str; 6] = ["train", "data.csv", "--out", "model", "--device", "cuda"];
+
 /// The shortest command that loads the model.
 const BENCH: [&str; 3] = ["bench", "--seconds", "1"];
 
@@ -98,6 +101,12 @@ fn a_device_that_is_asked_for_and_missing_is_a_fault_of_the_configuration() {
     let output = machine.auscult(&["model", "quantize", "models/cxr-pneumonia-reference", "testdata", "--to", "f16"]);
     let said = stderr(&output);
     assert!(said.contains("f16 is computed on an NVIDIA device only: NVIDIA driver not found"), "{said}");
+    let train = ["train", "testdata", "--out", "target/tmp/never"];
+    let output = machine.auscult(&[&train[..], &["--device", "cuda"]].concat());
+    let said = stderr(&output);
+    assert!(said.contains("--device cuda: NVIDIA driver not found; --device cpu trains on the processor"), "{said}");
+    let output = machine.auscult(&[&train[..], &["--precision", "bf16"]].concat());
+    assert!(stderr(&output).contains("--precision bf16 is for devices: add --device cuda"), "{}", stderr(&output));
     let output = machine.auscult(&["bench", "--device", "cuda", "--precision", "int8"]);
     assert!(output.status.code() == Some(78) && stderr(&output).contains("model.precision"), "{}", stderr(&output));
     let output = machine.auscult(&["bench", "--device", "gpu"]);
@@ -108,7 +117,7 @@ fn a_device_that_is_asked_for_and_missing_is_a_fault_of_the_configuration() {
 fn with_a_driver_the_other_program_takes_the_place_with_the_same_arguments() {
     let Some(machine) = Machine::with_driver() else { return };
     let machine = machine.with_program(&telling());
-    for arguments in [&["serve"][..], &["bench", "--batch", "7"], &["classify", "a b", "--json"], &["check"]] {
+    for arguments in [&["serve"][..], &["bench", "--batch", "7"], &["classify", "a b", "--json"], &["check"], &TRAIN] {
         let mut command = machine.command(arguments);
         let started = command.env("NOTIFY_SOCKET", "/run/notify").stdout(Stdio::piped()).spawn().unwrap();
         let process = started.id();
@@ -121,9 +130,13 @@ fn with_a_driver_the_other_program_takes_the_place_with_the_same_arguments() {
 fn nothing_is_handed_over_that_does_not_need_the_model_or_may_not_use_the_device() {
     let Some(machine) = Machine::with_driver() else { return };
     let machine = machine.with_program("touch \"$0.called\"; exit 1");
-    for arguments in
-        [&["decode-worker", "1000"][..], &["health"], &["bench", "--seconds", "1", "--device", "cpu"], &["--version"]]
-    {
+    for arguments in [
+        &["decode-worker", "1000"][..],
+        &["health"],
+        &["bench", "--seconds", "1", "--device", "cpu"],
+        &["--version"],
+        &["train", "nothing.csv", "--out", "model"],
+    ] {
         machine.auscult(arguments);
         assert!(!machine.path("auscult-cuda.called").exists(), "{arguments:?}");
     }

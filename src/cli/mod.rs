@@ -104,8 +104,10 @@ impl Command {
 
     /// Whether it may compute the model on a device. A configuration that cannot be read is the command's to tell of.
     fn may_use_device(&self) -> bool {
-        if let Self::Model(model) = self {
-            return model.wants_device();
+        match self {
+            Self::Model(model) => return model.wants_device(),
+            Self::Train(train) => return train.wants_device(),
+            _ => {}
         }
         let configuration = self.of_model().and_then(Result::ok);
         configuration

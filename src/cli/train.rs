@@ -3,19 +3,21 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
 use super::progress::{Progress, time};
 use super::{log, naming};
 use crate::config::{Config, Log, LogLevel};
+use crate::cuda;
 use crate::dataset::{Part, Rule, Sharing};
+use crate::model::Precision;
 use crate::performance::{Figures, Value};
 use crate::pipeline::decoder;
 use crate::resource;
 use crate::train::{
-    self, Augmentation, CalibrationMethod, Change, ClassWeights, Event, Job, Keep, Looked, Options, Outcome, Schedule,
-    TrunkPart,
+    self, Arithmetic, Augmentation, CalibrationMethod, Change, ClassWeights, Event, Job, Keep, Looked, Options,
+    Outcome, Schedule, TrunkPart,
 };
 
 /// Train a model on labelled images.
@@ -37,6 +39,12 @@ pub(super) struct Train {
     /// Which part of the trunk is trained along with the head
     #[arg(long, value_enum, default_value = "none")]
     train_trunk: TrainTrunk,
+    /// What the trunk is computed on; on a device the same run need not give the same bits
+    #[arg(long, value_enum, default_value = "cpu")]
+    device: TrainDevice,
+    /// Numbers of the device's convolutions; weights, normalisation and the head stay in f32
+    #[arg(long, value_enum, default_value = "f32")]
+    precision: Numbers,
     #[command(flatten)]
     division: DivisionArguments,
     #[command(flatten)]
@@ -136,6 +144,22 @@ enum TrainTrunk {
     All,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum TrainDevice {
+    /// The processor
+    Cpu,
+    /// The first NVIDIA device
+    Cuda,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Numbers {
+    /// 32 bits
+    F32,
+    /// 16 bits with the range of 32, on a device only
+    Bf16,
+}
+
 #[derive(Clone, Copy, ValueEnum)]
 enum ImageChange {
     /// Turned by up to 10 degrees
@@ -185,8 +209,16 @@ fn share(text: &str) -> Result<f64, String> {
 }
 
 impl Train {
+    /// Whether it computes on a device.
+    pub(super) fn wants_device(&self) -> bool {
+        self.device == TrainDevice::Cuda
+    }
+
     pub(super) fn run(self) -> Result<()> {
         log::start(&Log { level: LogLevel::Warn, ..Log::default() });
+        if let Some(obstacle) = cuda::obstacle().filter(|_| self.wants_device()) {
+            bail!("--device cuda: {obstacle}; --device cpu trains on the processor");
+        }
         rayon::ThreadPoolBuilder::new().num_threads(self.threads).build_global()?;
         let job = self.job()?;
         let mut progress = Progress::new();
@@ -205,7 +237,13 @@ impl Train {
         let out = std::path::absolute(&self.out)?;
         let naming = naming(self.name.as_deref(), &self.model_version, &out)?;
         let folds = self.division.folds.map(usize::from);
-        let options = self.fitting.options(self.division, trunk);
+        let arithmetic = match (self.device, self.precision) {
+            (TrainDevice::Cpu, Numbers::F32) => Arithmetic::Processor,
+            (TrainDevice::Cpu, Numbers::Bf16) => bail!("--precision bf16 is for devices: add --device cuda"),
+            (TrainDevice::Cuda, Numbers::F32) => Arithmetic::Device(Precision::F32),
+            (TrainDevice::Cuda, Numbers::Bf16) => Arithmetic::Device(Precision::Bf16),
+        };
+        let options = self.fitting.options(self.division, (trunk, arithmetic));
         Ok(Job {
             data: self.data,
             out,
@@ -223,7 +261,7 @@ impl Train {
 }
 
 impl FittingArguments {
-    fn options(self, division: DivisionArguments, trunk: TrunkPart) -> Options {
+    fn options(self, division: DivisionArguments, (trunk, arithmetic): (TrunkPart, Arithmetic)) -> Options {
         let DivisionArguments { seed, group, stratify: stratified, split, .. } = division;
         let change = |change: &ImageChange| match change {
             ImageChange::Rotation => Change::Rotation,
@@ -236,6 +274,7 @@ impl FittingArguments {
         Options {
             augmentation: Some(augmentation).filter(|augmentation| !augmentation.changes.is_empty()),
             trunk,
+            arithmetic,
             epochs: self.epochs.into(),
             batch: self.batch.into(),
             learning_rate: self.learning_rate,

@@ -124,7 +124,10 @@ impl Engine {
     ) -> std::result::Result<Self, WeightError> {
         let threads = match compute {
             Compute::Kernels { threads, .. } if device.is_cpu() => threads,
-            _ => return Ok(Self::Graph(Box::new(Graph::new(weights, architecture, device, compute.precision())?))),
+            _ => {
+                let folded = |layer: &_| weights.folded(layer);
+                return Ok(Self::Graph(Box::new(Graph::new(folded, architecture, device, compute.precision())?)));
+            }
         };
         let layer = |layer: &_| -> std::result::Result<Raw, WeightError> {
             let Folded { weights, bias } = weights.folded(layer)?;

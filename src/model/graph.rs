@@ -4,7 +4,7 @@ use candle_core::{D, DType, Device, Error, Module, Result, Tensor, Var};
 
 use super::architecture::{Architecture, Bottleneck, Kernel, Layer};
 use super::engine::{Precision, Seen, Sloped};
-use super::weights::{Folded, WeightError, Weights};
+use super::weights::{Folded, WeightError};
 
 /// A convolution with its batch normalisation folded in.
 #[derive(Clone)]
@@ -64,9 +64,9 @@ pub(super) struct Graph {
 }
 
 impl Graph {
-    /// Builds it from a package's weights.
+    /// Builds it from what each layer's weights are.
     pub(super) fn new(
-        weights: &Weights<'_>,
+        folded: impl Fn(&Layer) -> std::result::Result<Folded, WeightError>,
         architecture: Architecture,
         device: &Device,
         precision: Precision,
@@ -74,7 +74,7 @@ impl Graph {
         let behind = [architecture.hidden, architecture.logits];
         let layer = |(index, layer)| {
             let numbers = if behind.contains(&index) { DType::F32 } else { numbers(precision) };
-            Ok(Convolution::new(weights.folded(layer)?, layer, device, numbers)?)
+            Ok(Convolution::new(folded(layer)?, layer, device, numbers)?)
         };
         let layers: std::result::Result<_, WeightError> = architecture.layers.iter().enumerate().map(layer).collect();
         Ok(Self { layers: layers?, architecture, precision })

@@ -4,9 +4,11 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 
-use super::architecture::{Architecture, Variant};
+use super::architecture::{Architecture, Layer, Variant};
+use super::engine::Precision;
+use super::graph::Graph;
 use super::keras;
 use super::kernels::{Network, Raw, trusted};
 use super::manifest::{InputSpec, Output};
@@ -14,7 +16,7 @@ use super::package::{Package, PackageError, read_shared_out, sha256};
 use super::weights::{Folded, Stored, WeightError, Weights};
 use super::{Depth, Gate, Head, Input, ModelError, TrunkLayer, Unfolded};
 
-/// A trunk on the processor.
+/// A trunk on the processor, and on a device where it was brought there.
 pub struct Trunk {
     origin: String,
     input: InputSpec,
@@ -23,6 +25,7 @@ pub struct Trunk {
     weights: Vec<u8>,
     digest: blake3::Hash,
     network: Network,
+    on_device: Option<(Graph, Device)>,
 }
 
 impl Trunk {
@@ -72,7 +75,19 @@ impl Trunk {
         // Other instructions and kernels sum up in another order, and another input is another question.
         let kernels = (env!("CARGO_PKG_VERSION"), trusted().name());
         let digest = blake3::hash(format!("{digest} {kernels:?} {variant} {input:?}").as_bytes());
-        Ok(Self { origin, input, output: None, gate: None, weights, digest, network })
+        Ok(Self { origin, input, output: None, gate: None, weights, digest, network, on_device: None })
+    }
+
+    /// The same, looking at images on a device from now on, in these numbers. Its features are others then, and so is
+    /// its digest.
+    ///
+    /// # Errors
+    /// The device has no room, or failed.
+    pub fn on(self, device: &Device, precision: Precision) -> Result<Self, WeightError> {
+        let (weights, architecture) = (Weights::new(&self.weights)?, self.network.architecture().clone());
+        let graph = Graph::new(|layer| headless(&weights, layer), architecture, device, precision)?;
+        let digest = blake3::hash(format!("{} on a device in {}", self.digest, precision.name()).as_bytes());
+        Ok(Self { digest, on_device: Some((graph, device.clone())), ..self })
     }
 
     /// Name and digest of what it was loaded from.
@@ -103,6 +118,16 @@ impl Trunk {
     /// Images `[n, 3, height, width] f32` as [`Input::tensor`] makes them to what they are at a depth,
     /// [`Trunk::shape_at`] values each.
     pub fn at(&self, depth: Depth, images: &Tensor) -> Result<Vec<f32>, ModelError> {
+        if let (Some((graph, device)), Depth::LastStage | Depth::Pooled) = (&self.on_device, depth) {
+            let images = images.to_device(device);
+            let found = images.and_then(|images| match depth {
+                Depth::LastStage => graph.features(&images),
+                _ => Ok(graph.look(&images)?.pooled),
+            });
+            return found
+                .and_then(|found| found.flatten_all()?.to_vec1())
+                .map_err(|fault| ModelError::Device(fault.into()));
+        }
         let values = match depth {
             Depth::Input => images.permute((0, 2, 3, 1)).and_then(|images| images.flatten_all()?.to_vec1()),
             Depth::LastStage => super::engine::with_images(images, |images| {
@@ -175,15 +200,17 @@ fn build(variant: Variant, octets: &[u8], threads: usize) -> Result<(Network, bl
             hasher.update(format!("{name} {kind:?}\n").as_bytes()).update(octets);
         }
     }
-    let raw = |layer: &super::architecture::Layer| -> Result<Raw, WeightError> {
-        if layer.norm.is_none() {
-            return Ok(Raw { weights: vec![0.0; layer.inputs * layer.outputs], bias: vec![0.0; layer.outputs] });
-        }
-        let Folded { weights, bias } = weights.folded(layer)?;
-        Ok(Raw { weights, bias })
-    };
+    let raw = |layer: &Layer| headless(&weights, layer).map(|Folded { weights, bias }| Raw { weights, bias });
     let network = Network::new(architecture, raw, threads, trusted())?;
     Ok((network, hasher.finalize()))
+}
+
+/// A layer of the trunk, or zeros for one of the head.
+fn headless(weights: &Weights<'_>, layer: &Layer) -> Result<Folded, WeightError> {
+    if layer.norm.is_none() {
+        return Ok(Folded { weights: vec![0.0; layer.inputs * layer.outputs], bias: vec![0.0; layer.outputs] });
+    }
+    weights.folded(layer)
 }
 
 #[cfg(test)]
@@ -230,6 +257,24 @@ mod tests {
         let model = Model::load(directory.path()).unwrap();
         assert_eq!(model.probabilities(&images).unwrap(), expected);
         assert_eq!(model.manifest().name, "again");
+    }
+
+    #[test]
+    fn a_trunk_on_a_device_says_nearly_the_same_under_another_digest() {
+        let here = Trunk::open(Path::new(REFERENCE), 2).unwrap();
+        let images = here.input().ramp().unwrap().unsqueeze(0).unwrap();
+        let depths = [Depth::Input, Depth::LastStage, Depth::Pooled];
+        let expected = depths.map(|depth| here.at(depth, &images).unwrap());
+        let digest = here.digest();
+        let there = here.on(&Device::Cpu, Precision::F32).unwrap();
+        assert_ne!(there.digest(), digest);
+        for (depth, expected) in depths.into_iter().zip(expected) {
+            let found = there.at(depth, &images).unwrap();
+            assert_eq!(found.len(), expected.len());
+            let largest = expected.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
+            let apart = found.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(apart <= 1e-4 * largest, "{depth:?}: {apart} of {largest}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::dataset::DatasetError;
-use crate::model::{DraftError, ModelError, PackageError, WeightError};
+use crate::model::{DraftError, ModelError, PackageError, TensorFault, WeightError};
 
 /// A run that ended without a model, and what to do about it.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +60,11 @@ pub enum TrainError {
     /// The trained layers cannot be read.
     #[error("the trunk's layers cannot be trained: {0}; name another trunk with --init")]
     Layers(WeightError),
+    /// The device cannot be used, or failed.
+    #[error(
+        "the device: {0}; the same command goes on after the last epoch that was kept, --device cpu trains on the processor"
+    )]
+    Device(TensorFault),
     /// The features cannot be kept.
     #[error("{path}: {source}; name a directory for features with --cache", path = path.display())]
     Cache {
@@ -76,4 +81,11 @@ pub enum TrainError {
         /// What the operating system said.
         source: io::Error,
     },
+}
+
+impl TrainError {
+    /// Of what failed on a device.
+    pub(super) fn on_device(fault: candle_core::Error) -> Self {
+        Self::Device(fault.into())
+    }
 }

@@ -11,6 +11,7 @@ use super::inputs::{Image, Inputs};
 use super::network::{Gradient, Network};
 use super::options::{ClassWeights, Keep};
 use super::perceptron::{Loss, Shape};
+use super::stage::Place;
 use super::{Options, TrainError};
 use crate::model::Unfolded;
 use crate::performance::Scored;
@@ -21,6 +22,8 @@ const TOGETHER: usize = 64;
 /// Images of training and validation.
 pub(super) struct Lessons<'a> {
     pub(super) inputs: &'a Inputs,
+    /// Where the trunk computes, if not on the processor.
+    pub(super) place: Option<&'a Place>,
     pub(super) training: Vec<Image>,
     pub(super) validation: Vec<Image>,
     pub(super) classes: usize,
@@ -64,7 +67,9 @@ pub(super) fn epoch(
     let order = order(lessons, options, run.history.len());
     let (mut training, mut seen) = (Vec::new(), 0);
     for images in order.chunks(options.batch.max(1)) {
-        let Gradient { trunk, head, said } = run.network.gradient(lessons.inputs.batch(images)?, &loss);
+        let batch = lessons.inputs.batch(images)?;
+        let Gradient { trunk, head, said } =
+            run.network.gradient(batch, &loss, lessons.place).map_err(TrainError::on_device)?;
         let Optimiser { trunk: of_trunk, head: of_head } = &mut run.optimiser;
         of_head.step(run.network.head.values_mut(), head.values(), rate);
         if let Some(own) = &mut run.network.trunk {
@@ -76,9 +81,9 @@ pub(super) fn epoch(
     }
     let took = began.elapsed();
     if run.network.trunk.is_none() {
-        training = scored(&run.network, lessons.inputs, &lessons.training)?;
+        training = scored(&run.network, lessons, &lessons.training)?;
     }
-    let validation = scored(&run.network, lessons.inputs, &lessons.validation)?;
+    let validation = scored(&run.network, lessons, &lessons.validation)?;
     run.history.push(Epoch { training: standing(&training), validation: standing(&validation) });
     if options.keep == Keep::Best && best(&run.history) == Some(run.history.len() - 1) {
         run.best = Some(run.network.clone());
@@ -115,15 +120,16 @@ fn standing(said: &[Scored]) -> Standing {
 }
 
 /// What a network says of images, as in service.
-pub(super) fn scored(network: &Network, inputs: &Inputs, images: &[Image]) -> Result<Vec<Scored>, TrainError> {
+fn scored(network: &Network, lessons: &Lessons<'_>, images: &[Image]) -> Result<Vec<Scored>, TrainError> {
     let mut said = Vec::new();
     for images in images.chunks(TOGETHER) {
-        said.extend(network.scored(inputs.batch(images)?));
+        let batch = lessons.inputs.batch(images)?;
+        said.extend(network.scored(batch, lessons.place).map_err(TrainError::on_device)?);
     }
     Ok(said)
 }
 
-/// The logits of images, as in service, each with the image's class.
+/// The logits of images, as in service on the processor, each with the image's class.
 pub(super) fn logits(
     network: &Network,
     inputs: &Inputs,
@@ -131,7 +137,7 @@ pub(super) fn logits(
 ) -> Result<Vec<(Vec<f64>, usize)>, TrainError> {
     let mut all = Vec::new();
     for images in images.chunks(TOGETHER) {
-        let logits = network.logits(inputs.batch(images)?);
+        let logits = network.logits(inputs.batch(images)?, None).map_err(TrainError::on_device)?;
         let each = |(logits, image): (Vec<f32>, &Image)| (logits.into_iter().map(f64::from).collect(), image.class);
         all.extend(logits.into_iter().zip(images).map(each));
     }

@@ -23,12 +23,14 @@ mod worst;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use candle_core::DType;
+
 pub use augmentation::{Augmentation, Change};
 pub use fault::TrainError;
 pub use folds::Folds;
 pub use history::{Epoch, Standing};
 pub use inputs::Looked;
-pub use options::{CalibrationMethod, ClassWeights, Keep, Options, Schedule, TrunkPart};
+pub use options::{Arithmetic, CalibrationMethod, ClassWeights, Keep, Options, Schedule, TrunkPart};
 
 use account::{Account, State};
 use checkpoint::{Checkpoint, Keeper};
@@ -36,10 +38,12 @@ use finish::{Aim, Material, finish};
 use fit::{Lessons, Passed};
 use inputs::{Image, Inputs, Wanted};
 use perceptron::Shape;
+use stage::Place;
 
+use crate::cuda;
 use crate::dataset::{ClassNames, Dataset, Division, Part, Rule, Sharing};
 use crate::finding::Probability;
-use crate::model::{Head, Naming, Output, Package, Trunk};
+use crate::model::{Head, Naming, Output, Package, Precision, Trunk};
 use crate::performance::Figures;
 use crate::pixels::Decoder;
 
@@ -149,9 +153,14 @@ pub fn run(job: &Job, tell: &mut dyn FnMut(Event<'_>)) -> Result<Outcome, TrainE
     if job.out.join(Package::MANIFEST).exists() {
         return Err(TrainError::Finished(job.out.clone()));
     }
-    let trunk = Trunk::open(&job.init, job.threads).map_err(TrainError::Trunk)?;
+    let mut trunk = Trunk::open(&job.init, job.threads).map_err(TrainError::Trunk)?;
+    let place = place(job.options.arithmetic)?;
+    if let (Some(place), Arithmetic::Device(precision)) = (&place, job.options.arithmetic) {
+        trunk = trunk.on(&place.device, precision).map_err(TrainError::Layers)?;
+    }
     let dataset = labelled(job, &trunk)?;
-    let ground = Ground { trunk: &trunk, dataset: &dataset, output: &output(job, &dataset)? };
+    let output = output(job, &dataset)?;
+    let ground = Ground { trunk: &trunk, place: place.as_ref(), dataset: &dataset, output: &output };
     let folds = job.folds.map(|count| folds::validated(job, &ground, count, tell)).transpose()?;
     let figures = one(job, &ground, (Aim::Package, folds.as_ref()), tell)?;
     Ok(Outcome { figures, folds })
@@ -161,14 +170,23 @@ pub fn run(job: &Job, tell: &mut dyn FnMut(Event<'_>)) -> Result<Outcome, TrainE
 #[derive(Clone, Copy)]
 struct Ground<'a> {
     trunk: &'a Trunk,
+    place: Option<&'a Place>,
     dataset: &'a Dataset,
     output: &'a Output,
+}
+
+/// Where the trunk computes, if not on the processor.
+fn place(arithmetic: Arithmetic) -> Result<Option<Place>, TrainError> {
+    let Arithmetic::Device(precision) = arithmetic else { return Ok(None) };
+    let numbers = if precision == Precision::Bf16 { DType::BF16 } else { DType::F32 };
+    let device = cuda::device::open(0).map_err(TrainError::on_device)?;
+    Ok(Some(Place { device, numbers }))
 }
 
 /// One training, from its division to its account; `folds` are of those before it.
 fn one(
     job: &Job,
-    &Ground { trunk, dataset, output }: &Ground<'_>,
+    &Ground { trunk, place, dataset, output }: &Ground<'_>,
     (aim, folds): (Aim, Option<&Folds>),
     tell: &mut dyn FnMut(Event<'_>),
 ) -> Result<Vec<(Part, Figures)>, TrainError> {
@@ -201,6 +219,7 @@ fn one(
     let mut keeper = Keeper::new(&job.out, &run);
     let lessons = Lessons {
         inputs: &inputs,
+        place,
         training: images(dataset, &division, Part::Training),
         validation: images(dataset, &division, Part::Validation),
         classes: dataset.classes().len(),

@@ -1,10 +1,11 @@
 //! What is trained: the head, and the part of the trunk that goes with it.
 
+use candle_core::Result;
 use fastrand::Rng;
 
 use super::layers::{Extent, Volume};
 use super::perceptron::{Loss, Perceptron, Sample, Shape, log_softmax};
-use super::stage::Stage;
+use super::stage::{Place, Stage};
 use crate::model::Unfolded;
 use crate::performance::Scored;
 
@@ -38,38 +39,52 @@ impl Network {
         Self { trunk: trunk.map(Stage::new), head: Perceptron::glorot(shape, random) }
     }
 
-    /// The logits of each image, as in service.
-    pub(super) fn logits(&self, batch: Batch) -> Vec<Vec<f32>> {
+    /// The logits of each image, as in service; the trunk computes at a place, or on the processor.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub(super) fn logits(&self, batch: Batch, place: Option<&Place>) -> Result<Vec<Vec<f32>>> {
         let Batch { mut volume, classes } = batch;
-        let pooled = match &self.trunk {
-            Some(trunk) => trunk.pooled(volume),
-            None => std::mem::take(&mut volume.values),
+        let pooled = match (&self.trunk, place) {
+            (Some(trunk), Some(place)) => trunk.pooled_on(place, &volume)?,
+            (Some(trunk), None) => trunk.pooled(volume),
+            (None, _) => std::mem::take(&mut volume.values),
         };
-        self.head.logits(&samples(&pooled, &classes))
+        Ok(self.head.logits(&samples(&pooled, &classes)))
     }
 
     /// What the network says of images, as in service.
-    pub(super) fn scored(&self, batch: Batch) -> Vec<Scored> {
+    ///
+    /// # Errors
+    /// The device failed.
+    pub(super) fn scored(&self, batch: Batch, place: Option<&Place>) -> Result<Vec<Scored>> {
         let classes = batch.classes.clone();
-        scored(&self.logits(batch), &classes)
+        Ok(scored(&self.logits(batch, place)?, &classes))
     }
 
     /// The gradient of the mean loss of a batch; the trunk's running moments follow it.
-    pub(super) fn gradient(&mut self, batch: Batch, loss: &Loss) -> Gradient {
+    ///
+    /// # Errors
+    /// The device failed.
+    pub(super) fn gradient(&mut self, batch: Batch, loss: &Loss, place: Option<&Place>) -> Result<Gradient> {
         let Batch { volume, classes } = batch;
         let Self { trunk, head } = self;
         let Some(trunk) = trunk else {
             let gradient = head.gradient(&samples(&volume.values, &classes), loss);
-            return Gradient { trunk: Vec::new(), head: gradient, said: Vec::new() };
+            return Ok(Gradient { trunk: Vec::new(), head: gradient, said: Vec::new() });
         };
         let (mut of_head, mut said) = (None, Vec::new());
-        let of_trunk = trunk.gradient(volume, |pooled| {
+        let slopes_of = |pooled: &[f32]| {
             let samples = samples(pooled, &classes);
             of_head = Some(head.gradient(&samples, loss));
             said = scored(&head.logits(&samples), &classes);
             head.slopes(&samples, loss)
-        });
-        Gradient { trunk: of_trunk, head: of_head.unwrap_or_else(|| head.clone()), said }
+        };
+        let of_trunk = match place {
+            Some(place) => trunk.gradient_on(place, &volume, slopes_of)?,
+            None => trunk.gradient(volume, slopes_of),
+        };
+        Ok(Gradient { trunk: of_trunk, head: of_head.unwrap_or_else(|| head.clone()), said })
     }
 }
 

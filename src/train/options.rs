@@ -2,13 +2,15 @@
 
 use super::Augmentation;
 use crate::dataset::Rule;
-use crate::model::Depth;
+use crate::model::{Depth, Precision};
 
 /// Options of a run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
     /// Which part of the trunk is trained.
     pub trunk: TrunkPart,
+    /// What the trunk is computed with.
+    pub arithmetic: Arithmetic,
     /// Times that the model sees all images of training; at least 1.
     pub epochs: usize,
     /// Images of a step; at least 1.
@@ -35,6 +37,15 @@ pub struct Options {
     pub class_weights: ClassWeights,
     /// What is done about overconfidence.
     pub calibration: CalibrationMethod,
+}
+
+/// What the trunk is computed with, its frozen part and its trained one. The head is always the processor's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arithmetic {
+    /// The processor, in f32: the same run gives the same bits.
+    Processor,
+    /// The first NVIDIA device, its convolutions in these numbers: f32 or bf16. The order of its sums is its own.
+    Device(Precision),
 }
 
 /// Which part of the trunk is trained along with the head.
@@ -173,6 +184,10 @@ impl Options {
             ("augmentation", self.augmentation.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string)),
             ("calibration", calibration.to_owned()),
         ];
+        // Accounts of runs on the processor stay what they were.
+        if let Arithmetic::Device(precision) = self.arithmetic {
+            listed.push(("computed", format!("on an NVIDIA device, convolutions in {}", precision.name())));
+        }
         listed.extend(division);
         listed
     }

@@ -1,9 +1,13 @@
 //! The part of a trunk that is trained: its layers in a row, forwards in service and in training, and the gradient.
 
+mod device;
+
 use std::ops::Range;
 
 use super::layers::{BatchNorm, Convolution, Extent, Maximum, Moments, Volume, mean, mean_backward};
 use crate::model::{TrunkBlock, TrunkLayer, Unfolded, by_outputs};
+
+pub(super) use device::Place;
 
 /// Bytes of activations that are kept for the way back; where a batch has more, each block is computed again.
 const KEPT: usize = 1 << 30;
@@ -137,7 +141,7 @@ impl Stage {
         let mut volumes = vec![input];
         let stem = self.stem.map(|stem| {
             let (output, trace) = self.stem_forward(stem, volumes.first());
-            self.follow(stem, &trace.sums);
+            self.follow_sums(stem, &trace.sums);
             volumes.push(output);
             trace
         });
@@ -312,12 +316,17 @@ impl Stage {
         }
     }
 
-    fn follow(&mut self, index: usize, Sums { volume, moments }: &Sums) {
+    fn follow_sums(&mut self, index: usize, Sums { volume, moments }: &Sums) {
+        self.follow(index, moments, volume.extent.places());
+    }
+
+    /// Lets a layer's running moments follow those of a batch of so many places.
+    fn follow(&mut self, index: usize, moments: &Moments, places: usize) {
         let Some(Layer { mean, variance, .. }) = self.layers.get(index) else { return };
         // A layer's variance follows its mean.
         let both = self.running.get_mut(mean.start..variance.end).unwrap_or_default();
         if let Some((mean, variance)) = both.split_at_mut_checked(mean.len()) {
-            Moments::follow([mean, variance], moments, volume.extent.places());
+            Moments::follow([mean, variance], moments, places);
         }
     }
 
@@ -325,10 +334,10 @@ impl Stage {
         for (index, sums) in
             [(block.reduce, &trace.reduce), (block.spatial, &trace.spatial), (block.expand, &trace.expand)]
         {
-            self.follow(index, sums);
+            self.follow_sums(index, sums);
         }
         if let Some((index, sums)) = block.shortcut.zip(trace.shortcut.as_ref()) {
-            self.follow(index, sums);
+            self.follow_sums(index, sums);
         }
     }
 }
