@@ -95,7 +95,7 @@ impl Draft {
         let engine = package.engine(&device, Compute::f32(0))?;
         let (manifest, weights) = package.into_parts();
         let input = Input::new(&manifest.input);
-        let references = References::default();
+        let references = References::new(input.clone());
         let mut model = Model { manifest, input, engine, gate: None, device, staging: None, references };
         model.manifest.self_test.probabilities = model.ramp_probabilities()?;
         Ok(Self { model, weights })

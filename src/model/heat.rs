@@ -13,7 +13,7 @@ use super::architecture::Architecture;
 use super::engine::{Engine, Featured, Seen};
 use super::framing::Framing;
 use super::gate::Plausibility;
-use super::input::{Framed, Input};
+use super::input::Framed;
 use super::reference::References;
 use crate::finding::Probability;
 use crate::heat::{Axis, HeatMap};
@@ -37,9 +37,9 @@ pub(super) fn heat_map(
     engine: &Engine,
     positive: usize,
     framed: &Framed,
-    held_against: (&Input, &References),
+    references: &References,
 ) -> Result<(HeatMap, Option<Seen>)> {
-    let (Featured { features, seen }, reference) = beside_reference(engine, framed, held_against)?;
+    let (Featured { features, seen }, reference) = beside_reference(engine, framed, references)?;
     let (_, rows, columns) = framed.tensor.dims3()?;
     let sloped = engine.slope(&features, (rows, columns), |logits| towards(positive, logits))?;
     let (_, rows, columns, channels) = features.dims4()?;
@@ -80,11 +80,7 @@ fn along(values: &[f32], stretch: usize, step: usize) -> Vec<f32> {
 
 /// What the engine says of an image, and the features that it is held against: those of the median luminance of its picture,
 /// where there are bars with the same bars beside it.
-fn beside_reference(
-    engine: &Engine,
-    framed: &Framed,
-    (input, references): (&Input, &References),
-) -> Result<(Featured, Vec<f32>)> {
+fn beside_reference(engine: &Engine, framed: &Framed, references: &References) -> Result<(Featured, Vec<f32>)> {
     let Framed { tensor, framing } = framed;
     if framing.inset != Area::whole(framing.input.0, framing.input.1) {
         let both = engine.features(&Tensor::stack(&[tensor, &uniform_between_bars(framed)?], 0)?)?;
@@ -92,7 +88,7 @@ fn beside_reference(
         return Ok((both.first()?, reference));
     }
     let image = tensor.unsqueeze(0)?;
-    let pictures = input.pictures(&image).map_err(candle_core::Error::wrap)?;
+    let pictures = references.input.pictures(&image).map_err(candle_core::Error::wrap)?;
     let luminance = pictures.into_iter().next().map(|picture| picture.values).unwrap_or_default();
     let median = median(luminance.clone());
     if luminance.iter().all(|value| *value == median) {
@@ -100,7 +96,7 @@ fn beside_reference(
         let reference = itself.features.flatten_all()?.to_vec1()?;
         return Ok((itself, reference));
     }
-    references.beside(engine, input, (tensor, median))
+    references.beside(engine, tensor, median)
 }
 
 /// No number of none.

@@ -128,7 +128,8 @@ impl Model {
         let InputSpec { width, height, channels, .. } = manifest.input;
         let values = LARGEST_BATCH * (width * height * channels) as usize;
         let staging = Staging::new(&device, values).map_err(|fault| ModelError::Device(fault.into()))?;
-        Ok(Self { manifest, input, engine, gate, device, staging, references: References::default() })
+        let references = References::new(input.clone());
+        Ok(Self { manifest, input, engine, gate, device, staging, references })
     }
 
     /// What the package says of itself.
@@ -264,14 +265,10 @@ impl Model {
     fn explained(&self, image: &Framed) -> candle_core::Result<(Said, HeatMap)> {
         let images = image.tensor.unsqueeze(0)?;
         let on_device = Framed { tensor: self.placed(&image.tensor)?, framing: image.framing.clone() };
-        let (positive, held_against) = (self.manifest.output.positive_index(), (&self.input, &self.references));
-        let (heat, seen) = heat::heat_map(&self.engine, positive, &on_device, held_against)?;
-        let said = match seen {
-            Some(seen) => self.said_of(&images, &seen)?,
-            None => self.said(&images)?,
-        };
-        let said = said.into_iter().next().ok_or_else(|| candle_core::Error::msg("no answer"))?;
-        Ok((said, heat))
+        let positive = self.manifest.output.positive_index();
+        let (heat, seen) = heat::heat_map(&self.engine, positive, &on_device, &self.references)?;
+        let said = seen.map_or_else(|| self.said(&images), |seen| self.said_of(&images, &seen))?;
+        said.into_iter().next().map(|said| (said, heat)).ok_or_else(|| candle_core::Error::msg("no answer"))
     }
 
     fn said(&self, images: &Tensor) -> candle_core::Result<Vec<Said>> {

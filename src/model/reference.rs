@@ -15,25 +15,25 @@ use super::input::Input;
 /// Steps from black to white. The features of a level take 0.8 MB.
 const STEPS: u8 = 32;
 
-/// The features of uniform images that were asked for before, of one engine.
-#[derive(Default)]
+/// The features of uniform images that were asked for before, of one engine behind one preprocessing.
 pub(super) struct References {
+    pub(super) input: Input,
     known: Mutex<BTreeMap<u8, Arc<[f32]>>>,
 }
 
 impl References {
+    /// Of none.
+    pub(super) fn new(input: Input) -> Self {
+        Self { input, known: Mutex::default() }
+    }
+
     /// What the engine says of an image `[3, h, w] f32`, and features of the uniform one of a luminance, 0..1, in its place.
-    pub(super) fn beside(
-        &self,
-        engine: &Engine,
-        input: &Input,
-        (image, luminance): (&Tensor, f32),
-    ) -> Result<(Featured, Vec<f32>)> {
+    pub(super) fn beside(&self, engine: &Engine, image: &Tensor, luminance: f32) -> Result<(Featured, Vec<f32>)> {
         let at = luminance.clamp(0.0, 1.0) * f32::from(STEPS);
         let [below, above] = [at.floor(), at.ceil()].map(|level| level as u8);
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let missing: Vec<u8> = (below..=above).filter(|level| !known.contains_key(level)).collect();
-        let uniform = |level: &u8| input.uniform(f32::from(*level) / f32::from(STEPS))?.to_device(image.device());
+        let uniform = |level: &u8| self.input.uniform(f32::from(*level) / f32::from(STEPS))?.to_device(image.device());
         let mut images = vec![image.clone()];
         images.extend(missing.iter().map(uniform).collect::<Result<Vec<_>>>()?);
         let all = engine.features(&Tensor::stack(&images, 0)?)?;
@@ -64,7 +64,7 @@ mod tests {
         let package = Package::open(&package).unwrap();
         let engine = package.engine(&Device::Cpu, Compute::f32(2)).unwrap();
         let input = Input::new(&package.manifest().input);
-        let (ramp, references) = (input.ramp().unwrap(), References::default());
+        let (ramp, references) = (input.ramp().unwrap(), References::new(input.clone()));
         let features = |images: &Tensor| {
             let images = images.unsqueeze(0).unwrap();
             engine.features(&images).unwrap().features.flatten_all().unwrap().to_vec1::<f32>().unwrap()
@@ -72,7 +72,7 @@ mod tests {
         let of_ramp = features(&ramp);
         for luminance in [0.0, 0.26, 0.38, 0.5, 0.77, 1.0] {
             let exact = features(&input.uniform(luminance).unwrap());
-            let beside = || references.beside(&engine, &input, (&ramp, luminance)).unwrap();
+            let beside = || references.beside(&engine, &ramp, luminance).unwrap();
             let (image, reference) = beside();
             assert_eq!(image.features.flatten_all().unwrap().to_vec1::<f32>().unwrap(), of_ramp);
             assert_eq!(beside().1, reference);
