@@ -186,12 +186,8 @@ impl Engine {
             (_, Depth::Input) => return self.look(&tensor(&[images, rows, columns, 3])?.permute((0, 3, 1, 2))?),
             (Self::Graph(graph), Depth::LastStage) => {
                 let (rows, columns) = (rows.div_ceil(16), columns.div_ceil(16));
-                return graph.look_at_last(&tensor(&[
-                    images,
-                    rows,
-                    columns,
-                    values.len() / (images * rows * columns).max(1),
-                ])?);
+                let channels = values.len() / (images * rows * columns).max(1);
+                return graph.look_at_last(&tensor(&[images, rows, columns, channels])?);
             }
             (Self::Graph(graph), Depth::Pooled) => {
                 return graph.look_at_pooled(&tensor(&[images, values.len() / images.max(1)])?);
