@@ -1,6 +1,6 @@
 //! What computes the network: the kernels on a processor, candle's graph on any other device.
 
-use candle_core::{CpuStorage, Device, Error, Result, Storage, Tensor};
+use candle_core::{CpuStorage, DType, Device, Error, Result, Storage, Tensor};
 
 use super::architecture::{Architecture, Layer};
 use super::graph::Graph;
@@ -36,6 +36,15 @@ impl Precision {
             Self::F16 => "f16",
             Self::Bf16 => "bf16",
             Self::Int8 => "int8",
+        }
+    }
+
+    /// How candle names the numbers of a trunk.
+    pub(crate) fn numbers(self) -> DType {
+        match self {
+            Self::F16 => DType::F16,
+            Self::Bf16 => DType::BF16,
+            Self::F32 | Self::Int8 => DType::F32,
         }
     }
 

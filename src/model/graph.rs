@@ -73,7 +73,7 @@ impl Graph {
     ) -> std::result::Result<Self, WeightError> {
         let behind = [architecture.hidden, architecture.logits];
         let layer = |(index, layer)| {
-            let numbers = if behind.contains(&index) { DType::F32 } else { numbers(precision) };
+            let numbers = if behind.contains(&index) { DType::F32 } else { precision.numbers() };
             Ok(Convolution::new(folded(layer)?, layer, device, numbers)?)
         };
         let layers: std::result::Result<_, WeightError> = architecture.layers.iter().enumerate().map(layer).collect();
@@ -97,7 +97,7 @@ impl Graph {
 
     /// The same in the trunk's numbers.
     fn early(&self, x: &Tensor) -> Result<Tensor> {
-        let x = self.layer(self.architecture.stem)?.forward(&x.to_dtype(numbers(self.precision))?)?.relu()?;
+        let x = self.layer(self.architecture.stem)?.forward(&x.to_dtype(self.precision.numbers())?)?.relu()?;
         // After ReLU nothing is below zero, so padding with zeros does what torchvision's padding with -inf does.
         let x = x.pad_with_zeros(D::Minus1, 1, 1)?.pad_with_zeros(D::Minus2, 1, 1)?;
         let x = x.max_pool2d_with_stride(3, 2)?;
@@ -112,7 +112,7 @@ impl Graph {
     /// The same of [`Graph::features`].
     pub(super) fn look_at_last(&self, features: &Tensor) -> Result<Seen> {
         let features = features.permute((0, 3, 1, 2))?.contiguous()?;
-        self.look_behind(&features.to_dtype(numbers(self.precision))?, &|index| self.layer(index))
+        self.look_behind(&features.to_dtype(self.precision.numbers())?, &|index| self.layer(index))
     }
 
     /// The same in whatever numbers features and layers have.
@@ -139,15 +139,6 @@ impl Graph {
         let slopes = slope.permute((0, 2, 3, 1))?.flatten_all()?.to_vec1()?;
         let seen = Seen { pooled: pooled.detach(), logits: logits.detach() };
         Ok(Sloped { slopes, seen: (self.precision == Precision::F32).then_some(seen) })
-    }
-}
-
-/// How candle names the numbers of a trunk.
-fn numbers(precision: Precision) -> DType {
-    match precision {
-        Precision::F16 => DType::F16,
-        Precision::Bf16 => DType::BF16,
-        Precision::F32 | Precision::Int8 => DType::F32,
     }
 }
 

@@ -43,13 +43,14 @@ pub(super) fn heat_map(
     let (_, rows, columns) = framed.tensor.dims3()?;
     let sloped = engine.slope(&features, (rows, columns), |logits| towards(positive, logits))?;
     let (_, rows, columns, channels) = features.dims4()?;
-    let slopes = smoothed(&smoothed(&sloped.slopes, [rows, columns, channels]), [rows, columns, channels]);
+    let (all, one) = ([rows, columns, channels], [rows, columns, 1]);
+    let slopes = smoothed(&smoothed(&sloped.slopes, all), all);
     let values = features.flatten_all()?.to_vec1::<f32>()?;
-    let each =
-        values.chunks(channels.max(1)).zip(reference.chunks(channels.max(1))).zip(slopes.chunks(channels.max(1)));
+    let channels = channels.max(1);
+    let each = values.chunks(channels).zip(reference.chunks(channels)).zip(slopes.chunks(channels));
     let evidence: Vec<f32> = each.map(|((values, reference), slopes)| evidence(values, reference, slopes)).collect();
     // The rim of a blob has more of it than its middle; smoothed once, one in fifty has its maximum on the rim.
-    let evidence = smoothed(&smoothed(&evidence, [rows, columns, 1]), [rows, columns, 1]);
+    let evidence = smoothed(&smoothed(&evidence, one), one);
     let map = map(&framed.framing, evidence, (rows, columns));
     Ok((map.ok_or_else(|| candle_core::Error::msg("the feature map is empty"))?, sloped.seen.or(seen)))
 }

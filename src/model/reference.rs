@@ -5,7 +5,7 @@
 //! between two levels are taken to lie on the line between theirs.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use candle_core::{Error, Result, Tensor};
 
@@ -18,7 +18,7 @@ const STEPS: u8 = 32;
 /// The features of uniform images that were asked for before, of one engine behind one preprocessing.
 pub(super) struct References {
     pub(super) input: Input,
-    known: Mutex<BTreeMap<u8, Arc<[f32]>>>,
+    known: Mutex<BTreeMap<u8, Vec<f32>>>,
 }
 
 impl References {
@@ -31,20 +31,19 @@ impl References {
     pub(super) fn beside(&self, engine: &Engine, image: &Tensor, luminance: f32) -> Result<(Featured, Vec<f32>)> {
         let at = luminance.clamp(0.0, 1.0) * f32::from(STEPS);
         let [below, above] = [at.floor(), at.ceil()].map(|level| level as u8);
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let missing: Vec<u8> = (below..=above).filter(|level| !known.contains_key(level)).collect();
         let uniform = |level: &u8| self.input.uniform(f32::from(*level) / f32::from(STEPS))?.to_device(image.device());
         let mut images = vec![image.clone()];
         images.extend(missing.iter().map(uniform).collect::<Result<Vec<_>>>()?);
         let all = engine.features(&Tensor::stack(&images, 0)?)?;
         for (place, level) in (1..).zip(missing) {
-            known.insert(level, all.features.get(place)?.flatten_all()?.to_vec1::<f32>()?.into());
+            known.insert(level, all.features.get(place)?.flatten_all()?.to_vec1::<f32>()?);
         }
         let of = |level| known.get(&level).ok_or_else(|| Error::msg("a level has no features"));
         let share = at - at.floor();
         let between = |(from, to): (&f32, &f32)| from + (to - from) * share;
-        let reference = of(below)?.iter().zip(of(above)?.iter()).map(between).collect();
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).append(&mut known);
+        let reference = of(below)?.iter().zip(of(above)?).map(between).collect();
         Ok((all.first()?, reference))
     }
 }

@@ -23,8 +23,6 @@ mod worst;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use candle_core::DType;
-
 pub use augmentation::{Augmentation, Change};
 pub use fault::TrainError;
 pub use folds::Folds;
@@ -43,7 +41,7 @@ use stage::Place;
 use crate::cuda;
 use crate::dataset::{ClassNames, Dataset, Division, Part, Rule, Sharing};
 use crate::finding::Probability;
-use crate::model::{Head, Naming, Output, Package, Precision, Trunk};
+use crate::model::{Head, Naming, Output, Package, Trunk};
 use crate::performance::Figures;
 use crate::pixels::Decoder;
 
@@ -155,8 +153,8 @@ pub fn run(job: &Job, tell: &mut dyn FnMut(Event<'_>)) -> Result<Outcome, TrainE
     }
     let mut trunk = Trunk::open(&job.init, job.threads).map_err(TrainError::Trunk)?;
     let place = place(job.options.arithmetic)?;
-    if let (Some(place), Arithmetic::Device(precision)) = (&place, job.options.arithmetic) {
-        trunk = trunk.on(&place.device, precision).map_err(TrainError::Layers)?;
+    if let Some(place) = &place {
+        trunk = trunk.on(&place.device, place.precision).map_err(TrainError::Layers)?;
     }
     let dataset = labelled(job, &trunk)?;
     let output = output(job, &dataset)?;
@@ -178,9 +176,8 @@ struct Ground<'a> {
 /// Where the trunk computes, if not on the processor.
 fn place(arithmetic: Arithmetic) -> Result<Option<Place>, TrainError> {
     let Arithmetic::Device(precision) = arithmetic else { return Ok(None) };
-    let numbers = if precision == Precision::Bf16 { DType::BF16 } else { DType::F32 };
     let device = cuda::device::open(0).map_err(TrainError::on_device)?;
-    Ok(Some(Place { device, numbers }))
+    Ok(Some(Place { device, precision }))
 }
 
 /// One training, from its division to its account; `folds` are of those before it.

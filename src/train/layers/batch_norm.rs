@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use super::Volume;
 
 /// Added to a variance, as torchvision's ResNet-50 does.
-const EPSILON: f64 = 1e-5;
+pub(in crate::train) const EPSILON: f64 = 1e-5;
 
 /// Share of a batch in the running mean and variance, as PyTorch has it.
 const MOMENTUM: f64 = 0.1;

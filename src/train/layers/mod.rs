@@ -10,7 +10,7 @@ mod pooling;
 mod volume;
 mod winograd;
 
-pub(super) use batch_norm::{BatchNorm, Moments};
+pub(super) use batch_norm::{BatchNorm, EPSILON, Moments};
 pub(super) use convolution::Convolution;
 pub(super) use pooling::{Maximum, mean, mean_backward};
 #[cfg(test)]

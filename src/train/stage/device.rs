@@ -5,17 +5,15 @@ use std::ops::Range;
 
 use candle_core::{DType, Device, Error, Result, Tensor, Var};
 
-use super::super::layers::{Extent, Moments, Volume};
+use super::super::layers::{Convolution, EPSILON, Extent, Moments, Volume};
 use super::{Layer, Stage};
-
-/// Added to a variance, as torchvision's ResNet-50 does.
-const EPSILON: f64 = 1e-5;
+use crate::model::Precision;
 
 /// A device, and the numbers that convolutions are computed with there; everything else is f32.
 #[derive(Debug, Clone)]
 pub(in crate::train) struct Place {
     pub(in crate::train) device: Device,
-    pub(in crate::train) numbers: DType,
+    pub(in crate::train) precision: Precision,
 }
 
 /// A layer's parameters on the device.
@@ -46,7 +44,8 @@ impl Stage {
         };
         let pooled = placed.pooled(place.images(input)?, |index, x| {
             let layer = placed.layer(index)?;
-            placed.normalised(index, &placed.convolved(index, x)?, [&of(&layer.mean)?, &of(&layer.variance)?])
+            let centred = placed.convolved(index, x)?.broadcast_sub(&of(&layer.mean)?)?;
+            placed.normalised(index, &centred, &of(&layer.variance)?)
         })?;
         pooled.flatten_all()?.to_vec1()
     }
@@ -69,10 +68,11 @@ impl Stage {
         let pooled = placed.pooled(place.images(input)?, |index, x| {
             let sums = placed.convolved(index, x)?;
             let mean = sums.mean_keepdim((0, 2, 3))?;
-            let variance = sums.broadcast_sub(&mean)?.sqr()?.mean_keepdim((0, 2, 3))?;
+            let centred = sums.broadcast_sub(&mean)?;
+            let variance = centred.sqr()?.mean_keepdim((0, 2, 3))?;
             let (images, _, rows, columns) = sums.dims4()?;
             seen.push((index, mean.detach(), variance.detach(), images * rows * columns));
-            placed.normalised(index, &sums, [&mean, &variance])
+            placed.normalised(index, &centred, &variance)
         })?;
         let slopes = slopes_of(&pooled.flatten_all()?.to_vec1::<f32>()?);
         let slopes = Tensor::from_vec(slopes, pooled.shape(), &place.device)?;
@@ -108,7 +108,7 @@ impl<'a> Placed<'a> {
             Var::from_slice(stage.values.get(range.clone()).unwrap_or_default(), shape, &place.device)
         };
         let parameters = |layer: &Layer| {
-            let super::Convolution { inputs, outputs, size, .. } = layer.convolution;
+            let Convolution { inputs, outputs, size, .. } = layer.convolution;
             Ok(Parameters {
                 weights: var(&layer.weights, &[size, size, inputs, outputs])?,
                 gain: var(&layer.gain, &[1, outputs, 1, 1])?,
@@ -128,10 +128,14 @@ impl<'a> Placed<'a> {
 
     /// A layer's convolution, in f32 again.
     fn convolved(&self, index: usize, x: &Tensor) -> Result<Tensor> {
-        let super::Convolution { inputs, outputs, size, stride } = self.layer(index)?.convolution;
-        let weights =
-            self.parameters(index)?.weights.permute((3, 2, 0, 1))?.contiguous()?.to_dtype(self.place.numbers)?;
-        let x = x.to_dtype(self.place.numbers)?;
+        let Convolution { inputs, outputs, size, stride } = self.layer(index)?.convolution;
+        let weights = self
+            .parameters(index)?
+            .weights
+            .permute((3, 2, 0, 1))?
+            .contiguous()?
+            .to_dtype(self.place.precision.numbers())?;
+        let x = x.to_dtype(self.place.precision.numbers())?;
         let sums = if size == 1 {
             // As one matrix product: the way back through a convolution is slow on a device.
             let x = every(&every(&x, 2, 0, stride)?, 3, 0, stride)?;
@@ -145,10 +149,11 @@ impl<'a> Placed<'a> {
         sums.to_dtype(DType::F32)
     }
 
-    fn normalised(&self, index: usize, sums: &Tensor, [mean, variance]: [&Tensor; 2]) -> Result<Tensor> {
+    /// Normalises what is left of a layer's sums without their mean.
+    fn normalised(&self, index: usize, centred: &Tensor, variance: &Tensor) -> Result<Tensor> {
         let Parameters { gain, bias, .. } = self.parameters(index)?;
         let narrow = (variance + EPSILON)?.sqrt()?;
-        sums.broadcast_sub(mean)?.broadcast_div(&narrow)?.broadcast_mul(gain)?.broadcast_add(bias)
+        centred.broadcast_div(&narrow)?.broadcast_mul(gain)?.broadcast_add(bias)
     }
 
     /// The mean of each channel of the last block for each image, `[n, channels]`; `layer` is one without ReLU.

@@ -1,10 +1,11 @@
 //! The stage beside candle's gradients, and beside itself.
 
-use candle_core::{DType, Device, Result, Tensor, Var};
+use candle_core::{Device, Result, Tensor, Var};
 
 use super::super::layers::noise;
 use super::*;
 use crate::cuda;
+use crate::model::Precision;
 
 // Square: candle's way back through a step of two takes both sides for one.
 const INPUT: Extent = Extent { images: 3, rows: 6, columns: 6, channels: 6 };
@@ -170,9 +171,9 @@ fn a_device_gives_the_same_gradient_answers_and_moments() {
     for device in devices {
         // On the processor candle multiplies no bf16; f16 goes the same way. Of few places, one that falls on the other side of
         // ReLU tells.
-        let (narrow, near) = if device.is_cpu() { (DType::F16, 0.2) } else { (DType::BF16, 0.3) };
-        same_as_here(&Place { device: device.clone(), numbers: DType::F32 }, 1e-3);
-        same_as_here(&Place { device, numbers: narrow }, near);
+        let (narrow, near) = if device.is_cpu() { (Precision::F16, 0.2) } else { (Precision::Bf16, 0.3) };
+        same_as_here(&Place { device: device.clone(), precision: Precision::F32 }, 1e-3);
+        same_as_here(&Place { device, precision: narrow }, near);
     }
 }
 
@@ -186,7 +187,7 @@ fn same_as_here(place: &Place, near: f32) {
         for layer in &here.layers {
             for range in [&layer.weights, &layer.gain, &layer.bias] {
                 let apart = apart(&found[range.clone()], &expected[range.clone()]);
-                assert!(apart < near, "{:?} {layer:?}: {apart}", place.numbers);
+                assert!(apart < near, "{:?} {layer:?}: {apart}", place.precision);
             }
         }
         assert!(apart(there.running(), here.running()) < near);
