@@ -9,6 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
+use rustix::fs::Advice;
 use tempfile::TempDir;
 
 use crate::outcome::Outcome;
@@ -20,15 +21,27 @@ pub struct Limits {
     pub loopback: Outcome,
     /// The same bytes, durable on the disk.
     pub durable: Outcome,
+    /// The same, and the memory that the system keeps them in is given back each time: the disk's rate where memory is
+    /// dear.
+    pub given_back: Outcome,
     /// The same bytes over loopback and then durable on the disk.
     pub received: Outcome,
+}
+
+/// What becomes of a durable file's copy in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Copy {
+    /// The system keeps it.
+    Kept,
+    /// It is given back.
+    GivenBack,
 }
 
 /// Bytes per read and per write.
 const PIECE_BYTES: usize = 256 * 1024;
 
 /// Files written, synced, renamed into one directory and that directory synced, by several threads at once.
-pub fn durable(state: &Path, bytes: usize, threads: usize, length: Duration) -> Result<Outcome> {
+pub fn durable(state: &Path, bytes: usize, threads: usize, length: Duration, copy: Copy) -> Result<Outcome> {
     let shelf = Shelf::new(state)?;
     let content = noise(bytes);
     each_of(threads, |thread| {
@@ -41,6 +54,9 @@ pub fn durable(state: &Path, bytes: usize, threads: usize, length: Duration) -> 
                 file.write_all(piece)?;
             }
             shelf.keep(&name, &file)?;
+            if copy == Copy::GivenBack {
+                rustix::fs::fadvise(&file, 0, None, Advice::DontNeed)?;
+            }
             outcome.note(0, sent.elapsed());
         }
         outcome.seconds = began.elapsed().as_secs_f64();

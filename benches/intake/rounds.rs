@@ -43,9 +43,9 @@ pub struct Measured {
 }
 
 impl Measured {
-    /// The disk's durable rate around one round: before and after it.
-    pub fn durable_around(&self, round: usize) -> Option<f64> {
-        let rate = |at: usize| self.limits.get(at).map(|limits| limits.durable.rate());
+    /// A raw rate around one round: before and after it.
+    pub fn raw_around(&self, round: usize, raw: fn(&Limits) -> &Outcome) -> Option<f64> {
+        let rate = |at: usize| self.limits.get(at).map(|limits| raw(limits).rate());
         Some(f64::midpoint(rate(round)?, rate(round + 1)?))
     }
 
@@ -72,8 +72,11 @@ pub fn measure(workload: &'static Workload, kinds: &[Kind], options: &Options) -
     let runs = kinds.iter().map(|kind| (*kind, Vec::new())).collect();
     let mut measured = Measured { workload, bytes, runs, limits: Vec::new(), failures: Vec::new() };
     measured.limits.extend(limits(workload, state, bytes, length)?);
-    for _ in 0..options.rounds() {
-        for kind in kinds.clone() {
+    for round in 0..options.rounds() {
+        // What one measurement leaves behind in memory and on the disk should not always meet the same server next.
+        let mut turns = kinds.clone();
+        turns.rotate_left(round % kinds.len().max(1));
+        for kind in turns {
             let object = objects.iter().find(|(shows, _)| *shows == kind.shows());
             let (_, object) = object.context("an object of each kind was composed")?;
             match run(workload, kind, object, options) {

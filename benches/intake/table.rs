@@ -21,6 +21,7 @@ struct Line {
     cpu_milliseconds: Option<f64>,
     peak_mb: Option<f64>,
     of_durable: Option<f64>,
+    of_given_back: Option<f64>,
     of_storescp: Option<f64>,
 }
 
@@ -43,7 +44,8 @@ impl Line {
         Self {
             cpu_milliseconds: Some(median(&runs.iter().map(cpu).collect::<Vec<_>>())),
             peak_mb: Some(peak as f64 / MB),
-            of_durable: ratio(runs, |round| measured.durable_around(round)),
+            of_durable: ratio(runs, |round| measured.raw_around(round, |limits| &limits.durable)),
+            of_given_back: ratio(runs, |round| measured.raw_around(round, |limits| &limits.given_back)),
             of_storescp: ratio(runs, |round| Some(measured.of(Kind::Storescp)?.get(round)?.outcome.rate())),
             ..Self::of_outcomes(kind.name(), measured.bytes, runs.iter().map(|run| &run.outcome))
         }
@@ -57,7 +59,7 @@ impl Line {
         let optional = |value: Option<f64>, digits| value.map_or("-".to_owned(), |value| format!("{value:.digits$}"));
         let span = format!("{}-{}", short(quantile(&self.rates, 0.0)), short(quantile(&self.rates, 1.0)));
         format!(
-            "| {:<18} | {:>8} | {:>13} | {:>6.0} | {:>7.1} | {:>7.1} | {:>7} | {:>7} | {:>10} | {:>11} |",
+            "| {:<19} | {:>8} | {:>13} | {:>6.0} | {:>7.1} | {:>7.1} | {:>7} | {:>7} | {:>10} | {:>13} | {:>11} |",
             self.name,
             short(self.rate()),
             span,
@@ -67,14 +69,15 @@ impl Line {
             optional(self.cpu_milliseconds, 2),
             optional(self.peak_mb, 0),
             optional(self.of_durable, 2),
+            optional(self.of_given_back, 2),
             optional(self.of_storescp, 2),
         )
     }
 }
 
 const HEADING: &str = "\
-| what               | a second |  least - most |   MB/s |  p50 ms |  p99 ms |  CPU ms | peak MB | of durable | of storescp |
-| ------------------ | -------: | ------------: | -----: | ------: | ------: | ------: | ------: | ---------: | ----------: |";
+| what                | a second |  least - most |   MB/s |  p50 ms |  p99 ms |  CPU ms | peak MB | of durable | of given back | of storescp |
+| ------------------- | -------: | ------------: | -----: | ------: | ------: | ------: | ------: | ---------: | ------------: | ----------: |";
 
 fn short(rate: f64) -> String {
     if rate < 100.0 { format!("{rate:.1}") } else { format!("{rate:.0}") }
@@ -97,6 +100,7 @@ pub fn text(measured: &Measured) -> String {
         };
         lines.push(line("loopback copy", |limits| &limits.loopback));
         lines.push(line("durable files", |limits| &limits.durable));
+        lines.push(line("durable, given back", |limits| &limits.given_back));
         lines.push(line("received, durable", |limits| &limits.received));
     }
     let mut after = Vec::new();
@@ -151,13 +155,15 @@ pub fn json(measured: &Measured) -> Value {
         })
     };
     let limits = |limits: &Limits| {
-        let [loopback, durable, received] = [&limits.loopback, &limits.durable, &limits.received].map(outcome);
-        json!({ "loopback": loopback, "durable": durable, "received": received })
+        json!({
+            "loopback": outcome(&limits.loopback), "durable": outcome(&limits.durable),
+            "given_back": outcome(&limits.given_back), "received": outcome(&limits.received),
+        })
     };
     let server = |(kind, runs): &(Kind, Vec<Run>)| {
         let line = Line::of_runs(measured, *kind, runs);
         json!({
-            "name": kind.name(), "rate": line.rate(), "of_durable": line.of_durable,
+            "name": kind.name(), "rate": line.rate(), "of_durable": line.of_durable, "of_given_back": line.of_given_back,
             "of_storescp": line.of_storescp, "runs": runs.iter().map(run).collect::<Vec<_>>(),
         })
     };

@@ -150,10 +150,12 @@ impl Workload {
         if matches!(self.sending, Sending::EchoInTurn | Sending::OnceEach { .. }) {
             return Ok(None);
         }
+        let durable = |copy| limits::durable(state, bytes, self.width(), length, copy);
         Ok(Some(Limits {
             loopback: limits::loopback(bytes, self.width(), length / 4)?,
-            durable: limits::durable(state, bytes, self.width(), length / 2)?,
-            received: limits::received(state, bytes, self.width(), length / 2)?,
+            durable: durable(limits::Copy::Kept)?,
+            given_back: durable(limits::Copy::GivenBack)?,
+            received: limits::received(state, bytes, self.width(), length)?,
         }))
     }
 }

@@ -3,10 +3,17 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
+use std::num::NonZeroU64;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::Advice;
 use serde::{Deserialize, Serialize};
+
+/// What is smaller than this is not worth the call that gives its memory back.
+const LARGE_BYTES: u64 = 1024 * 1024;
+/// Where the header of an image ends at the latest, as a rule.
+const HEADER_BYTES: u64 = 64 * 1024;
 
 /// Where a Part 10 file lies. As text, a stretch of a file is `PATH[BEGIN+LENGTH]`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -61,6 +68,18 @@ impl Location {
     /// Whether the file is there.
     pub fn is_there(&self) -> io::Result<bool> {
         self.file.try_exists()
+    }
+
+    /// Gives back the memory in which the system keeps the pixels of a large image that is safely on the disk. Who reads
+    /// them later has them from there; the header stays at hand.
+    pub fn forget_pixels(&self) -> io::Result<()> {
+        let content = self.open()?;
+        let Stretch { begin, length } = content.stretch();
+        if length < LARGE_BYTES {
+            return Ok(());
+        }
+        let pixels = NonZeroU64::new(length - HEADER_BYTES);
+        Ok(rustix::fs::fadvise(&content.file, begin + HEADER_BYTES, pixels, Advice::DontNeed)?)
     }
 
     /// Opens it for reading, beginning with the preamble.
@@ -163,6 +182,8 @@ impl Seek for Content {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use super::*;
 
     #[test]
@@ -195,6 +216,32 @@ mod tests {
         for (begin, length) in [(3, 5), (8, 0), (u64::MAX, 2)] {
             assert!(open().part(Stretch { begin, length }).is_err());
         }
+    }
+
+    /// Whether a stretch is in memory: a read that must not wait for the disk gives it.
+    fn at_hand(file: &File, begin: u64) -> bool {
+        let mut octet = [0];
+        let mut buffers = [io::IoSliceMut::new(&mut octet)];
+        rustix::io::preadv2(file, &mut buffers, begin, rustix::io::ReadWriteFlags::NOWAIT) == Ok(1)
+    }
+
+    #[test]
+    fn forgotten_pixels_come_from_the_disk() {
+        let octets: Vec<u8> = (0..2 * LARGE_BYTES).map(|place| (place % 251) as u8).collect();
+        // Beside the test program: a temporary directory may be memory itself.
+        let program = std::env::current_exe().unwrap();
+        let file = tempfile::NamedTempFile::new_in(program.parent().unwrap()).unwrap();
+        for piece in octets.chunks(100_000) {
+            file.as_file().write_all(piece).unwrap();
+        }
+        file.as_file().sync_all().unwrap();
+        let location = Location::from(file.path());
+        location.forget_pixels().unwrap();
+        assert!(at_hand(file.as_file(), 0), "the header stays");
+        assert!(!at_hand(file.as_file(), LARGE_BYTES + LARGE_BYTES / 2), "the pixels are given back");
+        let mut content = Vec::new();
+        location.open().unwrap().read_to_end(&mut content).unwrap();
+        assert!(content == octets);
     }
 
     #[test]

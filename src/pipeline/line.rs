@@ -10,6 +10,7 @@ use tokio::task::{JoinSet, spawn_blocking};
 use super::turn::Turns;
 use super::{Foreknowledge, Foreseen, Pipeline, PipelineError};
 use crate::assemble::{Assembler, Key};
+use crate::background;
 use crate::instance::{Instance, Study, Urgency};
 use crate::ledger::Waiting;
 use crate::scp::Arrived;
@@ -151,6 +152,7 @@ impl Line {
             self.examining.spawn(async move {
                 let inner = instance.clone();
                 let foreseen = tokio::spawn(async move { examiner.foresee(&inner).await }).await;
+                forget_pixels(&instance).await;
                 // Whatever went wrong goes wrong again, and is told of, when its study is examined.
                 (instance, foreseen.ok().and_then(Result::ok).flatten())
             });
@@ -225,5 +227,14 @@ impl Line {
 async fn until(due: Option<Instant>) {
     if let Some(due) = due {
         tokio::time::sleep_until(due.into()).await;
+    }
+}
+
+/// An image that was looked at takes no memory from those that come: of a stream of them, each would otherwise go to
+/// memory that was never used before.
+async fn forget_pixels(instance: &Instance) {
+    let (location, uid) = (instance.location.clone(), &instance.sop_instance);
+    if let Ok(Err(error)) = background::run(move || location.forget_pixels()).await {
+        tracing::debug!(%error, instance = %uid, "the system keeps an image in memory");
     }
 }
