@@ -153,6 +153,7 @@ impl Engine {
             let network = narrow::Network::new(architecture, layer, (&narrow, codes), threads, bf16::trusted())?;
             return Ok(Self::Bf16(Box::new(network)));
         }
+        let layer = |layer: &_| weights.folding(layer);
         Ok(Self::Kernels(Box::new(Network::new(architecture, layer, threads, kernels::trusted())?)))
     }
 

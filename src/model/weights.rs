@@ -1,10 +1,13 @@
 //! The weights of a package by layer: looked up, checked, in f32, batch normalisation folded in.
 
+use std::ops::Range;
+
 use candle_core::safetensors::SliceSafetensors;
 use candle_core::{DType, Device};
 use safetensors::Dtype;
 
 use super::architecture::Layer;
+use super::kernels::Rows;
 use super::{Dense, Head, TensorFault, TrunkLayer};
 
 /// Torchvision's epsilon of every batch normalisation.
@@ -67,26 +70,31 @@ impl<'a> Weights<'a> {
         Ok(Self { tensors: SliceSafetensors::new(bytes)? })
     }
 
-    /// One layer. Folding: `weight * g / sqrt(var + eps)` and `beta - mean * g / sqrt(var + eps)`.
-    pub(super) fn folded(&self, layer: &Layer) -> Result<Folded, WeightError> {
+    /// One layer, to be had a few outputs at a time. Folding: `weight * g / sqrt(var + eps)` and
+    /// `beta - mean * g / sqrt(var + eps)`.
+    pub(super) fn folding(&self, layer: &Layer) -> Result<Folding<'_>, WeightError> {
         let Layer { inputs, outputs, kernel, .. } = *layer;
         let name = format!("{}.weight", layer.name);
         let Some(norm) = &layer.norm else {
-            let weights = self.get(name, &[outputs, inputs])?;
-            return Ok(Folded { weights, bias: self.get(format!("{}.bias", layer.name), &[outputs])? });
+            let (numbers, bias) = (self.numbers(name, &[outputs, inputs])?, format!("{}.bias", layer.name));
+            return Ok(Folding { numbers, each: inputs, scale: None, bias: self.get(bias, &[outputs])? });
         };
-        let mut weights = self.get(name, &[outputs, inputs, kernel.size, kernel.size])?;
+        let numbers = self.numbers(name, &[outputs, inputs, kernel.size, kernel.size])?;
         let statistic = |name: &str| self.get(format!("{norm}.{name}"), &[outputs]);
         let (mut bias, mean) = (statistic("bias")?, statistic("running_mean")?);
         let (gain, variance) = (statistic("weight")?, statistic("running_var")?);
         let scale = gain.iter().zip(&variance).map(|(gain, variance)| gain / (variance + BATCH_NORM_EPSILON).sqrt());
-        let sums = (inputs * kernel.size * kernel.size).max(1);
-        let outputs = weights.chunks_exact_mut(sums).zip(bias.iter_mut().zip(&mean));
-        for (scale, (weights, (bias, mean))) in scale.zip(outputs) {
-            weights.iter_mut().for_each(|weight| *weight *= scale);
-            *bias -= mean * scale;
-        }
-        Ok(Folded { weights, bias })
+        let scale: Vec<f32> = scale.collect();
+        bias.iter_mut().zip(&mean).zip(&scale).for_each(|((bias, mean), scale)| *bias -= mean * scale);
+        Ok(Folding { numbers, each: inputs * kernel.size * kernel.size, scale: Some(scale), bias })
+    }
+
+    /// The same as a whole.
+    pub(super) fn folded(&self, layer: &Layer) -> Result<Folded, WeightError> {
+        let folding = self.folding(layer)?;
+        let mut weights = Vec::new();
+        folding.put(0..layer.outputs, &mut weights);
+        Ok(Folded { weights, bias: folding.bias })
     }
 
     /// One layer with batch normalisation, which stays apart.
@@ -125,16 +133,81 @@ impl<'a> Weights<'a> {
 
     /// One tensor in f32, of exactly the shape expected.
     pub(super) fn get(&self, name: String, expected: &[usize]) -> Result<Vec<f32>, WeightError> {
+        let mut values = Vec::new();
+        self.numbers(name, expected)?.put(0..expected.iter().product(), &mut values);
+        Ok(values)
+    }
+
+    /// The numbers of one tensor, of exactly the shape expected.
+    fn numbers(&self, name: String, expected: &[usize]) -> Result<Numbers<'_>, WeightError> {
         let Ok(view) = self.tensors.get(&name) else { return Err(WeightError::Missing(name)) };
         if view.shape() != expected {
             return Err(WeightError::Shape { name, expected: expected.to_vec(), found: view.shape().to_vec() });
         }
-        let bytes = view.data();
         match DType::try_from(view.dtype())? {
-            DType::F16 => Ok(bytes.as_chunks().0.iter().map(|bytes| widened(u16::from_le_bytes(*bytes))).collect()),
-            DType::F32 => Ok(bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()),
-            _ => Ok(self.tensors.load(&name, &Device::Cpu)?.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?),
+            DType::F16 => Ok(Numbers::Halves(view.data().as_chunks().0)),
+            DType::F32 => Ok(Numbers::Singles(view.data().as_chunks().0)),
+            _ => {
+                let tensor = self.tensors.load(&name, &Device::Cpu)?;
+                Ok(Numbers::Converted(tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?))
+            }
         }
+    }
+}
+
+/// The numbers of a tensor as they are stored, if that is simple.
+enum Numbers<'a> {
+    Halves(&'a [[u8; 2]]),
+    Singles(&'a [[u8; 4]]),
+    Converted(Vec<f32>),
+}
+
+impl Numbers<'_> {
+    /// Adds some of them in f32.
+    fn put(&self, which: Range<usize>, to: &mut Vec<f32>) {
+        match self {
+            Self::Halves(all) => {
+                let halves = all.get(which).unwrap_or_default().iter();
+                to.extend(halves.map(|octets| widened(u16::from_le_bytes(*octets))));
+            }
+            Self::Singles(all) => {
+                to.extend(all.get(which).unwrap_or_default().iter().map(|octets| f32::from_le_bytes(*octets)));
+            }
+            Self::Converted(all) => to.extend(all.get(which).unwrap_or_default()),
+        }
+    }
+}
+
+/// A layer's weights and bias as in [`Folded`], the former folded when they are asked for.
+pub(super) struct Folding<'a> {
+    numbers: Numbers<'a>,
+    /// Weights of each output.
+    each: usize,
+    /// What those of each output are multiplied by.
+    scale: Option<Vec<f32>>,
+    bias: Vec<f32>,
+}
+
+impl Folding<'_> {
+    /// Adds the weights of some outputs.
+    fn put(&self, outputs: Range<usize>, to: &mut Vec<f32>) {
+        let first = to.len();
+        self.numbers.put(outputs.start * self.each..outputs.end * self.each, to);
+        let scale = self.scale.as_ref().and_then(|scale| scale.get(outputs)).unwrap_or_default();
+        let rows = to.get_mut(first..).unwrap_or_default().chunks_exact_mut(self.each.max(1));
+        rows.zip(scale).for_each(|(weights, scale)| weights.iter_mut().for_each(|weight| *weight *= scale));
+    }
+}
+
+impl Rows for Folding<'_> {
+    fn rows<'a>(&'a self, outputs: Range<usize>, room: &'a mut Vec<f32>) -> &'a [f32] {
+        room.clear();
+        self.put(outputs, room);
+        room
+    }
+
+    fn bias(&self) -> &[f32] {
+        &self.bias
     }
 }
 
@@ -149,7 +222,51 @@ fn widened(half: u16) -> f32 {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
+    use candle_core::Tensor;
+
     use super::*;
+    use crate::model::architecture::{Architecture, Variant};
+
+    #[test]
+    fn a_layer_in_parts_is_the_layer_as_a_whole_in_whatever_numbers_it_is_stored() {
+        let architecture = Architecture::resnet50(Variant::Spatial, 2);
+        let layer = architecture.layers.iter().find(|layer| layer.norm.is_some()).unwrap();
+        let norm = layer.norm.as_ref().unwrap();
+        let statistics = ["weight", "bias", "running_mean", "running_var"].map(|name| format!("{norm}.{name}"));
+        for stored in [DType::F16, DType::F32, DType::BF16] {
+            let (outputs, side) = (layer.outputs, layer.kernel.size);
+            let mut tensors = HashMap::new();
+            let ramp = |shape: &[usize], step: f64| {
+                let count: usize = shape.iter().product();
+                let values: Vec<f32> = (0..count).map(|index| (1.0 + step * (index % 97) as f64) as f32).collect();
+                Tensor::from_vec(values, shape, &Device::Cpu).unwrap().to_dtype(stored).unwrap()
+            };
+            tensors.insert(format!("{}.weight", layer.name), ramp(&[outputs, layer.inputs, side, side], 0.03));
+            tensors.extend(
+                statistics.iter().zip(1..).map(|(name, step)| (name.clone(), ramp(&[outputs], 0.01 * f64::from(step)))),
+            );
+            let file = tempfile::NamedTempFile::new().unwrap();
+            candle_core::safetensors::save(&tensors, file.path()).unwrap();
+            let octets = std::fs::read(file.path()).unwrap();
+            let weights = Weights::new(&octets).unwrap();
+            let (whole, parts) = (weights.folded(layer).unwrap(), weights.folding(layer).unwrap());
+            let value = |name: &str| {
+                let tensor = tensors[name].to_dtype(DType::F32).unwrap();
+                tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap()
+            };
+            let (gain, variance) = (value(&statistics[0]), value(&statistics[3]));
+            let scale = gain[5] / (variance[5] + BATCH_NORM_EPSILON).sqrt();
+            let each = layer.inputs * side * side;
+            assert_eq!(whole.weights[5 * each + 7], value(&format!("{}.weight", layer.name))[5 * each + 7] * scale);
+            let (mut room, mut together) = (vec![9.0; 3], Vec::new());
+            for first in (0..outputs).step_by(24) {
+                together.extend_from_slice(parts.rows(first..outputs.min(first + 24), &mut room));
+            }
+            assert_eq!((together, parts.bias()), (whole.weights, whole.bias.as_slice()), "{stored:?}");
+        }
+    }
 
     #[test]
     fn half_precision_is_widened_exactly() {

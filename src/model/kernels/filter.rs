@@ -1,5 +1,7 @@
 //! The weights of one convolution, in the order in which the micro-kernel reads them.
 
+use std::ops::Range;
+
 use super::buffer::Buffer;
 use super::geometry::{Walk, Window};
 
@@ -11,12 +13,33 @@ const BLOCK: usize = 256;
 /// cache while it is written to in leaps.
 const INPUTS_AT_ONCE: usize = 64;
 
+/// What a filter is made from, some outputs at a time: so it passes through the processor's cache once.
+pub(in crate::model) trait Rows {
+    /// The weights of some outputs, `[outputs, inputs, size, size]`, in `room` where they are not at hand as they are; fewer
+    /// where there are none.
+    fn rows<'a>(&'a self, outputs: Range<usize>, room: &'a mut Vec<f32>) -> &'a [f32];
+
+    /// `[outputs]`
+    fn bias(&self) -> &[f32];
+}
+
 /// What a filter is made from.
 pub(in crate::model) struct Raw {
     /// `[outputs, inputs, size, size]`
     pub(in crate::model) weights: Vec<f32>,
     /// `[outputs]`
     pub(in crate::model) bias: Vec<f32>,
+}
+
+impl Rows for Raw {
+    fn rows<'a>(&'a self, Range { start, end }: Range<usize>, _room: &'a mut Vec<f32>) -> &'a [f32] {
+        let each = self.weights.len() / self.bias.len().max(1);
+        self.weights.get(start * each..end * each).unwrap_or_default()
+    }
+
+    fn bias(&self) -> &[f32] {
+        &self.bias
+    }
 }
 
 /// A stretch of the sum over window and input channels that is done at once.
@@ -45,27 +68,41 @@ pub(super) struct Filter {
 
 impl Filter {
     /// Packs for panels of `columns`. Missing weights count as zero.
-    pub(super) fn pack(raw: &Raw, inputs: usize, window: Window, walk: Walk, columns: usize) -> Self {
-        let outputs = raw.bias.len();
+    pub(super) fn pack(raw: &impl Rows, inputs: usize, window: Window, walk: Walk, columns: usize) -> Self {
+        let mut filter = Self::empty(raw.bias(), inputs, window, walk, columns);
+        let mut room = Vec::new();
+        for (panel, outputs) in panels(filter.outputs, columns).enumerate() {
+            filter.fill(panel, raw.rows(outputs, &mut room));
+        }
+        filter
+    }
+
+    /// A filter whose weights are zeros.
+    pub(super) fn empty(of_outputs: &[f32], inputs: usize, window: Window, walk: Walk, columns: usize) -> Self {
+        let outputs = of_outputs.len();
         let padded = outputs.next_multiple_of(columns);
         let places = window.size * window.size;
-        let sums = places * inputs;
-        let mut weights = Buffer::zeroed(padded * sums);
+        let weights = Buffer::zeroed(padded * places * inputs);
         let mut bias = Buffer::zeroed(padded);
-        for (to, from) in bias.values_mut().iter_mut().zip(&raw.bias) {
+        for (to, from) in bias.values_mut().iter_mut().zip(of_outputs) {
             *to = *from;
-        }
-        if sums > 0 {
-            let panels = weights.values_mut().chunks_exact_mut(sums * columns);
-            for (panel, from) in panels.zip(raw.weights.chunks(sums * columns)) {
-                pack_panel(panel, from, (places, inputs), columns);
-            }
         }
         let (taps, depth) = match walk {
             Walk::Places => (places, inputs),
             Walk::Rows => (window.size, window.size * inputs),
         };
         Self { window, walk, inputs, outputs, columns, blocks: blocks(taps, depth), weights, bias }
+    }
+
+    /// Packs the weights of the outputs of one panel, `[outputs, inputs, size, size]`.
+    pub(super) fn fill(&mut self, panel: usize, from: &[f32]) {
+        let (inputs, columns, sums) = (self.inputs, self.columns, self.sums());
+        let length = sums * columns;
+        if let Some(panel) = self.weights.values_mut().get_mut(panel * length..(panel + 1) * length)
+            && sums > 0
+        {
+            pack_panel(panel, from, (sums / inputs, inputs), columns);
+        }
     }
 
     /// The weights as they were before packing: `[outputs, inputs, size, size]`.
@@ -98,10 +135,8 @@ impl Filter {
     }
 
     /// A filter that knows its extent and bias only.
-    pub(super) fn without_weights(raw: &Raw, inputs: usize, window: Window, columns: usize) -> Self {
-        let hollow = Raw { weights: Vec::new(), bias: raw.bias.clone() };
-        let filter = Self::pack(&hollow, inputs, window, Walk::Places, columns);
-        Self { weights: Buffer::zeroed(0), ..filter }
+    pub(super) fn without_weights(bias: &[f32], inputs: usize, window: Window, columns: usize) -> Self {
+        Self { weights: Buffer::zeroed(0), ..Self::empty(bias, inputs, window, Walk::Places, columns) }
     }
 
     /// Whether it has weights.
@@ -142,6 +177,11 @@ impl Filter {
     pub(super) fn panel_bias(&self, panel: usize) -> &[f32] {
         self.bias.values().get(panel * self.columns..(panel + 1) * self.columns).unwrap_or_default()
     }
+}
+
+/// The outputs of each panel.
+pub(super) fn panels(outputs: usize, columns: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..outputs).step_by(columns.max(1)).map(move |start| start..outputs.min(start + columns))
 }
 
 /// The weights of a panel's outputs, `[outputs, inputs, places]`, into the panel, `[places, inputs, columns]`.

@@ -32,7 +32,7 @@ mod tile;
 mod trust;
 mod winograd;
 
-pub(super) use filter::Raw;
+pub(super) use filter::{Raw, Rows};
 pub use isa::Isa;
 pub(super) use network::{Features, Images, Network, Seen};
 pub use product::{Columns, Sum, multiply};

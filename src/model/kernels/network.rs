@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::buffer::Buffer;
 use super::crew::Crew;
-use super::filter::{Filter, Raw};
+use super::filter::{Filter, Rows};
 use super::geometry::{Extent, Walk, Window};
 use super::isa::Isa;
 use super::memory::Memory;
@@ -110,9 +110,9 @@ pub(in crate::model) struct Network {
 
 impl Network {
     /// Packs the weights that `layer` gives for each layer, for these instructions; 0 threads are one a processor.
-    pub(in crate::model) fn new<E: Send + From<rayon::ThreadPoolBuildError>>(
+    pub(in crate::model) fn new<R: Rows, E: Send + From<rayon::ThreadPoolBuildError>>(
         architecture: Architecture,
-        layer: impl Fn(&Layer) -> Result<Raw, E> + Sync,
+        layer: impl Fn(&Layer) -> Result<R, E> + Sync,
         threads: usize,
         isa: Isa,
     ) -> Result<Self, E> {
@@ -334,7 +334,7 @@ struct Packed {
     parts: Vec<Filter>,
 }
 
-fn packed(architecture: &Architecture, (index, layer): (usize, &Layer), raw: &Raw, columns: usize) -> Packed {
+fn packed(architecture: &Architecture, (index, layer): (usize, &Layer), raw: &impl Rows, columns: usize) -> Packed {
     let (size, stride) = (layer.kernel.size, layer.kernel.stride);
     if index == architecture.stem {
         // Its input is padded when it is interleaved.
@@ -344,7 +344,7 @@ fn packed(architecture: &Architecture, (index, layer): (usize, &Layer), raw: &Ra
     let window = Window { size, stride, padding: size / 2 };
     // In the last stage their weights, nearly twice as many, would cost more than they save.
     if window == winograd::WINDOW && architecture.early.iter().any(|block| block.spatial == index) {
-        let filter = Filter::without_weights(raw, layer.inputs, window, columns);
+        let filter = Filter::without_weights(raw.bias(), layer.inputs, window, columns);
         return Packed { filter, parts: winograd::spread_weights(raw, layer.inputs, columns) };
     }
     Packed { filter: Filter::pack(raw, layer.inputs, window, Walk::Places, columns), parts: Vec::new() }

@@ -181,7 +181,7 @@ fn convolutions_equal_naive_ones() {
 fn by_matrices(case: Case, isa: Isa, threads: usize) -> Vec<f32> {
     let (input, raw, _) = material(case);
     let micro = Micro::of(isa);
-    let filter = Filter::without_weights(&raw, case.channels.0, case.window, micro.columns);
+    let filter = Filter::without_weights(&raw.bias, case.channels.0, case.window, micro.columns);
     let filters = winograd::spread_weights(&raw, case.channels.0, micro.columns);
     let from = view(0, Extent::new(case.images, case.side.0, case.side.1, case.channels.0));
     let to = view(1, output_of(&filter, from.extent));

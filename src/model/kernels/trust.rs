@@ -157,7 +157,7 @@ fn convolved(micro: &'static Micro, filter: &Filter, extent: Extent, after: impl
 fn by_matrices(micro: &'static Micro) -> Vec<f32> {
     let extent = Extent::new(1, 5, 7, CHANNELS.0);
     let raw = material(extent.channels, 9, &mut Numbers::new());
-    let filter = Filter::without_weights(&raw, extent.channels, winograd::WINDOW, micro.columns);
+    let filter = Filter::without_weights(&raw.bias, extent.channels, winograd::WINDOW, micro.columns);
     let filters = winograd::spread_weights(&raw, extent.channels, micro.columns);
     let (from, to) = (view(0, extent), view(1, output_of(&filter, extent)));
     let (spread, products) = (winograd::matrices(2, from.extent), winograd::matrices(3, to.extent));

@@ -2,7 +2,7 @@
 //! 16 values each, which 16 matrix products turn into those of squares of 2 by 2 outputs, with 4 products for 9.
 
 use super::convolution::output_of;
-use super::filter::{Filter, Raw};
+use super::filter::{Filter, Rows, panels};
 use super::geometry::{Extent, Walk, Window};
 use super::lane::Lane;
 use super::slots::{Shared, View};
@@ -21,18 +21,22 @@ pub(super) const WINDOW: Window = Window { size: 3, stride: 1, padding: 1 };
 const PLACE: Window = Window { size: 1, stride: 1, padding: 0 };
 
 /// The filters of the 16 matrix products, from weights `[outputs, inputs, 3, 3]`; without bias.
-pub(super) fn spread_weights(raw: &Raw, inputs: usize, columns: usize) -> Vec<Filter> {
-    let mut spread: [Vec<f32>; VALUES] = std::array::from_fn(|_| Vec::with_capacity(raw.weights.len() / 9));
-    for window in raw.weights.as_chunks::<9>().0 {
-        for (all, value) in spread.iter_mut().zip(spread_window(window)) {
-            all.push(value);
+pub(super) fn spread_weights(raw: &impl Rows, inputs: usize, columns: usize) -> Vec<Filter> {
+    let outputs = raw.bias().len();
+    let no_bias = vec![0.0; outputs];
+    let filter = || Filter::empty(&no_bias, inputs, PLACE, Walk::Places, columns);
+    let mut filters: Vec<_> = std::iter::repeat_with(filter).take(VALUES).collect();
+    let (mut room, mut spread) = (Vec::new(), [const { Vec::new() }; VALUES]);
+    for (panel, outputs) in panels(outputs, columns).enumerate() {
+        spread.iter_mut().for_each(Vec::clear);
+        for window in raw.rows(outputs, &mut room).as_chunks::<9>().0 {
+            for (all, value) in spread.iter_mut().zip(spread_window(window)) {
+                all.push(value);
+            }
         }
+        filters.iter_mut().zip(&spread).for_each(|(filter, weights)| filter.fill(panel, weights));
     }
-    let pack = |weights| {
-        let raw = Raw { weights, bias: vec![0.0; raw.bias.len()] };
-        Filter::pack(&raw, inputs, PLACE, Walk::Places, columns)
-    };
-    spread.into_iter().map(pack).collect()
+    filters
 }
 
 /// The 16 values of one window of weights.
