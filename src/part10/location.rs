@@ -218,11 +218,17 @@ mod tests {
         }
     }
 
-    /// Whether a stretch is in memory: a read that must not wait for the disk gives it.
+    /// Whether an octet is in memory: a read that must not wait for the disk gives it.
     fn at_hand(file: &File, begin: u64) -> bool {
         let mut octet = [0];
         let mut buffers = [io::IoSliceMut::new(&mut octet)];
         rustix::io::preadv2(file, &mut buffers, begin, rustix::io::ReadWriteFlags::NOWAIT) == Ok(1)
+    }
+
+    /// Whether files lie in memory only, or nobody can tell what of them does.
+    fn has_no_disk(file: &File) -> bool {
+        const TMPFS: i64 = 0x0102_1994;
+        rustix::fs::fstatfs(file).is_ok_and(|known| known.f_type == TMPFS) || !at_hand(file, 0)
     }
 
     #[test]
@@ -236,6 +242,10 @@ mod tests {
         }
         file.as_file().sync_all().unwrap();
         let location = Location::from(file.path());
+        if has_no_disk(file.as_file()) {
+            eprintln!("skipped: the test program lies where nobody can tell what is in memory");
+            return;
+        }
         location.forget_pixels().unwrap();
         assert!(at_hand(file.as_file(), 0), "the header stays");
         assert!(!at_hand(file.as_file(), LARGE_BYTES + LARGE_BYTES / 2), "the pixels are given back");
