@@ -232,6 +232,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::print_stderr, reason = "whoever runs the test sees that it was skipped")]
     fn forgotten_pixels_come_from_the_disk() {
         let octets: Vec<u8> = (0..2 * LARGE_BYTES).map(|place| (place % 251) as u8).collect();
         // Beside the test program: a temporary directory may be memory itself.
