@@ -1,10 +1,12 @@
-//! The threads that share out one run: every step is cut into tasks, and whoever is free takes the next one.
+//! The threads that share out one run: every step is cut into tasks, each thread begins with a share of its own, and whoever
+//! is free takes what is left of the others'.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
+use super::geometry::begin_of;
 use crate::background;
 
 /// Looks at a step's progress between two tasks before a waiting thread lets others have its processor.
@@ -15,52 +17,83 @@ pub(super) struct Crew {
     pool: ThreadPool,
 }
 
-/// How far one step of a run is.
+/// On cache lines of its own, for one processor fetches two at once.
 #[repr(align(128))]
-#[derive(Default)]
+struct Apart<T>(T);
+
+/// The tasks of a step that one thread begins with: those of neighbouring places go to the same thread step after step, which
+/// finds what it has written in its own cache.
+struct Share {
+    /// The next one, or, from `end` on, none.
+    next: Apart<AtomicUsize>,
+    first: usize,
+    end: usize,
+}
+
+/// How far one step of a run is.
 struct Progress {
-    taken: AtomicUsize,
-    done: AtomicUsize,
+    /// One a thread.
+    shares: Vec<Share>,
+    tasks: usize,
+    done: Apart<AtomicUsize>,
 }
 
 /// How far a run is; made once for a list of steps and used for every run of it.
 pub(super) struct Run {
-    /// Tasks of each step.
-    tasks: Vec<usize>,
     progress: Vec<Progress>,
     failed: AtomicBool,
 }
 
+impl Progress {
+    fn new(tasks: usize, threads: usize) -> Self {
+        let begin = |thread| begin_of(thread, threads, tasks);
+        let share = |thread| Share {
+            next: Apart(AtomicUsize::new(begin(thread))),
+            first: begin(thread),
+            end: begin(thread + 1),
+        };
+        Self { shares: (0..threads).map(share).collect(), tasks, done: Apart(AtomicUsize::new(0)) }
+    }
+
+    fn reset(&mut self) {
+        *self.done.0.get_mut() = 0;
+        for share in &mut self.shares {
+            *share.next.0.get_mut() = share.first;
+        }
+    }
+
+    /// The next task for a thread: one of its own share, or else of the shares behind it.
+    fn next(&self, thread: usize) -> Option<usize> {
+        let (before, from) = self.shares.split_at_checked(thread).unwrap_or((&[], &self.shares));
+        from.iter().chain(before).find_map(|share| {
+            let number = share.next.0.fetch_add(1, Ordering::Relaxed);
+            (number < share.end).then_some(number)
+        })
+    }
+}
+
 impl Run {
-    /// For steps of so many tasks each.
-    pub(super) fn new(tasks: Vec<usize>) -> Self {
-        let progress = tasks.iter().map(|_| Progress::default()).collect();
-        Self { tasks, progress, failed: AtomicBool::new(false) }
+    /// For steps of so many tasks each, by so many threads.
+    pub(super) fn new(tasks: Vec<usize>, threads: usize) -> Self {
+        let progress = tasks.into_iter().map(|tasks| Progress::new(tasks, threads)).collect();
+        Self { progress, failed: AtomicBool::new(false) }
     }
 
     fn reset(&mut self) {
         *self.failed.get_mut() = false;
-        for progress in &mut self.progress {
-            *progress = Progress::default();
-        }
+        self.progress.iter_mut().for_each(Progress::reset);
     }
 
     /// One thread's part in some of the steps.
-    fn work(&self, steps: &Range<usize>, task: &(impl Fn(usize, usize) + Sync)) {
+    fn work(&self, thread: usize, steps: &Range<usize>, task: &(impl Fn(usize, usize) + Sync)) {
         let guard = Guard(&self.failed);
-        for (step, (progress, tasks)) in
-            self.progress.iter().zip(&self.tasks).enumerate().take(steps.end).skip(steps.start)
-        {
-            loop {
-                let number = progress.taken.fetch_add(1, Ordering::Relaxed);
-                if number >= *tasks {
-                    break;
-                }
+        for (step, progress) in self.progress.iter().enumerate().take(steps.end).skip(steps.start) {
+            while let Some(number) = progress.next(thread) {
                 task(step, number);
                 // What the task wrote is there for whoever sees that it is done.
-                progress.done.fetch_add(1, Ordering::Release);
+                progress.done.0.fetch_add(1, Ordering::Release);
             }
-            if !self.finished(progress, *tasks) {
+            if !self.finished(progress) {
                 break;
             }
         }
@@ -68,9 +101,9 @@ impl Run {
     }
 
     /// Waits until all tasks of a step are done; false where one of them panicked.
-    fn finished(&self, progress: &Progress, tasks: usize) -> bool {
+    fn finished(&self, progress: &Progress) -> bool {
         let mut spins = 0;
-        while progress.done.load(Ordering::Acquire) < tasks {
+        while progress.done.0.load(Ordering::Acquire) < progress.tasks {
             if self.failed.load(Ordering::Relaxed) {
                 return false;
             }
@@ -113,7 +146,7 @@ impl Crew {
     pub(super) fn run(&self, run: &mut Run, steps: Range<usize>, task: impl Fn(usize, usize) + Sync) {
         run.reset();
         let run = &*run;
-        self.pool.broadcast(|_| run.work(&steps, &task));
+        self.pool.broadcast(|context| run.work(context.index(), &steps, &task));
     }
 
     /// Does something on the pool, which it may share out by rayon's means.
@@ -132,7 +165,7 @@ mod tests {
     fn every_task_is_done_once_and_no_step_begins_before_the_last_one_ended() {
         let crew = Crew::new(3).unwrap();
         let tasks = vec![5, 0, 1, 40, 2];
-        let mut run = Run::new(tasks.clone());
+        let mut run = Run::new(tasks.clone(), 3);
         for _ in 0..200 {
             let done: Vec<AtomicUsize> = tasks.iter().map(|_| AtomicUsize::new(0)).collect();
             crew.run(&mut run, 0..usize::MAX, |step, _| {
@@ -146,9 +179,20 @@ mod tests {
     }
 
     #[test]
+    fn a_thread_begins_with_its_own_share_and_then_helps_the_others() {
+        let progress = Progress::new(7, 3);
+        let mine: Vec<usize> = std::iter::from_fn(|| progress.next(1)).take(3).collect();
+        assert_eq!(mine, [2, 3, 4]);
+        assert_eq!(progress.next(0), Some(0));
+        let rest: Vec<usize> = std::iter::from_fn(|| progress.next(1)).collect();
+        assert_eq!(rest, [5, 6, 1]);
+        assert_eq!(progress.next(2), None);
+    }
+
+    #[test]
     fn a_panic_ends_the_run_and_not_the_crew() {
         let crew = Crew::new(2).unwrap();
-        let mut run = Run::new(vec![4, 4]);
+        let mut run = Run::new(vec![4, 4], 2);
         let fault =
             catch_unwind(AssertUnwindSafe(|| crew.run(&mut run, 0..2, |_, task| assert!(task < 3, "on purpose"))));
         assert!(fault.is_err());

@@ -91,7 +91,7 @@ impl Plan {
         let hidden = builder.convolve(architecture.hidden, pooled, slot::SPATIAL, After::Rectify)?;
         // The pooled features stay: whoever reads the logits may want them, too.
         let logits = builder.convolve(architecture.logits, hidden, slot::SHORTCUT, After::Keep)?;
-        let run = Run::new(builder.steps.iter().map(Step::tasks).collect());
+        let run = Run::new(builder.steps.iter().map(Step::tasks).collect(), ground.threads);
         Some(Self { steps: builder.steps, run, early, features, trunk, pooled, logits, lengths: builder.lengths })
     }
 }
@@ -135,10 +135,11 @@ impl Step {
                 Self::Maximum(step) => step.run(task, memory, ground.micro),
                 Self::Mean(step) => step.run(task, memory),
                 Self::Convolve(steps) => {
-                    let tasks = steps.first().map_or(1, Convolution::tasks);
-                    let step = steps.get(task / tasks);
+                    // Tasks of the same places follow each other, whatever the convolution.
+                    let count = steps.len().max(1);
+                    let step = steps.get(task % count);
                     if let Some((step, filter)) = step.and_then(|step| Some((step, ground.filters.get(step.filter)?))) {
-                        step.run(task % tasks, filter, memory, ground.zeros, ground.micro);
+                        step.run(task / count, filter, memory, ground.zeros, ground.micro);
                     }
                 }
                 Self::Spread(step) => step.run(task, memory, ground.zeros, ground.micro),

@@ -54,7 +54,7 @@ fn slots(views: &[View]) -> Slots {
 
 fn run(threads: usize, tasks: usize, slots: &mut Slots, task: impl Fn(usize, &Shared<'_>) + Sync) {
     let shared = slots.share();
-    Crew::new(threads).unwrap().run(&mut Run::new(vec![tasks]), 0..1, |_, number| task(number, &shared));
+    Crew::new(threads).unwrap().run(&mut Run::new(vec![tasks], threads), 0..1, |_, number| task(number, &shared));
 }
 
 #[derive(Clone, Copy, Debug)]

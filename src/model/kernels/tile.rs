@@ -133,9 +133,11 @@ unsafe fn compute<L: Lane, const ROWS: usize, const MOST: usize, const LANES: us
                 };
             }
             // The sums are written, and what is added is read, when all is done: ask for both now.
-            L::prefetch(tile.output.wrapping_add(row * tile.pitch));
-            if let Finish::AddAndRectify(other) = tile.finish {
-                L::prefetch(other.wrapping_add(row * tile.pitch));
+            for column in (0..LANES * L::WIDTH).step_by(LINE) {
+                L::prefetch(tile.output.wrapping_add(row * tile.pitch + column));
+                if let Finish::AddAndRectify(other) = tile.finish {
+                    L::prefetch(other.wrapping_add(row * tile.pitch + column));
+                }
             }
         }
         let (mut filter, mut ahead) = (tile.filter, tile.ahead);

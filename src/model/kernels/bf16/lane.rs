@@ -22,6 +22,11 @@ impl tile::Ends for Ends {
         let added = self.added.map(|added| added.wrapping_add(values));
         Self { bias: self.bias.wrapping_add(column), added, ..self }
     }
+
+    #[inline(always)]
+    fn added(&self) -> Option<*const u8> {
+        self.added.map(<*const u16>::cast)
+    }
 }
 
 /// The nearest bf16 of a number. What is no number may become an infinity.

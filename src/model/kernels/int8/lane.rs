@@ -29,6 +29,11 @@ impl tile::Ends for Ends {
             added: self.added.map(|(added, factor)| (added.wrapping_add(values), factor.wrapping_add(column))),
         }
     }
+
+    #[inline(always)]
+    fn added(&self) -> Option<*const u8> {
+        self.added.map(|(added, _)| added)
+    }
 }
 
 /// The nearest integer from 0 to 255.

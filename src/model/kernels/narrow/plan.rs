@@ -133,7 +133,7 @@ impl<N: Narrow> Plan<N> {
         builder.steps.push(Step::Mean(Mean::new((x, pooled), code)));
         let hidden = builder.single(architecture.hidden, pooled, single::HIDDEN, After::Rectify)?;
         let logits = builder.single(architecture.logits, hidden, single::LOGITS, After::Keep)?;
-        let run = Run::new(builder.steps.iter().map(Step::tasks).collect());
+        let run = Run::new(builder.steps.iter().map(Step::tasks).collect(), ground.threads);
         let Builder { steps, values, singles, .. } = builder;
         Some(Self { steps, run, early, features, pooled, logits, values, singles })
     }

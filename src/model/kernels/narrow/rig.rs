@@ -26,5 +26,5 @@ pub(in super::super) fn taken<T: Zeroable + Copy>(slots: &Slots<T>, view: &View)
 
 /// Does all tasks of a step.
 pub(in super::super) fn run(threads: usize, tasks: usize, task: impl Fn(usize) + Sync) {
-    Crew::new(threads).unwrap().run(&mut Run::new(vec![tasks]), 0..1, |_, number| task(number));
+    Crew::new(threads).unwrap().run(&mut Run::new(vec![tasks], threads), 0..1, |_, number| task(number));
 }

@@ -8,6 +8,9 @@ use super::Narrow;
 pub(in crate::model) trait Ends: Copy {
     /// The same for the sums from `column` on, whose output lies so many values behind the tile's first.
     fn at(self, column: usize, values: usize) -> Self;
+
+    /// Where values that are added begin, if there are any; nothing is read there.
+    fn added(&self) -> Option<*const u8>;
 }
 
 /// A register of `WIDTH` sums, one a column.
@@ -145,7 +148,11 @@ pub(in super::super) unsafe fn compute<L: Lane, const ROWS: usize, const MOST: u
     unsafe {
         let mut sums = [[L::zero(); LANES]; ROWS];
         for row in 0..ROWS {
+            // The sums are written, and what is added is read, when all is done: ask for both now.
             L::prefetch(tile.output.wrapping_add(row * tile.pitch).cast());
+            if let Some(added) = tile.ends.added() {
+                L::prefetch(added.wrapping_add(row * tile.pitch * size_of::<Value<L>>()));
+            }
         }
         let (mut filter, mut ahead) = (tile.filter, tile.ahead);
         for tap in 0..tile.taps {
