@@ -59,12 +59,20 @@ pub(super) struct Bottleneck {
     pub(super) shortcut: Option<usize>,
 }
 
-/// Where a convolution's values come from, as layers whose output they are.
+/// Where values come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Source {
-    pub(super) input: usize,
+pub(super) enum Source {
+    Image,
+    /// The output of a layer.
+    Layer(usize),
+}
+
+/// Where a convolution's values come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Sources {
+    pub(super) input: Source,
     /// What is added to its sums.
-    pub(super) added: Option<usize>,
+    pub(super) added: Option<Source>,
 }
 
 /// The network as a list of layers, and their order.
@@ -108,21 +116,26 @@ impl Architecture {
         Self { variant, layers, stem, early, last, hidden, logits }
     }
 
-    /// Of each layer; none for the first one and the Dense layers.
-    pub(super) fn sources(&self) -> Vec<Option<Source>> {
-        let mut sources = vec![None; self.layers.len()];
+    /// Of each layer; none for the Dense layers.
+    pub(super) fn sources(&self) -> Vec<Option<Sources>> {
+        let mut all = vec![None; self.layers.len()];
+        let mut set = |layer: usize, input, added| {
+            if let Some(sources) = all.get_mut(layer) {
+                *sources = Some(Sources { input, added });
+            }
+        };
+        set(self.stem, Source::Image, None);
         let mut x = self.stem;
         for Bottleneck { reduce, spatial, expand, shortcut } in self.early.iter().chain(&self.last).copied() {
-            let around = shortcut.unwrap_or(x);
-            let each = [(Some(reduce), x, None), (shortcut, x, None), (Some(spatial), reduce, None)];
-            for (layer, input, added) in each.into_iter().chain([(Some(expand), spatial, Some(around))]) {
-                if let Some(source) = layer.and_then(|layer| sources.get_mut(layer)) {
-                    *source = Some(Source { input, added });
-                }
+            set(reduce, Source::Layer(x), None);
+            set(spatial, Source::Layer(reduce), None);
+            if let Some(shortcut) = shortcut {
+                set(shortcut, Source::Layer(x), None);
             }
+            set(expand, Source::Layer(spatial), Some(Source::Layer(shortcut.unwrap_or(x))));
             x = expand;
         }
-        sources
+        all
     }
 }
 

@@ -2,9 +2,11 @@
 
 use candle_core::Tensor;
 
-use super::architecture::Architecture;
+use super::architecture::{Architecture, Source, Sources};
 use super::engine::{Engine, with_images};
-use super::kernels::int8::{Code, Coded, bounded_step};
+use super::kernels::int8::{Code, Coded, bounded_step, kept};
+use super::kernels::narrow::{Known, Reach};
+use super::manifest::InputSpec;
 use super::quantisation::{self, Quantisation};
 use super::weights::{Folded, WeightError, Weights};
 use super::{Model, ModelError};
@@ -107,7 +109,24 @@ impl Output {
 /// What was seen so far.
 pub struct Calibration {
     architecture: Architecture,
+    /// How the image is stored.
+    code: Code,
+    image: Output,
     outputs: Vec<Output>,
+}
+
+/// How normalised images are stored, whose luminance is from 0 to 1 in every channel.
+fn code_of(InputSpec { mean, std, .. }: &InputSpec) -> Code {
+    let levels = f32::from(u8::MAX);
+    let zero = (mean.iter().sum::<f32>() / mean.len() as f32 * levels).round().clamp(0.0, levels);
+    let step = |(mean, std): (&f32, &f32)| {
+        // Neither black nor white is cut off, and black, of which borders are made, is so many whole steps below zero.
+        let (below, above) = (mean / zero.max(1.0), (1.0 - mean) / (levels - zero).max(1.0));
+        let finest = below.max(above).max(f32::MIN_POSITIVE);
+        let step = if *mean > finest { mean / (mean / finest).floor() } else { finest };
+        (step / std).max(f32::MIN_POSITIVE)
+    };
+    Code { steps: mean.iter().zip(std).map(step).collect(), zero: zero as u8 }
 }
 
 impl Calibration {
@@ -115,7 +134,8 @@ impl Calibration {
     pub fn of(model: &Model) -> Self {
         let architecture = model.manifest().network();
         let outputs = architecture.layers.iter().map(|layer| Output::new(layer.outputs)).collect();
-        Self { architecture, outputs }
+        let code = code_of(&model.manifest().input);
+        Self { architecture, image: Output::new(code.steps.len()), code, outputs }
     }
 
     /// Images `[n, 3, height, width] f32` as [`super::Input::tensor`] makes them.
@@ -126,6 +146,7 @@ impl Calibration {
         let Engine::Kernels(network) = &model.engine else {
             return Err(model.failed(candle_core::Error::msg("only the kernels in f32 can be calibrated")));
         };
+        self.look_at(images).map_err(|fault| model.failed(fault))?;
         let outputs = &mut self.outputs;
         let seen = with_images(images, |images| {
             network.watch(images, |layer, values| {
@@ -137,37 +158,51 @@ impl Calibration {
         seen.map_err(|fault| model.failed(fault))
     }
 
+    fn look_at(&mut self, images: &Tensor) -> candle_core::Result<()> {
+        for index in 0..images.dim(0)? {
+            self.image.add(&images.get(index)?.permute((1, 2, 0))?.flatten_all()?.to_vec1()?);
+        }
+        Ok(())
+    }
+
     /// How the network with these weights is computed in eight bits.
     pub(super) fn quantisation(&self, weights: &Weights<'_>) -> Result<Quantisation, WeightError> {
-        let Self { architecture, outputs } = self;
+        let Self { architecture, code: image, outputs, .. } = self;
         let codes = outputs.iter().zip(&architecture.layers).enumerate().map(|(index, (output, layer))| {
             let zero = quantisation::zero(architecture, index);
             let levels = f32::from(u8::MAX - zero);
             Code { steps: if quantisation::is_stored(layer) { output.steps(levels) } else { Vec::new() }, zero }
         });
         let codes: Vec<Code> = codes.collect();
-        let coded = architecture.layers.iter().zip(architecture.sources()).map(|(layer, source)| {
-            let input = source.and_then(|source| Some((outputs.get(source.input)?, codes.get(source.input)?)));
-            let Some((output, code)) = input else { return Ok(None) };
-            Ok(Some(rounded(&weights.folded(layer)?, &code.steps, output)))
-        });
-        Ok(Quantisation { coded: coded.collect::<Result<_, WeightError>>()?, codes })
+        let input = |Sources { input, .. }| match input {
+            Source::Image => Some((&self.image, image)),
+            Source::Layer(layer) => Some((outputs.get(layer)?, codes.get(layer)?)),
+        };
+        let coded =
+            architecture.layers.iter().zip(architecture.sources()).enumerate().map(|(index, (layer, sources))| {
+                let input = sources.and_then(input).zip(Reach::of(architecture, index));
+                let Some(((input, code), reach)) = input else { return Ok(None) };
+                Ok(Some(rounded(&weights.folded(layer)?, reach, &code.steps, input)))
+            });
+        let layers = coded.collect::<Result<_, WeightError>>()?;
+        Ok(Quantisation(Known { image: image.clone(), layers, codes }))
     }
 }
 
 /// The steps of a layer's weights, and its bias with what rounding takes from the mean of its sums.
-fn rounded(folded: &Folded, input_steps: &[f32], input: &Output) -> Coded {
+fn rounded(folded: &Folded, reach: Reach, input_steps: &[f32], input: &Output) -> Coded {
     let (mut steps, mut bias) = (Vec::new(), Vec::new());
-    let each = folded.weights.len() / folded.bias.len().max(1);
-    let places = each / input_steps.len().max(1);
+    let (each, taps) = (reach.taps() * reach.values(), reach.taps());
+    let value_steps = reach.of_values(input_steps);
     for (weights, value) in folded.weights.chunks(each.max(1)).zip(&folded.bias) {
-        let step = bounded_step(weights, input_steps);
-        let channels = weights.chunks(places.max(1)).zip(input_steps).enumerate();
-        let lost = channels.map(|(channel, (weights, per))| {
-            let unit = step / per;
-            let lost: f32 = weights.iter().map(|weight| weight - (weight / unit).round_ties_even() * unit).sum();
-            f64::from(lost) * input.mean(channel)
-        });
+        let weights = reach.by_taps(weights);
+        let step = bounded_step(&weights, reach, &value_steps);
+        let kept = kept(&weights, reach, &value_steps, step);
+        let lost = weights
+            .iter()
+            .zip(kept)
+            .enumerate()
+            .map(|(index, (weight, kept))| f64::from(weight - kept) * input.mean(reach.input(index / taps.max(1))));
         bias.push(value + lost.sum::<f64>() as f32);
         steps.push(step);
     }
@@ -177,6 +212,7 @@ fn rounded(folded: &Folded, input_steps: &[f32], input: &Output) -> Coded {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Variant;
 
     #[test]
     fn a_step_cuts_off_what_is_rare_and_far_and_nothing_else() {
@@ -195,7 +231,10 @@ mod tests {
         let mut input = Output::new(2);
         input.add(&[3.0, 1.0, 5.0, 1.0]);
         let folded = Folded { weights: vec![1.0, 0.0034], bias: vec![0.5] };
-        let Coded { steps, bias } = rounded(&folded, &[1.0, 0.5], &input);
+        let mut dense = Architecture::resnet50(Variant::Spatial, 2);
+        dense.layers[1].inputs = 2;
+        let reach = Reach::of(&dense, 1).unwrap();
+        let Coded { steps, bias } = rounded(&folded, reach, &[1.0, 0.5], &input);
         let lost = |weight: f32, unit: f32| weight - (weight / unit).round() * unit;
         let wanted = 0.5 + 4.0 * lost(1.0, steps[0]) + lost(0.0034, steps[0] / 0.5);
         assert!((bias[0] - wanted).abs() < 1e-6, "{bias:?} for {wanted}");

@@ -6,7 +6,7 @@ use super::architecture::{Architecture, Layer};
 use super::graph::Graph;
 use super::kernels::bf16::{self, AsIs, Bf16};
 use super::kernels::int8::{self, Int8};
-use super::kernels::narrow::{self, Narrow};
+use super::kernels::narrow::{self, Known, Narrow};
 use super::kernels::{self, Features, Images, Isa, Network, Raw};
 use super::manifest::Manifest;
 use super::quantisation::Quantisation;
@@ -142,15 +142,14 @@ impl Engine {
             let Folded { weights, bias } = weights.folded(layer)?;
             Ok(Raw { weights, bias })
         };
-        if let Some(Quantisation { coded, codes }) = quantisation {
-            let isa = int8::trusted();
-            let network = narrow::Network::new(architecture, layer, (&coded, codes), threads, isa)?;
+        if let Some(Quantisation(known)) = quantisation {
+            let network = narrow::Network::new(architecture, layer, known, threads, int8::trusted())?;
             return Ok(Self::Int8(Box::new(network)));
         }
         if compute.precision() == Precision::Bf16 {
-            let narrow: Vec<_> = architecture.sources().into_iter().map(|source| source.map(|_| AsIs)).collect();
-            let codes = vec![AsIs; narrow.len()];
-            let network = narrow::Network::new(architecture, layer, (&narrow, codes), threads, bf16::trusted())?;
+            let layers: Vec<_> = architecture.sources().into_iter().map(|sources| sources.map(|_| AsIs)).collect();
+            let known = Known { image: AsIs, codes: vec![AsIs; layers.len()], layers };
+            let network = narrow::Network::new(architecture, layer, known, threads, bf16::trusted())?;
             return Ok(Self::Bf16(Box::new(network)));
         }
         let layer = |layer: &_| weights.folding(layer);

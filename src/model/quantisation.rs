@@ -1,15 +1,17 @@
 //! `int8.safetensors` of a package: how its trunk is computed in eight bits.
 //!
-//! For each convolution behind the first one `NAME.weight_step` and `NAME.bias`, `[outputs] f32`: how far apart the weights
-//! of each output are, and the bias, batch normalisation folded in, corrected for what rounding does to the mean. For each
-//! convolution `NAME.output_step`, `[outputs] f32`: how far apart the values of each channel of its output are. Weights count
-//! times the step of their input. The weights themselves are those of the package, rounded when it is loaded.
+//! For each convolution `NAME.weight_step` and `NAME.bias`, `[outputs] f32`: how far apart the weights of each output are, and
+//! the bias, batch normalisation folded in, corrected for what rounding does to the mean; and `NAME.output_step`, `[outputs]
+//! f32`: how far apart the values of each channel of its output are. `image.step`, `[3] f32`, and `image.zero`, `[1] f32`, a
+//! whole number from 0 to 255, say the same of the normalised image. Weights count times the step of their input. The weights
+//! themselves are those of the package, rounded when it is loaded.
 
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensorError, SafeTensors};
 
 use super::architecture::{Architecture, Layer};
-use super::kernels::int8::{Code, Coded};
+use super::kernels::int8::{Code, Coded, Int8};
+use super::kernels::narrow::Known;
 
 /// The zero of outputs that may lie below it: those of the convolutions that go round a block.
 const MIDDLE: u8 = 128;
@@ -34,12 +36,13 @@ pub enum QuantisationError {
 }
 
 /// What the file says, by layer of the architecture.
-pub(super) struct Quantisation {
-    /// Of the layers that are computed in eight bits.
-    pub(super) coded: Vec<Option<Coded>>,
-    /// How the output of each layer is stored.
-    pub(super) codes: Vec<Code>,
-}
+pub(super) struct Quantisation(pub(super) Known<Int8>);
+
+/// Names of the tensors that are of the image.
+const IMAGE: [&str; 2] = ["image.step", "image.zero"];
+
+/// Channels of the image.
+const COLOURS: usize = 3;
 
 /// The octet that means 0 in the output of a layer.
 pub(super) fn zero(architecture: &Architecture, index: usize) -> u8 {
@@ -56,41 +59,40 @@ impl Quantisation {
     /// Reads the file.
     pub(super) fn read(octets: &[u8], architecture: &Architecture) -> Result<Self, QuantisationError> {
         let tensors = SafeTensors::deserialize(octets)?;
-        let (mut coded, mut codes) = (Vec::new(), Vec::new());
+        let (mut layers, mut codes) = (Vec::new(), Vec::new());
         for (index, layer) in architecture.layers.iter().enumerate() {
             if !is_stored(layer) {
-                coded.push(None);
+                layers.push(None);
                 codes.push(Code { steps: Vec::new(), zero: 0 });
                 continue;
             }
             let each = |name: &str, length: usize| values(&tensors, format!("{}.{name}", layer.name), length);
             let output = steps(&format!("{}.output_step", layer.name), each("output_step", layer.outputs)?)?;
             codes.push(Code { steps: output, zero: zero(architecture, index) });
-            coded.push(match index == architecture.stem {
-                true => None,
-                false => Some(Coded {
-                    steps: steps(&format!("{}.weight_step", layer.name), each("weight_step", layer.outputs)?)?,
-                    bias: each("bias", layer.outputs)?,
-                }),
-            });
+            layers.push(Some(Coded {
+                steps: steps(&format!("{}.weight_step", layer.name), each("weight_step", layer.outputs)?)?,
+                bias: each("bias", layer.outputs)?,
+            }));
         }
-        Ok(Self { coded, codes })
+        Ok(Self(Known { image: image(&tensors)?, layers, codes }))
     }
 
     /// The file.
     pub(super) fn octets(&self, architecture: &Architecture) -> Result<Vec<u8>, SafeTensorError> {
+        let Self(Known { image, layers, codes }) = self;
         let mut tensors = Vec::new();
-        for ((layer, coded), code) in architecture.layers.iter().zip(&self.coded).zip(&self.codes) {
-            let mut add = |name: &str, values: &[f32]| {
-                let octets: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-                tensors.push((format!("{}.{name}", layer.name), vec![values.len()], octets));
-            };
-            if is_stored(layer) {
-                add("output_step", &code.steps);
-            }
+        let mut add = |name: String, values: &[f32]| {
+            let octets: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+            tensors.push((name, vec![values.len()], octets));
+        };
+        for (name, values) in IMAGE.into_iter().zip([image.steps.as_slice(), &[f32::from(image.zero)]]) {
+            add(name.to_owned(), values);
+        }
+        for ((layer, coded), code) in architecture.layers.iter().zip(layers).zip(codes) {
             if let Some(Coded { steps, bias }) = coded {
-                add("weight_step", steps);
-                add("bias", bias);
+                add(format!("{}.output_step", layer.name), &code.steps);
+                add(format!("{}.weight_step", layer.name), steps);
+                add(format!("{}.bias", layer.name), bias);
             }
         }
         let mut views = Vec::new();
@@ -99,6 +101,15 @@ impl Quantisation {
         }
         safetensors::serialize(views, None)
     }
+}
+
+/// How the image is stored.
+fn image(tensors: &SafeTensors<'_>) -> Result<Code, QuantisationError> {
+    let [step, zero] = IMAGE;
+    let octet = |value: f32| (value.fract() == 0.0 && (0.0..=255.0).contains(&value)).then_some(value as u8);
+    let zeros = values(tensors, zero.to_owned(), 1)?;
+    let zero = zeros.first().copied().and_then(octet).ok_or_else(|| QuantisationError::Value(zero.to_owned()))?;
+    Ok(Code { steps: steps(step, values(tensors, step.to_owned(), COLOURS)?)?, zero })
 }
 
 fn values(tensors: &SafeTensors<'_>, name: String, length: usize) -> Result<Vec<f32>, QuantisationError> {
@@ -124,26 +135,28 @@ mod tests {
 
     fn quantisation(architecture: &Architecture) -> Quantisation {
         let layers = architecture.layers.iter().enumerate();
-        let coded = layers.clone().map(|(index, layer)| {
+        let coded = layers.clone().map(|(_, layer)| {
             let coded = Coded { steps: vec![0.5; layer.outputs], bias: vec![-1.0; layer.outputs] };
-            (is_stored(layer) && index != architecture.stem).then_some(coded)
+            is_stored(layer).then_some(coded)
         });
         let codes = layers.map(|(index, layer)| match is_stored(layer) {
             true => Code { steps: vec![0.25; layer.outputs], zero: zero(architecture, index) },
             false => Code { steps: Vec::new(), zero: 0 },
         });
-        Quantisation { coded: coded.collect(), codes: codes.collect() }
+        let image = Code { steps: vec![0.1, 0.2, 0.3], zero: 116 };
+        Quantisation(Known { image, layers: coded.collect(), codes: codes.collect() })
     }
 
     #[test]
     fn it_comes_back_from_its_file() {
         let architecture = Architecture::resnet50(Variant::Spatial, 2);
         let octets = quantisation(&architecture).octets(&architecture).unwrap();
-        let found = Quantisation::read(&octets, &architecture).unwrap();
-        assert_eq!(found.codes, quantisation(&architecture).codes);
+        let Quantisation(found) = Quantisation::read(&octets, &architecture).unwrap();
+        let Quantisation(wanted) = quantisation(&architecture);
+        assert_eq!((&found.codes, &found.image), (&wanted.codes, &wanted.image));
         assert_eq!(found.codes.iter().filter(|code| code.zero == MIDDLE).count(), 4);
-        assert_eq!(found.coded.iter().flatten().count(), 52);
-        let coded = found.coded.iter().flatten().next().unwrap();
+        assert_eq!(found.layers.iter().flatten().count(), 53);
+        let coded = found.layers.iter().flatten().next().unwrap();
         assert_eq!((coded.steps.len(), coded.bias[0], coded.steps[63]), (64, -1.0, 0.5));
     }
 
@@ -158,9 +171,9 @@ mod tests {
                 .to_string()
         };
         let mut broken = quantisation(&architecture);
-        broken.codes[3].steps[5] = 0.0;
+        broken.0.codes[3].steps[5] = 0.0;
         assert!(fault(&broken, &architecture).contains("layer1.0.conv3.output_step"));
-        broken.codes[3].steps[5] = f32::NAN;
+        broken.0.codes[3].steps[5] = f32::NAN;
         assert!(fault(&broken, &architecture).contains("layer1.0.conv3.output_step"));
         let mut other = architecture.clone();
         other.layers[1].name = "another".into();

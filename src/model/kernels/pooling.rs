@@ -112,15 +112,19 @@ impl Covered {
         Self { firsts, count }
     }
 
+    /// So many values of each of them.
+    #[inline(always)]
+    pub(super) fn places<'a, T>(&'a self, input: &'a [T], values: usize) -> impl Iterator<Item = &'a [T]> {
+        self.firsts.iter().take(self.count).filter_map(move |first| input.get(*first..first + values))
+    }
+
     /// Shows where so many values of each of them are, which the input has.
     #[inline(always)]
     pub(super) fn of(&self, input: &[f32], values: usize, show: impl FnOnce(&[*const f32])) {
         let (mut places, mut there) = ([std::ptr::null(); MOST_COVERED], 0);
-        for first in self.firsts.iter().take(self.count) {
-            if let (Some(values), Some(place)) = (input.get(*first..first + values), places.get_mut(there)) {
-                *place = values.as_ptr();
-                there += 1;
-            }
+        for (place, values) in places.iter_mut().zip(self.places(input, values)) {
+            *place = values.as_ptr();
+            there += 1;
         }
         show(places.get(..there).unwrap_or_default());
     }

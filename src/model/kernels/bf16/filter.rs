@@ -2,9 +2,8 @@
 
 use super::super::buffer::Buffer;
 use super::super::filter::Raw;
-use super::super::geometry::Window;
 use super::super::narrow::Narrow;
-use super::super::narrow::filter::{Codes, Filter as Packed, READ_AT_ONCE, lay};
+use super::super::narrow::filter::{Codes, Filter as Packed, READ_AT_ONCE, Reach, lay};
 use super::super::tile::Finish;
 use super::lane::{Ends, rounded, single};
 use super::{AsIs, Bf16};
@@ -14,45 +13,40 @@ pub(super) const GROUP: usize = Bf16::GROUP;
 
 /// Packed weights.
 pub(in crate::model) struct Filter {
-    window: Window,
+    reach: Reach,
     outputs: usize,
-    inputs: usize,
     columns: usize,
     weights: Buffer<u16>,
     bias: Buffer<f32>,
 }
 
 impl Packed<Bf16> for Filter {
-    fn pack(
-        raw: &Raw,
-        inputs: usize,
-        _layer: &AsIs,
-        (window, columns): (Window, usize),
-        _codes: Codes<'_, Bf16>,
-    ) -> Self {
-        let (outputs, places) = (raw.bias.len(), window.size * window.size);
-        let (padded, depth) = (outputs.next_multiple_of(columns), inputs.next_multiple_of(Bf16::PAIR));
-        let mut weights = Buffer::zeroed(padded * places * depth + READ_AT_ONCE * columns);
-        let panels = weights.values_mut().chunks_exact_mut((places * depth * columns).max(1));
-        for (panel, from) in panels.zip(raw.weights.chunks(columns * places * inputs)) {
-            for (column, from) in from.chunks_exact(places * inputs).enumerate() {
-                lay(groups(from, places), panel, (column, columns));
+    fn pack(raw: &Raw, _layer: &AsIs, reach: Reach, columns: usize, _codes: Codes<'_, Bf16>) -> Self {
+        let (outputs, taps, values) = (raw.bias.len(), reach.taps(), reach.values());
+        let (padded, depth) = (outputs.next_multiple_of(columns), values.next_multiple_of(Bf16::PAIR));
+        let mut weights = Buffer::zeroed(padded * taps * depth + READ_AT_ONCE * columns);
+        let panels = weights.values_mut().chunks_exact_mut((taps * depth * columns).max(1));
+        for (panel, from) in panels.zip(raw.weights.chunks(columns * taps * values)) {
+            for (column, from) in from.chunks_exact(taps * values).enumerate() {
+                lay(groups(&reach.by_taps(from), taps), panel, (column, columns));
             }
         }
         let mut bias = Buffer::zeroed(padded);
         bias.values_mut().iter_mut().zip(&raw.bias).for_each(|(to, from)| *to = *from);
-        Self { window, outputs, inputs, columns, weights, bias }
+        Self { reach, outputs, columns, weights, bias }
     }
 
     fn unpack(&self) -> Raw {
-        let (taps, depth) = (self.taps(), self.depth());
-        let mut weights = vec![0.0; self.outputs * self.inputs * taps];
-        for (output, to) in weights.chunks_exact_mut((self.inputs * taps).max(1)).enumerate() {
+        let (taps, values, depth) = (self.reach.taps(), self.reach.values(), self.depth());
+        let mut weights = vec![0.0; self.outputs * values * taps];
+        for (output, to) in weights.chunks_exact_mut((values * taps).max(1)).enumerate() {
             let (panel, column) = (self.panel(output / self.columns), output % self.columns);
             let groups = panel.chunks_exact(self.columns * GROUP).filter_map(|group| group.as_chunks().0.get(column));
             for (index, value) in groups.flat_map(|group: &[u16; GROUP]| group).enumerate() {
                 let input = index % depth;
-                if let Some(to) = to.get_mut(input * taps + index / depth).filter(|_| input < self.inputs) {
+                if input < values
+                    && let Some(to) = to.get_mut(self.reach.index(input, index / depth))
+                {
                     *to = single(*value);
                 }
             }
@@ -60,12 +54,8 @@ impl Packed<Bf16> for Filter {
         Raw { weights, bias: self.bias.values().get(..self.outputs).unwrap_or_default().to_vec() }
     }
 
-    fn window(&self) -> Window {
-        self.window
-    }
-
-    fn inputs(&self) -> usize {
-        self.inputs
+    fn reach(&self) -> Reach {
+        self.reach
     }
 
     fn outputs(&self) -> usize {
@@ -108,17 +98,25 @@ fn groups(from: &[f32], places: usize) -> impl Iterator<Item = [u16; GROUP]> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::geometry::{Walk, Window};
     use super::*;
 
     #[test]
     fn weights_come_back_rounded() {
         let mut random = fastrand::Rng::with_seed(1);
-        for (inputs, outputs, size) in [(1, 1, 1), (20, 9, 3), (64, 33, 1), (5, 16, 3), (301, 2, 1)] {
+        for (inputs, outputs, size, walk) in [
+            (1, 1, 1, Walk::Places),
+            (20, 9, 3, Walk::Places),
+            (64, 33, 1, Walk::Places),
+            (5, 16, 3, Walk::Rows),
+            (3, 33, 7, Walk::Rows),
+            (301, 2, 1, Walk::Places),
+        ] {
             let weights: Vec<f32> = (0..inputs * outputs * size * size).map(|_| random.f32() - 0.3).collect();
             let raw = Raw { weights, bias: vec![0.3; outputs] };
             let window = Window { size, stride: 1, padding: size / 2 };
             let codes = Codes { input: &AsIs, output: &AsIs, added: None };
-            let filter = Filter::pack(&raw, inputs, &AsIs, (window, 16), codes);
+            let filter = Filter::pack(&raw, &AsIs, Reach { window, walk, inputs }, 16, codes);
             let (back, wanted) = (filter.unpack(), raw.weights.iter().map(|weight| single(rounded(*weight))));
             assert_eq!(back.weights, wanted.collect::<Vec<_>>(), "{inputs} {outputs} {size}");
             assert_eq!(back.bias, raw.bias);

@@ -38,9 +38,19 @@ impl Narrow for Bf16 {
         lane::rounded(number)
     }
 
+    /// In the order of integers with a sign, which is that of numbers with one: a zero below zero is not the larger one.
+    #[inline(always)]
+    fn larger(one: u16, other: u16) -> u16 {
+        one.cast_signed().max(other.cast_signed()).cast_unsigned()
+    }
+
     #[inline(always)]
     fn number(value: u16) -> f32 {
         lane::single(value)
+    }
+
+    fn zero(_code: &AsIs) -> f32 {
+        0.0
     }
 
     fn steps(_code: &AsIs, channels: usize) -> Vec<f32> {

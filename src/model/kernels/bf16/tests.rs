@@ -2,16 +2,15 @@
 
 use super::super::convolution::After;
 use super::super::filter::Raw;
-use super::super::geometry::{Extent, Offsets, Window};
+use super::super::geometry::{Extent, Offsets, Walk, Window};
 use super::super::isa::Isa;
 use super::super::narrow::Narrow;
 use super::super::narrow::convolution::Convolution;
-use super::super::narrow::filter::{Codes, Filter as _};
-use super::super::narrow::pooling::{Maximum, Mean};
+use super::super::narrow::filter::{Codes, Filter as _, Reach};
+use super::super::narrow::pooling::{Interleave, Maximum, Mean};
 use super::super::narrow::rig::{self, run, taken};
 use super::super::pooling;
 use super::super::slots::{SLOTS, Slots, View};
-use super::super::tile::Micro as SingleMicro;
 use super::super::trust::view;
 use super::filter::Filter;
 use super::lane::{rounded, single};
@@ -89,7 +88,8 @@ fn slots(views: &[View]) -> Slots<u16> {
 fn convolved(case: Case, isa: Isa, threads: usize) -> Vec<f32> {
     let (material, micro) = (material(case), Bf16::micro(isa));
     let codes = Codes { input: &AsIs, output: &AsIs, added: Some(&AsIs) };
-    let filter = Filter::pack(&material.raw, case.channels.0, &AsIs, (case.window, micro.columns), codes);
+    let reach = Reach { window: case.window, walk: Walk::Places, inputs: case.channels.0 };
+    let filter = Filter::pack(&material.raw, &AsIs, reach, micro.columns, codes);
     let from = view(0, Extent::new(case.images, case.side.0, case.side.1, case.channels.0));
     let to = view(1, filter.output_of(from.extent));
     let added = view(2, to.extent);
@@ -181,23 +181,65 @@ fn rounding_is_to_the_nearest_and_to_even_where_two_are_near() {
 }
 
 #[test]
-fn bf16_begins_with_the_largest_neighbour_and_ends_with_the_mean() {
+fn the_first_convolution_sees_the_padded_image() {
+    let window = Window { size: 7, stride: 2, padding: 0 };
+    let (rows, columns) = (9, 12);
+    let image: Vec<f32> = (0..3 * rows * columns).map(|index| (index % 41) as f32 / 8.0 - 2.5).collect();
+    let weights: Vec<f32> = (0..40 * 147).map(|index| (index % 29) as f32 / 64.0 - 0.2).collect();
+    let raw = Raw { weights, bias: vec![0.25; 40] };
+    let from = view(0, pooling::Interleave::output_of(rows, columns, 3));
+    let room = View { extent: Extent { rows: from.extent.rows + 1, ..from.extent }, ..from };
+    let stored = |row: usize, column: usize, colour: usize| {
+        let (y, x) = (row.wrapping_sub(3), column.wrapping_sub(3));
+        if y < rows && x < columns { single(rounded(image[(colour * rows + y) * columns + x])) } else { 0.0 }
+    };
+    for isa in Isa::available() {
+        let micro = Bf16::micro(isa);
+        let codes = Codes { input: &AsIs, output: &AsIs, added: None };
+        let filter = Filter::pack(&raw, &AsIs, Reach { window, walk: Walk::Rows, inputs: 3 }, micro.columns, codes);
+        let to = view(1, filter.output_of(from.extent));
+        let mut slots = rig::slots(&[room, to], 0);
+        let interleave = Interleave::<Bf16>::new((0, from), 3, &AsIs);
+        let step = Convolution::new((0, &filter), (from, to), After::Rectify, &mut Offsets::default(), (micro, 2));
+        let shared = slots.share();
+        // SAFETY: nobody else uses these slots; each task is done once.
+        run(2, interleave.tasks(), |row| unsafe { interleave.run(row, &image, &shared) });
+        // SAFETY: the processor has the instructions, and the crew does each task once.
+        run(2, step.tasks(), |task| unsafe { step.run(task, &filter, &shared, &[0; 24], micro) });
+        let back = filter.unpack().weights;
+        let mut found = taken(&slots, &to).into_iter().map(single);
+        for (row, column) in (0..to.extent.rows).flat_map(|y| (0..to.extent.columns).map(move |x| (y, x))) {
+            for output in 0..40 {
+                let products = back[output * 147..(output + 1) * 147].iter().enumerate().map(|(index, weight)| {
+                    let (colour, tap) = (index / 49, index % 49);
+                    weight * stored(2 * row + tap / 7, 2 * column + tap % 7, colour)
+                });
+                let wanted = (products.sum::<f32>() + 0.25).max(0.0);
+                let found = found.next().unwrap();
+                assert!((found - wanted).abs() <= wanted / 256.0 + 1e-4, "{isa:?}: {found} for {wanted}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_largest_neighbour_is_no_zero_below_zero() {
     let window = Window { size: 3, stride: 2, padding: 1 };
     let from = view(0, Extent::new(2, 7, 6, 5));
-    let largest = view(0, pooling::Maximum::output_of(from.extent, window));
-    let mean = view(1, pooling::Mean::output_of(largest.extent));
+    let largest = view(1, pooling::Maximum::output_of(from.extent, window));
+    let mean = view(0, pooling::Mean::output_of(largest.extent));
     let (mut singles, mut lengths) = (Slots::<f32>::default(), [0; SLOTS]);
-    (lengths[0], lengths[1]) = (from.end(), mean.end());
+    lengths[0] = mean.end();
     singles.grow(&lengths);
-    let input: Vec<f32> = (0..from.extent.places() * 5).map(|index| (index % 37) as f32 / 7.0).collect();
-    singles.write(&from, &input);
-    let mut values = slots(&[largest]);
+    let number = |index: usize| if index.is_multiple_of(3) { -0.0 } else { (index % 37) as f32 / 8.0 };
+    let input: Vec<f32> = (0..from.extent.places() * 5).map(number).collect();
+    let mut values = slots(&[from, largest]);
+    values.write(&from, &input.iter().copied().map(rounded).collect::<Vec<_>>());
     let (singles_shared, values_shared) = (singles.share(), values.share());
-    let maximum = Maximum::<Bf16>::new((from, largest), window, &AsIs);
+    let maximum = Maximum::<Bf16>::new((from, largest), window);
     let average = Mean::<Bf16>::new((largest, mean), &AsIs);
-    let micro = SingleMicro::of(Isa::chosen());
-    // SAFETY: the instructions are this processor's; the crew does each task once, and one step after the other.
-    run(2, maximum.tasks(), |task| unsafe { maximum.run(task, &singles_shared, &values_shared, micro) });
+    // SAFETY: the crew does each task once, and one step after the other.
+    run(2, maximum.tasks(), |task| unsafe { maximum.run(task, &values_shared) });
     // SAFETY: as above.
     run(2, average.tasks(), |task| unsafe { average.run(task, &values_shared, &singles_shared) });
     let at = |image, row, column, channel| input[((image * 7 + row) * 6 + column) * 5 + channel];
@@ -209,7 +251,7 @@ fn bf16_begins_with_the_largest_neighbour_and_ends_with_the_mean() {
                 let rows = (2 * row).saturating_sub(1)..(2 * row + 2).min(7);
                 let columns = (2 * column).saturating_sub(1)..(2 * column + 2).min(6);
                 let places = rows.flat_map(|y| columns.clone().map(move |x| at(image, y, x, channel)));
-                let wanted = single(rounded(places.fold(0.0, f32::max)));
+                let wanted = places.fold(0.0, f32::max);
                 assert_eq!(found.next(), Some(wanted));
                 sums[image * 5 + channel] += wanted;
             }

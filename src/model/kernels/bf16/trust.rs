@@ -3,10 +3,10 @@
 use std::sync::OnceLock;
 
 use super::super::filter::Raw;
-use super::super::geometry::Window;
+use super::super::geometry::{Walk, Window};
 use super::super::isa::Isa;
 use super::super::narrow::Narrow;
-use super::super::narrow::filter::{Codes, Filter as _};
+use super::super::narrow::filter::{Codes, Filter as _, Reach};
 use super::super::narrow::tile::Micro;
 use super::super::narrow::trust::trial;
 use super::super::trust::{CHANNELS, Numbers, best, trials};
@@ -40,7 +40,7 @@ fn outputs(micro: &Micro<Bf16>, window: Window, places: usize) -> Vec<f32> {
     let weights = numbers.values(outputs * inputs * window.size.pow(2));
     let raw = Raw { weights, bias: numbers.values(outputs) };
     let codes = Codes { input: &AsIs, output: &AsIs, added: Some(&AsIs) };
-    let filter = Filter::pack(&raw, inputs, &AsIs, (window, micro.columns), codes);
+    let filter = Filter::pack(&raw, &AsIs, Reach { window, walk: Walk::Places, inputs }, micro.columns, codes);
     let value = |numbers: &mut Numbers| rounded(numbers.values(1).iter().sum());
     trial(micro, &filter, places, value).into_iter().map(single).collect()
 }

@@ -5,9 +5,9 @@
 
 use super::super::buffer::Buffer;
 use super::super::filter::Raw;
-use super::super::geometry::Window;
+use super::super::geometry::Walk;
 use super::super::narrow::Narrow;
-use super::super::narrow::filter::{Codes, Filter as Packed, READ_AT_ONCE, lay};
+use super::super::narrow::filter::{Codes, Filter as Packed, READ_AT_ONCE, Reach, lay};
 use super::super::tile::Finish;
 use super::lane::Ends;
 use super::{Coded, Int8};
@@ -35,12 +35,12 @@ pub(in crate::model) struct Code {
 
 /// Packed weights, with a step for each output.
 pub(in crate::model) struct Filter {
-    window: Window,
+    reach: Reach,
     outputs: usize,
-    inputs: usize,
     columns: usize,
     weights: Buffer<i8>,
     steps: Vec<f32>,
+    /// Of the values of a tap.
     input_steps: Vec<f32>,
     bias: Vec<f32>,
     scale: Buffer<f32>,
@@ -73,47 +73,56 @@ impl Filter {
 impl Packed<Int8> for Filter {
     /// One octet of an input times a weight counts so many of the layer's steps, one an output; its bias takes the place
     /// of `raw`'s.
-    fn pack(
-        raw: &Raw,
-        inputs: usize,
-        Coded { steps, bias }: &Coded,
-        (window, columns): (Window, usize),
-        codes: Codes<'_, Int8>,
-    ) -> Self {
-        let (outputs, places) = (bias.len(), window.size * window.size);
-        let (padded, depth) = (outputs.next_multiple_of(columns), inputs.next_multiple_of(PAIR));
-        let mut weights = Buffer::zeroed(padded * places * depth + READ_AT_ONCE * columns);
-        let panels = weights.values_mut().chunks_exact_mut((places * depth * columns).max(1));
-        let each = raw.weights.chunks(columns * places * inputs);
-        for ((panel, from), steps) in panels.zip(each).zip(steps.chunks(columns)) {
-            for (column, (from, step)) in from.chunks_exact(places * inputs).zip(steps).enumerate() {
-                lay(groups(from, places, (&codes.input.steps, *step)), panel, (column, columns));
+    fn pack(raw: &Raw, Coded { steps, bias }: &Coded, reach: Reach, columns: usize, codes: Codes<'_, Int8>) -> Self {
+        let (outputs, taps, values) = (bias.len(), reach.taps(), reach.values());
+        let (padded, depth) = (outputs.next_multiple_of(columns), values.next_multiple_of(PAIR));
+        let input_steps = reach.of_values(&codes.input.steps);
+        let mut weights = Buffer::zeroed(padded * taps * depth + READ_AT_ONCE * columns);
+        let panels = weights.values_mut().chunks_exact_mut((taps * depth * columns).max(1));
+        let each = raw.weights.chunks(columns * taps * values);
+        // What the sums have too much where 0 is stored as something else.
+        let mut zeros = vec![0.0; outputs];
+        for (((panel, from), steps), zeros) in
+            panels.zip(each).zip(steps.chunks(columns)).zip(zeros.chunks_mut(columns))
+        {
+            for (column, ((from, step), zero)) in from.chunks_exact(taps * values).zip(steps).zip(zeros).enumerate() {
+                let mut from = reach.by_taps(from);
+                if reach.walk == Walk::Rows {
+                    from = kept(&from, reach, &input_steps, *step).into();
+                }
+                let groups = groups(&from, taps, (&input_steps, *step));
+                if codes.input.zero > 0 {
+                    let all: i32 = groups.clone().flatten().map(i32::from).sum();
+                    *zero = (all * i32::from(codes.input.zero)) as f32;
+                }
+                lay(groups, panel, (column, columns));
             }
         }
         let [mut scale, mut shift, mut added] = [(); 3].map(|()| Buffer::zeroed(padded));
         let to = scale.values_mut().iter_mut().zip(shift.values_mut()).zip(added.values_mut());
-        let from = codes.output.steps.iter().zip(steps).zip(bias).enumerate();
-        for (((scale, shift), factor), (output, ((step, weight), bias))) in to.zip(from) {
+        let from = codes.output.steps.iter().zip(steps).zip(bias.iter().zip(zeros)).enumerate();
+        for (((scale, shift), factor), (output, ((step, weight), (bias, zeros)))) in to.zip(from) {
             *factor = codes.added.and_then(|added| added.steps.get(output)).map_or(0.0, |added| added / step);
             *scale = weight / step;
             let zero = codes.added.map_or(0.0, |added| f32::from(added.zero));
-            *shift = bias / step + f32::from(codes.output.zero) - zero * *factor;
+            *shift = bias / step + f32::from(codes.output.zero) - zero * *factor - zeros * *scale;
         }
-        let (steps, bias, input_steps) = (steps.clone(), bias.clone(), codes.input.steps.clone());
-        Self { window, outputs, inputs, columns, weights, steps, input_steps, bias, scale, shift, added }
+        let (steps, bias) = (steps.clone(), bias.clone());
+        Self { reach, outputs, columns, weights, steps, input_steps, bias, scale, shift, added }
     }
 
     fn unpack(&self) -> Raw {
-        let places = self.window.size * self.window.size;
-        let mut weights = vec![0.0; self.outputs * self.inputs * places];
-        for ((output, to), step) in weights.chunks_exact_mut((self.inputs * places).max(1)).enumerate().zip(&self.steps)
-        {
+        let (taps, values) = (self.reach.taps(), self.reach.values());
+        let mut weights = vec![0.0; self.outputs * taps * values];
+        for ((output, to), step) in weights.chunks_exact_mut((taps * values).max(1)).enumerate().zip(&self.steps) {
             let (panel, column) = (self.panel(output / self.columns), output % self.columns);
             let groups = panel.chunks_exact(self.columns * GROUP).filter_map(|group| group.as_chunks().0.get(column));
             let depth = self.depth();
             for (index, value) in groups.flat_map(|group: &[i8; GROUP]| group).enumerate() {
                 let input = index % depth;
-                if let Some((to, per)) = to.get_mut(input * places + index / depth).zip(self.input_steps.get(input)) {
+                if let Some(per) = self.input_steps.get(input)
+                    && let Some(to) = to.get_mut(self.reach.index(input, index / depth))
+                {
                     *to = f32::from(*value) * step / per;
                 }
             }
@@ -121,12 +130,8 @@ impl Packed<Int8> for Filter {
         Raw { weights, bias: self.bias.clone() }
     }
 
-    fn window(&self) -> Window {
-        self.window
-    }
-
-    fn inputs(&self) -> usize {
-        self.inputs
+    fn reach(&self) -> Reach {
+        self.reach
     }
 
     fn outputs(&self) -> usize {
@@ -154,7 +159,11 @@ impl Packed<Int8> for Filter {
 
 /// The weights of one output, `[inputs, places]`, as whole steps: for each place, for each group of inputs, which ends
 /// with zeros.
-fn groups(from: &[f32], places: usize, (input_steps, step): (&[f32], f32)) -> impl Iterator<Item = [i8; GROUP]> {
+fn groups(
+    from: &[f32],
+    places: usize,
+    (input_steps, step): (&[f32], f32),
+) -> impl Iterator<Item = [i8; GROUP]> + Clone {
     let inputs = from.len() / places.max(1);
     let pairs = (0..places).flat_map(move |place| (0..inputs.div_ceil(PAIR)).map(move |pair| (place, pair)));
     pairs.flat_map(move |(place, pair)| {
@@ -189,9 +198,34 @@ fn keep_bound(mut four: [&mut i32; 4]) {
     }
 }
 
-/// The smallest step with which the weights of one output, `[inputs, places]`, times the steps of the inputs, keep the
-/// bound.
-pub(in crate::model) fn bounded_step(weights: &[f32], input_steps: &[f32]) -> f32 {
+/// What the weights of one output, `[values, taps]`, count when they are whole steps: each is rounded by itself, or, where an
+/// image is looked at row by row, whose channels and neighbours are alike, the next one gets what rounding takes from one,
+/// there in one row and back in the next (Floyd and Steinberg 1976 did so with pictures).
+pub(in crate::model) fn kept(weights: &[f32], reach: Reach, input_steps: &[f32], step: f32) -> Vec<f32> {
+    let (taps, values) = (reach.taps(), reach.values());
+    let (mut kept, mut left) = (vec![0.0; weights.len()], 0.0);
+    for (tap, index) in (0..taps).flat_map(|tap| (0..values).map(move |index| (tap, index))) {
+        let value = if tap % 2 == 0 { index } else { values - 1 - index };
+        let at = value * taps + tap;
+        if let (Some(weight), Some(per), Some(kept)) = (weights.get(at), input_steps.get(value), kept.get_mut(at)) {
+            let wanted = weight * per / step + left;
+            let whole = wanted.round_ties_even().clamp(-LARGEST, LARGEST);
+            *kept = whole * step / per;
+            if reach.walk == Walk::Rows {
+                left = wanted - whole;
+            }
+        }
+    }
+    kept
+}
+
+/// The smallest step with which the weights of one output, `[values, taps]`, times the steps of the values, keep the bound.
+pub(in crate::model) fn bounded_step(weights: &[f32], reach: Reach, input_steps: &[f32]) -> f32 {
+    // Rounding makes each larger by a half at most, and what the one before has left by another half.
+    let (largest, most) = match reach.walk {
+        Walk::Places => (LARGEST, BOUND - 2),
+        Walk::Rows => (LARGEST - 1.0, BOUND - 4),
+    };
     let places = weights.len() / input_steps.len().max(1);
     let weight = |input: usize, place: usize| {
         weights.get(input * places + place).zip(input_steps.get(input)).map_or(0.0, |(weight, per)| weight * per)
@@ -202,11 +236,10 @@ pub(in crate::model) fn bounded_step(weights: &[f32], input_steps: &[f32]) -> f3
             for first in [0, 2] {
                 let four =
                     [first, first + 1, first + GROUP, first + GROUP + 1].map(|index| weight(pair + index, place));
-                step = four.iter().fold(step, |step, weight| step.max(weight.abs() / LARGEST));
+                step = four.iter().fold(step, |step, weight| step.max(weight.abs() / largest));
                 for sign in [1.0, -1.0] {
                     let together: f32 = four.iter().map(|weight| (weight * sign).max(0.0)).sum();
-                    // Rounding makes each larger by a half at most.
-                    step = step.max(together / (BOUND - 2) as f32);
+                    step = step.max(together / most as f32);
                 }
             }
         }
@@ -216,31 +249,54 @@ pub(in crate::model) fn bounded_step(weights: &[f32], input_steps: &[f32]) -> f3
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::geometry::Window;
     use super::*;
 
     #[test]
     fn weights_keep_the_bound_and_come_back_within_half_a_step() {
         let mut random = fastrand::Rng::with_seed(1);
-        for (inputs, outputs, size) in [(1, 1, 1), (20, 9, 3), (64, 33, 1), (5, 16, 3), (300, 2, 1)] {
+        for (inputs, outputs, size, walk) in [
+            (1, 1, 1, Walk::Places),
+            (20, 9, 3, Walk::Places),
+            (64, 33, 1, Walk::Places),
+            (5, 16, 3, Walk::Rows),
+            (3, 33, 7, Walk::Rows),
+            (300, 2, 1, Walk::Places),
+        ] {
             let places = size * size;
             let weights: Vec<f32> = (0..inputs * outputs * places).map(|_| random.f32().powi(3) - 0.3).collect();
             let input = Code { steps: (0..inputs).map(|_| 0.5 + random.f32()).collect(), zero: 0 };
-            let each = weights.chunks(inputs * places);
-            let steps: Vec<f32> = each.map(|each| bounded_step(each, &input.steps)).collect();
+            let reach = Reach { window: Window { size, stride: 1, padding: size / 2 }, walk, inputs };
+            let (each, value_steps) = (weights.chunks(inputs * places), reach.of_values(&input.steps));
+            let steps: Vec<f32> = each.map(|each| bounded_step(&reach.by_taps(each), reach, &value_steps)).collect();
             let layer = Coded { steps, bias: vec![0.5; outputs] };
             let raw = Raw { weights, bias: Vec::new() };
             let output = Code { steps: vec![1.0; outputs], zero: 0 };
             let codes = Codes { input: &input, output: &output, added: None };
-            let window = Window { size, stride: 1, padding: size / 2 };
-            let filter = Filter::pack(&raw, inputs, &layer, (window, 16), codes);
+            let filter = Filter::pack(&raw, &layer, reach, 16, codes);
             let back = filter.unpack();
             for ((found, wanted), step) in
                 back.weights.chunks(inputs * places).zip(raw.weights.chunks(inputs * places)).zip(&layer.steps)
             {
-                let near = |(a, b): (&f32, &f32)| (a - b).abs() <= step * 0.501 / 0.5;
+                let steps = if walk == Walk::Rows { 1.001 } else { 0.501 };
+                let near = |(a, b): (&f32, &f32)| (a - b).abs() <= step * steps / 0.5;
                 assert!(found.iter().zip(wanted).all(near), "{inputs} {outputs} {size}: {found:?} for {wanted:?}");
             }
         }
+    }
+
+    #[test]
+    fn what_an_image_loses_by_one_weight_it_gains_by_the_next() {
+        let reach = Reach { window: Window { size: 7, stride: 2, padding: 0 }, walk: Walk::Rows, inputs: 3 };
+        let mut random = fastrand::Rng::with_seed(3);
+        let weights: Vec<f32> = (0..147).map(|_| random.f32() - 0.3).collect();
+        let steps = vec![1.0; reach.values()];
+        let step = bounded_step(&weights, reach, &steps);
+        let kept = kept(&weights, reach, &steps, step);
+        let lost: f32 = weights.iter().zip(&kept).map(|(weight, kept)| weight - kept).sum();
+        assert!(lost.abs() <= step * 0.501, "{lost} of {step}");
+        let rounded = weights.iter().map(|weight| weight - (weight / step).round() * step);
+        assert!(rounded.sum::<f32>().abs() > step, "the same weights, each rounded by itself, lose more");
     }
 
     #[test]

@@ -15,7 +15,7 @@ mod trust;
 use super::isa::Isa;
 use super::narrow::Narrow;
 use super::narrow::tile::Micro;
-pub(in crate::model) use filter::{Code, bounded_step};
+pub(in crate::model) use filter::{Code, bounded_step, kept};
 pub use trust::trusted;
 
 /// Eight bits.
@@ -43,8 +43,17 @@ impl Narrow for Int8 {
     }
 
     #[inline(always)]
+    fn larger(one: u8, other: u8) -> u8 {
+        one.max(other)
+    }
+
+    #[inline(always)]
     fn number(value: u8) -> f32 {
         f32::from(value)
+    }
+
+    fn zero(code: &Code) -> f32 {
+        f32::from(code.zero)
     }
 
     fn steps(code: &Code, _channels: usize) -> Vec<f32> {

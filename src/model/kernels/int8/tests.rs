@@ -2,16 +2,15 @@
 
 use super::super::convolution::After;
 use super::super::filter::Raw;
-use super::super::geometry::{Extent, Offsets, Window};
+use super::super::geometry::{Extent, Offsets, Walk, Window};
 use super::super::isa::Isa;
 use super::super::narrow::Narrow;
 use super::super::narrow::convolution::Convolution;
-use super::super::narrow::filter::{Codes, Filter as _};
-use super::super::narrow::pooling::{Maximum, Mean};
+use super::super::narrow::filter::{Codes, Filter as _, Reach};
+use super::super::narrow::pooling::{Interleave, Maximum, Mean};
 use super::super::narrow::rig::{self, run, taken};
 use super::super::pooling;
 use super::super::slots::{SLOTS, Shared, Slots, View};
-use super::super::tile::Micro as SingleMicro;
 use super::super::trust::view;
 use super::filter::{Code, Filter, PAIR, bounded_step};
 use super::{Coded, Int8};
@@ -45,7 +44,8 @@ fn material(case: Case) -> Material {
     };
     let step = ((inputs * places) as f32).sqrt() * 0.01;
     let codes = [code(inputs, 0.02, 0), code(outputs, step, 77), code(outputs, step * 0.7, 128)];
-    let steps = weights.chunks(inputs * places).map(|each| bounded_step(each, &codes[0].steps)).collect();
+    let reach = Reach { window, walk: Walk::Places, inputs };
+    let steps = weights.chunks(inputs * places).map(|each| bounded_step(each, reach, &codes[0].steps)).collect();
     let layer = Coded { steps, bias: (0..outputs).map(|_| random.f32() - 0.5).collect() };
     let raw = Raw { weights, bias: Vec::new() };
     let length = images * window.steps(rows) * window.steps(columns) * outputs;
@@ -98,7 +98,8 @@ fn slots(views: &[View]) -> Slots<u8> {
 fn packed(case: Case, material: &Material, isa: Isa) -> Filter {
     let [input, output, added] = &material.codes;
     let codes = Codes { input, output, added: case.added.then_some(added) };
-    Filter::pack(&material.raw, case.channels.0, &material.layer, (case.window, Int8::micro(isa).columns), codes)
+    let reach = Reach { window: case.window, walk: Walk::Places, inputs: case.channels.0 };
+    Filter::pack(&material.raw, &material.layer, reach, Int8::micro(isa).columns, codes)
 }
 
 fn convolved(case: Case, isa: Isa, threads: usize) -> Vec<u8> {
@@ -167,10 +168,11 @@ fn the_largest_inputs_and_weights_overflow_nowhere() {
             let raw = Raw { weights: vec![sign; 64 * 33], bias: Vec::new() };
             let input = Code { steps: vec![1.0; 64], zero: 0 };
             let output = Code { steps: vec![64.0 * 255.0 / 100.0; 33], zero: 128 };
-            let steps: Vec<f32> = raw.weights.chunks(64).map(|each| bounded_step(each, &input.steps)).collect();
+            let reach = Reach { window, walk: Walk::Places, inputs: 64 };
+            let steps: Vec<f32> = raw.weights.chunks(64).map(|each| bounded_step(each, reach, &input.steps)).collect();
             let codes = Codes { input: &input, output: &output, added: None };
             let layer = Coded { steps, bias: vec![0.0; 33] };
-            let filter = Filter::pack(&raw, 64, &layer, (window, micro.columns), codes);
+            let filter = Filter::pack(&raw, &layer, reach, micro.columns, codes);
             let from = view(0, Extent::new(1, 1, 7, 64));
             let to = view(1, filter.output_of(from.extent));
             let mut slots = slots(&[from, to]);
@@ -203,32 +205,87 @@ fn every_instruction_set_gives_the_same_octets_whatever_the_threads_and_the_batc
     }
 }
 
+/// An image of `side`, stored and padded, and what a window of seven by seven, two apart, makes of it.
 #[test]
-fn eight_bits_begin_with_the_largest_neighbour_and_end_with_the_mean() {
+fn the_first_convolution_sees_the_padded_image_to_the_bit() {
+    let window = Window { size: 7, stride: 2, padding: 0 };
+    for side in [(1, 1), (9, 12), (31, 30)] {
+        let mut random = fastrand::Rng::with_seed(9);
+        let image: Vec<f32> = (0..3 * side.0 * side.1).map(|_| random.f32() * 4.0 - 2.0).collect();
+        let (input, output) =
+            (Code { steps: vec![0.0155, 0.016, 0.018], zero: 116 }, Code { steps: vec![0.1; 40], zero: 0 });
+        let weights: Vec<f32> = (0..40 * 147).map(|_| random.f32() - 0.5).collect();
+        let raw = Raw { weights, bias: Vec::new() };
+        let reach = Reach { window, walk: Walk::Rows, inputs: 3 };
+        let value_steps = reach.of_values(&input.steps);
+        let steps =
+            raw.weights.chunks(147).map(|each| bounded_step(&reach.by_taps(each), reach, &value_steps)).collect();
+        let layer = Coded { steps, bias: (0..40).map(|_| random.f32()).collect() };
+        let codes = || Codes { input: &input, output: &output, added: None };
+        let from = view(0, pooling::Interleave::output_of(side.0, side.1, 3));
+        let room = View { extent: Extent { rows: from.extent.rows + 1, ..from.extent }, ..from };
+        let stored = |row: usize, column: usize, colour: usize| {
+            let (y, x) = (row.wrapping_sub(3), column.wrapping_sub(3));
+            let inside = y < side.0 && x < side.1;
+            let value = if inside { image[(colour * side.0 + y) * side.1 + x] } else { 0.0 };
+            (value * (1.0 / input.steps[colour]) + 116.0).round_ties_even().clamp(0.0, 255.0) as i32
+        };
+        for isa in Isa::available() {
+            let micro = Int8::micro(isa);
+            let filter = Filter::pack(&raw, &layer, reach, micro.columns, codes());
+            let to = view(1, filter.output_of(from.extent));
+            let mut slots = slots(&[room, to]);
+            let interleave = Interleave::<Int8>::new((0, from), 3, &input);
+            let step = Convolution::new((0, &filter), (from, to), After::Rectify, &mut Offsets::default(), (micro, 2));
+            let shared = slots.share();
+            // SAFETY: nobody else uses these slots; each task is done once.
+            run(2, interleave.tasks(), |row| unsafe { interleave.run(row, &image, &shared) });
+            // SAFETY: the processor has the instructions, and the crew does each task once.
+            run(2, step.tasks(), |task| unsafe { step.run(task, &filter, &shared, &[0; 24], micro) });
+            let back = filter.unpack().weights;
+            let mut found = taken(&slots, &to).into_iter();
+            for (row, column) in (0..to.extent.rows).flat_map(|y| (0..to.extent.columns).map(move |x| (y, x))) {
+                for output in 0..40 {
+                    let mut sum = 0.0;
+                    for (index, weight) in back[output * 147..(output + 1) * 147].iter().enumerate() {
+                        let (colour, tap) = (index / 49, index % 49);
+                        let value = stored(2 * row + tap / 7, 2 * column + tap % 7, colour) - 116;
+                        sum += f64::from(value) * f64::from(input.steps[colour]) * f64::from(*weight);
+                    }
+                    let wanted = ((sum + f64::from(layer.bias[output])) / 0.1).clamp(0.0, 255.0);
+                    let found = f64::from(found.next().unwrap());
+                    assert!(
+                        (found - wanted).abs() < 0.501,
+                        "{isa:?} {side:?} {row} {column} {output}: {found} for {wanted}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_largest_neighbour_and_the_mean_are_those_of_the_octets() {
     let window = Window { size: 3, stride: 2, padding: 1 };
     for (images, side, channels) in [(1, (1, 1), 1), (2, (7, 6), 5), (3, (8, 9), 64)] {
         let from = view(0, Extent::new(images, side.0, side.1, channels));
-        let largest = view(0, pooling::Maximum::output_of(from.extent, window));
+        let largest = view(1, pooling::Maximum::output_of(from.extent, window));
+        let mean = view(0, pooling::Mean::output_of(largest.extent));
         let mut random = fastrand::Rng::with_seed(5);
-        let input: Vec<f32> = (0..from.extent.places() * channels).map(|_| random.f32()).collect();
+        let input: Vec<u8> = (0..from.extent.places() * channels).map(|_| random.u8(..)).collect();
+        let mut octets = slots(&[from, largest]);
+        octets.write(&from, &input);
         let (mut singles, mut lengths) = (Slots::<f32>::default(), [0; SLOTS]);
-        let mean = view(1, pooling::Mean::output_of(largest.extent));
-        (lengths[0], lengths[1]) = (from.end(), mean.end());
+        lengths[0] = mean.end();
         singles.grow(&lengths);
-        singles.write(&from, &input);
-        let mut octets = slots(&[largest]);
         let code = Code { steps: vec![0.8 / 255.0; channels], zero: 0 };
         let (singles_shared, octets_shared): (Shared<'_>, Shared<'_, u8>) = (singles.share(), octets.share());
-        let maximum = Maximum::<Int8>::new((from, largest), window, &code);
-        run(2, maximum.tasks(), |task| {
-            // SAFETY: the instructions are this processor's; the crew does each task once.
-            unsafe { maximum.run(task, &singles_shared, &octets_shared, SingleMicro::of(Isa::chosen())) }
-        });
+        let maximum = Maximum::<Int8>::new((from, largest), window);
+        // SAFETY: the crew does each task once.
+        run(2, maximum.tasks(), |task| unsafe { maximum.run(task, &octets_shared) });
         let average = Mean::<Int8>::new((largest, mean), &code);
-        run(2, average.tasks(), |task| {
-            // SAFETY: the crew does each task once.
-            unsafe { average.run(task, &octets_shared, &singles_shared) }
-        });
+        // SAFETY: the crew does each task once.
+        run(2, average.tasks(), |task| unsafe { average.run(task, &octets_shared, &singles_shared) });
         let at = |image, row, column, channel| input[((image * side.0 + row) * side.1 + column) * channels + channel];
         let (mut wanted, mut sums) = (Vec::new(), vec![0.0; images * channels]);
         for image in 0..images {
@@ -237,10 +294,10 @@ fn eight_bits_begin_with_the_largest_neighbour_and_end_with_the_mean() {
                 for channel in 0..channels {
                     let rows = (2 * row).saturating_sub(1)..(2 * row + 2).min(side.0);
                     let columns = (2 * column).saturating_sub(1)..(2 * column + 2).min(side.1);
-                    let places = rows.flat_map(|y| columns.clone().map(move |x| at(image, y, x, channel)));
-                    let octet = (places.fold(0.0, f32::max) / code.steps[channel]).round_ties_even().min(255.0);
+                    let octet =
+                        rows.flat_map(|y| columns.clone().map(move |x| at(image, y, x, channel))).max().unwrap();
                     sums[image * channels + channel] += f64::from(octet) * f64::from(code.steps[channel]);
-                    wanted.push(octet as u8);
+                    wanted.push(octet);
                 }
             }
         }

@@ -4,10 +4,10 @@
 use std::sync::OnceLock;
 
 use super::super::filter::Raw;
-use super::super::geometry::Window;
+use super::super::geometry::{Walk, Window};
 use super::super::isa::Isa;
 use super::super::narrow::Narrow;
-use super::super::narrow::filter::{Codes, Filter as _};
+use super::super::narrow::filter::{Codes, Filter as _, Reach};
 use super::super::narrow::tile::Micro;
 use super::super::narrow::trust::trial;
 use super::super::trust::{CHANNELS, Numbers, best, trials};
@@ -39,7 +39,7 @@ fn filter(micro: &Micro<Int8>, window: Window) -> Filter {
     let code = |channels, step, zero| Code { steps: vec![step; channels], zero };
     let (input, output, added) = (code(inputs, 0.01, 0), code(outputs, 0.02, 100), code(outputs, 0.01, 128));
     let codes = Codes { input: &input, output: &output, added: Some(&added) };
-    Filter::pack(&raw, inputs, &layer, (window, micro.columns), codes)
+    Filter::pack(&raw, &layer, Reach { window, walk: Walk::Places, inputs }, micro.columns, codes)
 }
 
 #[cfg(test)]

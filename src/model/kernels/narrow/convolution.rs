@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use super::super::convolution::{After, Cut};
-use super::super::geometry::{Offsets, Walk, begin_of};
+use super::super::geometry::{Offsets, begin_of};
 use super::super::isa::Isa;
 use super::super::slots::{Shared, View};
 use super::super::tile::Finish;
 use super::Narrow;
-use super::filter::Filter;
+use super::filter::{Filter, Reach};
 #[cfg(target_arch = "x86_64")]
 use super::packed;
 use super::tile::{LINE, Micro, Part, Tile};
@@ -34,13 +34,14 @@ impl Convolution {
         (micro, threads): (&Micro<N>, usize),
     ) -> Self {
         debug_assert_eq!(output.extent, filter.output_of(input.extent));
-        let octets = micro.rows * input.extent.pitch * size_of::<N::Value>() * filter.window().stride.pow(2);
+        let Reach { window, walk, .. } = filter.reach();
+        let octets = micro.rows * input.extent.pitch * size_of::<N::Value>() * window.stride.pow(2);
         let cut = match micro.isa {
             #[cfg(target_arch = "x86_64")]
             Isa::Amx => Cut::packed(output.extent.places(), micro.rows, filter.panels(), threads),
             _ => Cut::new(output.extent.places(), micro.rows, filter.panels(), octets, threads),
         };
-        let offsets = offsets.of(input.extent, filter.window(), Walk::Places, micro.rows);
+        let offsets = offsets.of(input.extent, window, walk, micro.rows);
         Self { filter: index, offsets, input, output, after, cut }
     }
 

@@ -1,17 +1,82 @@
 //! What a convolution asks of its packed weights, whatever their numbers.
 
+use std::borrow::Cow;
+
 use super::super::filter::Raw;
-use super::super::geometry::{Extent, Window};
+use super::super::geometry::{Extent, Walk, Window};
 use super::super::tile::Finish;
 use super::Narrow;
+use crate::model::architecture::{Architecture, Kernel, Layer};
 
 /// Octets of an input that are read at once where whole matrices are multiplied: a filter has room for as many groups of
 /// weights behind its last ones, which no input counts.
 pub(in super::super) const READ_AT_ONCE: usize = 64;
 
+/// What a convolution reads of its input for one place of its output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::model) struct Reach {
+    pub(in super::super) window: Window,
+    pub(in super::super) walk: Walk,
+    /// Channels of the input.
+    pub(in super::super) inputs: usize,
+}
+
+impl Reach {
+    /// What a layer of a network reads; the image is padded when it is interleaved.
+    pub(in crate::model) fn of(architecture: &Architecture, index: usize) -> Option<Self> {
+        let Layer { inputs, kernel: Kernel { size, stride }, .. } = *architecture.layers.get(index)?;
+        let (walk, padding) = if index == architecture.stem { (Walk::Rows, 0) } else { (Walk::Places, size / 2) };
+        Some(Self { window: Window { size, stride, padding }, walk, inputs })
+    }
+
+    /// Taps of the window as the walk counts them.
+    pub(in crate::model) fn taps(&self) -> usize {
+        match self.walk {
+            Walk::Places => self.window.size * self.window.size,
+            Walk::Rows => self.window.size,
+        }
+    }
+
+    /// Values of a tap.
+    pub(in crate::model) fn values(&self) -> usize {
+        match self.walk {
+            Walk::Places => self.inputs,
+            Walk::Rows => self.window.size * self.inputs,
+        }
+    }
+
+    /// The channel of the input that a value of a tap is of.
+    pub(in crate::model) fn input(&self, value: usize) -> usize {
+        value % self.inputs.max(1)
+    }
+
+    /// Where the weight of a value of a tap is among those of an output, `[inputs, size, size]`.
+    pub(in super::super) fn index(&self, value: usize, tap: usize) -> usize {
+        let size = self.window.size;
+        match self.walk {
+            Walk::Places => value * size * size + tap,
+            Walk::Rows => (self.input(value) * size + tap) * size + value / self.inputs.max(1),
+        }
+    }
+
+    /// The weights of an output, `[inputs, size, size]`, as `[values, taps]`.
+    pub(in crate::model) fn by_taps<'a>(&self, weights: &'a [f32]) -> Cow<'a, [f32]> {
+        if self.walk == Walk::Places {
+            return weights.into();
+        }
+        let all = (0..self.values()).flat_map(|value| (0..self.taps()).map(move |tap| self.index(value, tap)));
+        all.map(|index| weights.get(index).copied().unwrap_or_default()).collect()
+    }
+
+    /// What there is one of for each channel of the input, for each value of a tap.
+    pub(in crate::model) fn of_values(&self, of_inputs: &[f32]) -> Vec<f32> {
+        of_inputs.iter().cycle().take(self.values()).copied().collect()
+    }
+}
+
 /// How what goes into a convolution and comes out of it is stored.
 pub(in crate::model) struct Codes<'a, N: Narrow> {
-    /// With zero 0.
+    /// With zero 0 where the walk leaves padding out.
     pub(in super::super) input: &'a N::Code,
     pub(in super::super) output: &'a N::Code,
     /// What is added to the output.
@@ -21,23 +86,14 @@ pub(in crate::model) struct Codes<'a, N: Narrow> {
 /// Packed weights: for each panel of outputs, for each place of the window, for each group of inputs, the group's weights
 /// of each output. Outputs are filled up with zeros to whole panels, inputs to whole pairs of groups.
 pub(in crate::model) trait Filter<N: Narrow>: Send + Sync {
-    /// Packs weights that see a window, for panels of so many columns.
-    fn pack(
-        raw: &Raw,
-        inputs: usize,
-        layer: &N::Layer,
-        window_and_columns: (Window, usize),
-        codes: Codes<'_, N>,
-    ) -> Self;
+    /// Packs weights that reach so far, for panels of so many columns.
+    fn pack(raw: &Raw, layer: &N::Layer, reach: Reach, columns: usize, codes: Codes<'_, N>) -> Self;
 
     /// The weights as they count, `[outputs, inputs, size, size]`, and the bias.
     fn unpack(&self) -> Raw;
 
-    /// The window that it moves over its input.
-    fn window(&self) -> Window;
-
-    /// Channels that it reads.
-    fn inputs(&self) -> usize;
+    /// What it reads.
+    fn reach(&self) -> Reach;
 
     /// Channels that it makes.
     fn outputs(&self) -> usize;
@@ -51,19 +107,19 @@ pub(in crate::model) trait Filter<N: Narrow>: Send + Sync {
     /// What becomes of a panel's sums.
     fn ends(&self, panel: usize, finish: Finish<N::Value>) -> N::Ends;
 
-    /// Inputs, filled up to whole pairs of groups.
+    /// Values of a tap, filled up to whole pairs of groups.
     fn depth(&self) -> usize {
-        self.inputs().next_multiple_of(N::PAIR)
+        self.reach().values().next_multiple_of(N::PAIR)
     }
 
-    /// Taps of the window.
+    /// Taps of the window as the walk counts them.
     fn taps(&self) -> usize {
-        self.window().size * self.window().size
+        self.reach().taps()
     }
 
     /// The extent that it makes of an input.
     fn output_of(&self, input: Extent) -> Extent {
-        self.window().output_of(input, self.outputs())
+        self.reach().window.output_of(input, self.outputs())
     }
 }
 

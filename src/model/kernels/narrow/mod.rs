@@ -1,6 +1,5 @@
 //! The network's trunk in numbers narrower than f32, multiplied in groups of four octets: what becomes of a sum (its scale,
-//! bias, what is added, ReLU, rounding) is done while a tile is in registers. The first convolution and the Dense layers
-//! stay f32.
+//! bias, what is added, ReLU, rounding) is done while a tile is in registers. The Dense layers stay f32.
 
 #[cfg(target_arch = "x86_64")]
 pub(super) mod amx;
@@ -19,7 +18,8 @@ pub(super) mod trust;
 use bytemuck::{AnyBitPattern, Zeroable};
 
 use super::isa::Isa;
-pub(in crate::model) use network::Network;
+pub(in crate::model) use filter::Reach;
+pub(in crate::model) use network::{Known, Network};
 
 /// Octets that a register multiplies at once for each column.
 const OCTETS_OF_A_GROUP: usize = 4;
@@ -44,10 +44,14 @@ pub(in crate::model) trait Narrow: Sized + Send + Sync + 'static {
     /// Inputs of two groups, which are summed up together.
     const PAIR: usize = 2 * Self::GROUP;
 
-    /// The nearest value, of a number that is not below zero and was divided by its channel's step.
+    /// The nearest value, of a number that was divided by its channel's step and had [`Narrow::zero`] added.
     fn value(number: f32) -> Self::Value;
+    /// The larger one of two that are not below zero.
+    fn larger(one: Self::Value, other: Self::Value) -> Self::Value;
     /// A value in steps of its channel.
     fn number(value: Self::Value) -> f32;
+    /// What 0 is stored as, in steps.
+    fn zero(code: &Self::Code) -> f32;
     /// The steps of so many channels.
     fn steps(code: &Self::Code, channels: usize) -> Vec<f32>;
     /// The micro-kernels of an instruction set, or of the largest part of it that this program has some for.

@@ -17,15 +17,26 @@ use super::super::slots::Slots;
 use super::super::tile::Micro as SingleMicro;
 use super::super::trust;
 use super::Narrow;
-use super::filter::{Codes, Filter};
+use super::filter::{Codes, Filter, Reach};
 use super::plan::{Ground, Layer, Plan};
 use super::tile::Micro;
-use crate::model::architecture::{self, Architecture, Source};
+use crate::model::architecture::{self, Architecture, Source, Sources};
+
+/// What is known of a network beside its weights.
+pub(in crate::model) struct Known<N: Narrow> {
+    /// How the image is stored.
+    pub(in crate::model) image: N::Code,
+    /// Of each layer that is computed in narrow numbers.
+    pub(in crate::model) layers: Vec<Option<N::Layer>>,
+    /// How the output of each layer is stored.
+    pub(in crate::model) codes: Vec<N::Code>,
+}
 
 /// The network. One run at a time; others wait for it.
 pub(in crate::model) struct Network<N: Narrow> {
     architecture: Architecture,
     layers: Vec<Layer<N>>,
+    image: N::Code,
     codes: Vec<N::Code>,
     zeros: Buffer<N::Value>,
     single_zeros: Buffer,
@@ -58,39 +69,39 @@ impl<T: Zeroable + Copy> Blocks<T> {
 
 impl<N: Narrow> Network<N> {
     /// Packs the weights that `layer` gives for each layer, for these instructions; 0 threads are one a processor.
-    /// `codes` says how the output of each layer is stored, and `known` the rest for those between the first convolution
-    /// and the Dense layers.
     pub(in crate::model) fn new<E: Send + From<rayon::ThreadPoolBuildError>>(
         architecture: Architecture,
         layer: impl Fn(&architecture::Layer) -> Result<Raw, E> + Sync,
-        (known, codes): (&[Option<N::Layer>], Vec<N::Code>),
+        known: Known<N>,
         threads: usize,
         isa: Isa,
     ) -> Result<Self, E> {
         let (crew, micro, single_micro) = (Crew::new(threads)?, N::micro(isa), SingleMicro::of(trust::trusted()));
+        let Known { image, layers: known, codes } = known;
         let sources = architecture.sources();
+        let codes_of = |index: usize| {
+            let code = |source: Source| match source {
+                Source::Image => Some(&image),
+                Source::Layer(layer) => codes.get(layer),
+            };
+            let Sources { input, added } = sources.get(index).copied().flatten()?;
+            Some(Codes { input: code(input)?, output: codes.get(index)?, added: added.and_then(code) })
+        };
         let pack = |(index, each): (usize, &architecture::Layer)| -> Result<Layer<N>, E> {
             let raw = layer(each)?;
-            let (size, stride) = (each.kernel.size, each.kernel.stride);
-            let known = known.get(index).and_then(Option::as_ref).zip(sources.get(index).copied().flatten());
-            let known = known.and_then(|(known, Source { input, added })| {
-                let added = added.and_then(|added| codes.get(added));
-                Some((known, Codes { input: codes.get(input)?, output: codes.get(index)?, added }))
-            });
-            let Some((known, codes)) = known else {
-                // The first convolution's input is padded when it is interleaved.
-                let walk = if index == architecture.stem { Walk::Rows } else { Walk::Places };
-                let window = Window { size, stride, padding: 0 };
-                return Ok(Layer::Single(Single::pack(&raw, each.inputs, window, walk, single_micro.columns)));
-            };
-            let window = Window { size, stride, padding: size / 2 };
-            Ok(Layer::Narrow(N::Filter::pack(&raw, each.inputs, known, (window, micro.columns), codes)))
+            let known = known.get(index).and_then(Option::as_ref).zip(codes_of(index));
+            if let Some(((known, codes), reach)) = known.zip(Reach::of(&architecture, index)) {
+                return Ok(Layer::Narrow(N::Filter::pack(&raw, known, reach, micro.columns, codes)));
+            }
+            let window = Window { size: each.kernel.size, stride: each.kernel.stride, padding: 0 };
+            Ok(Layer::Single(Single::pack(&raw, each.inputs, window, Walk::Places, single_micro.columns)))
         };
         let layers = architecture.layers.par_iter().enumerate().with_max_len(1);
         let layers: Result<Vec<Layer<N>>, E> = crew.install(|| layers.map(pack).collect());
         let widest = architecture.layers.iter().map(|layer| layer.inputs).max().unwrap_or(0);
         Ok(Self {
             layers: layers?,
+            image,
             codes,
             zeros: Buffer::zeroed(widest.next_multiple_of(N::PAIR)),
             single_zeros: Buffer::zeroed(widest),
@@ -181,6 +192,7 @@ impl<N: Narrow> Network<N> {
         Ground {
             architecture: &self.architecture,
             layers: &self.layers,
+            image: &self.image,
             codes: &self.codes,
             zeros: self.zeros.values(),
             single_zeros: self.single_zeros.values(),

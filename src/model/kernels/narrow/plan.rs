@@ -7,13 +7,13 @@ use super::super::crew::Run;
 use super::super::filter::Filter as Single;
 use super::super::geometry::{Extent, Offsets};
 use super::super::plan::{POOLING, TOGETHER_FROM};
-use super::super::pooling::{self, Interleave};
+use super::super::pooling;
 use super::super::slots::{SLOTS, Shared, View};
 use super::super::tile::Micro as SingleMicro;
 use super::Narrow;
 use super::convolution::Convolution;
 use super::filter::Filter;
-use super::pooling::{Maximum, Mean};
+use super::pooling::{Interleave, Maximum, Mean};
 use super::tile::Micro;
 use crate::model::architecture::{Architecture, Bottleneck};
 
@@ -26,20 +26,19 @@ mod slot {
     pub(super) const SPATIAL: usize = 4;
     /// What the stages that go image by image say of each.
     pub(super) const GATHERED: usize = 5;
+    pub(super) const INPUT: usize = 6;
 }
 
 /// What the blocks of f32 are for.
 mod single {
-    pub(super) const INPUT: usize = 0;
-    pub(super) const STEM: usize = 1;
-    pub(super) const POOLED: usize = 2;
-    pub(super) const HIDDEN: usize = 3;
-    pub(super) const LOGITS: usize = 4;
+    pub(super) const POOLED: usize = 0;
+    pub(super) const HIDDEN: usize = 1;
+    pub(super) const LOGITS: usize = 2;
 }
 
 /// One step; all tasks of a step may be done at the same time.
 pub(super) enum Step<N> {
-    Interleave(Interleave),
+    Interleave(Interleave<N>),
     /// In f32.
     Single(convolution::Convolution),
     Maximum(Maximum<N>),
@@ -58,6 +57,8 @@ pub(super) enum Layer<N: Narrow> {
 pub(super) struct Ground<'a, N: Narrow> {
     pub(super) architecture: &'a Architecture,
     pub(super) layers: &'a [Layer<N>],
+    /// How the image is stored.
+    pub(super) image: &'a N::Code,
     /// How the output of each layer is stored.
     pub(super) codes: &'a [N::Code],
     /// As many zeros as the widest layer has channels.
@@ -166,8 +167,8 @@ impl<N: Narrow> Step<N> {
         // do not overlap; the rest is the caller's promise.
         unsafe {
             match self {
-                Self::Interleave(step) => step.run(task, images, singles),
-                Self::Maximum(step) => step.run(task, singles, values, ground.single_micro),
+                Self::Interleave(step) => step.run(task, images, values),
+                Self::Maximum(step) => step.run(task, values),
                 Self::Mean(step) => step.run(task, values, singles),
                 Self::Single(step) => {
                     if let Some(filter) = ground.single(step.filter) {
@@ -206,13 +207,15 @@ impl<N: Narrow> Bottlenecks for Builder<'_, N> {
 
     fn enter(&mut self, image: usize, side: (usize, usize)) -> Option<View> {
         let stem = self.ground.architecture.stem;
-        let (padding, code) = (self.ground.single(stem)?.window.size / 2, self.ground.codes.get(stem)?);
-        let input = self.single_view(single::INPUT, Interleave::output_of(side.0, side.1, padding));
-        self.steps.push(Step::Interleave(Interleave { image, output: input, padding }));
-        let x = self.single(stem, input, single::STEM, After::Rectify)?;
-        let [first, _] = slot::TURNS;
-        let pooled = self.view(first, pooling::Maximum::output_of(x.extent, POOLING));
-        self.steps.push(Step::Maximum(Maximum::new((x, pooled), POOLING, code)));
+        let padding = self.ground.narrow(stem)?.reach().window.size / 2;
+        let input = self.view(slot::INPUT, pooling::Interleave::output_of(side.0, side.1, padding));
+        // The last tap is read in whole pairs of groups.
+        self.keep(View { extent: Extent { rows: input.extent.rows + 1, ..input.extent }, ..input });
+        self.steps.push(Step::Interleave(Interleave::new((image, input), padding, self.ground.image)));
+        let [first, second] = slot::TURNS;
+        let x = self.convolve(stem, input, first, After::Rectify)?;
+        let pooled = self.view(second, pooling::Maximum::output_of(x.extent, POOLING));
+        self.steps.push(Step::Maximum(Maximum::new((x, pooled), POOLING)));
         Some(pooled)
     }
 

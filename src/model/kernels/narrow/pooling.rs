@@ -1,32 +1,81 @@
-//! Where narrow numbers begin and end: the largest of neighbours behind the first convolution, and the mean of each channel.
+//! What the network does in narrow numbers besides convolutions: the image into NHWC, the largest of neighbours, and the mean.
 
 use std::marker::PhantomData;
 
-use super::super::geometry::Window;
-use super::super::pooling::Covered;
+use bytemuck::Zeroable;
+
+use super::super::geometry::{Extent, Window};
+use super::super::pooling::{COLOURS, Covered};
 use super::super::slots::{Shared, View};
-use super::super::tile::Micro as SingleMicro;
 use super::Narrow;
 
 /// Channels that are done at once, whole registers of them.
 const AT_ONCE: usize = 64;
 
+/// One image `[3, rows, columns]` into a padded image in narrow numbers, whose channels follow each other without a gap.
+pub(in super::super) struct Interleave<N> {
+    /// Which image of the run.
+    image: usize,
+    output: View,
+    padding: usize,
+    /// What the numbers of each channel are multiplied by, one over its step.
+    scales: [f32; COLOURS],
+    /// What is added then.
+    zero: f32,
+    numbers: PhantomData<N>,
+}
+
+impl<N: Narrow> Interleave<N> {
+    /// One of the run's images into a view in `code`, whose extent is [`super::super::pooling::Interleave::output_of`] the image's.
+    pub(in super::super) fn new((image, output): (usize, View), padding: usize, code: &N::Code) -> Self {
+        let steps = N::steps(code, COLOURS);
+        let scales = std::array::from_fn(|colour| 1.0 / steps.get(colour).copied().unwrap_or(1.0));
+        Self { image, output, padding, scales, zero: N::zero(code), numbers: PhantomData }
+    }
+
+    /// One task a row of the output.
+    pub(in super::super) fn tasks(&self) -> usize {
+        self.output.extent.rows
+    }
+
+    /// Does one task; `images` are those of the run, `[n, 3, rows, columns]`.
+    ///
+    /// # Safety
+    /// Nobody else uses the output's row.
+    pub(in super::super) unsafe fn run(&self, row: usize, images: &[f32], memory: &Shared<'_, N::Value>) {
+        let Extent { rows, columns, .. } = self.output.extent;
+        let width = columns * COLOURS;
+        // SAFETY: the caller keeps everybody else away from this row.
+        let to = unsafe { memory.part_mut(&self.output, row * width, width) };
+        to.fill(N::value(self.zero));
+        let (inner, across) = (rows - 2 * self.padding, columns - 2 * self.padding);
+        let Some(row) = row.checked_sub(self.padding).filter(|row| *row < inner) else { return };
+        for (colour, scale) in self.scales.into_iter().enumerate() {
+            let first = ((self.image * COLOURS + colour) * inner + row) * across;
+            let from = images.get(first..first + across).unwrap_or_default();
+            let mut to = to.iter_mut().skip(self.padding * COLOURS + colour).step_by(COLOURS);
+            // In whole registers first, then apart.
+            let mut values = [N::value(0.0); AT_ONCE];
+            for from in from.chunks(AT_ONCE) {
+                values.iter_mut().zip(from).for_each(|(value, from)| *value = N::value(from * scale + self.zero));
+                to.by_ref().zip(values.iter().take(from.len())).for_each(|(to, value)| *to = *value);
+            }
+        }
+    }
+}
+
 /// The largest value of each channel within a window, of values that are not below zero; padding counts for nothing.
 pub(in super::super) struct Maximum<N> {
-    /// f32
     input: View,
     output: View,
     window: Window,
-    /// Of the output's channels.
-    steps: Vec<f32>,
     numbers: PhantomData<N>,
 }
 
 impl<N: Narrow> Maximum<N> {
-    /// From f32 to values in `code`, whose zero is 0.
-    pub(in super::super) fn new((input, output): (View, View), window: Window, code: &N::Code) -> Self {
-        let steps = N::steps(code, output.extent.channels);
-        Self { input, output, window, steps, numbers: PhantomData }
+    /// Of values whose zero is 0.
+    pub(in super::super) fn new((input, output): (View, View), window: Window) -> Self {
+        Self { input, output, window, numbers: PhantomData }
     }
 
     /// One task a row of the output.
@@ -37,35 +86,18 @@ impl<N: Narrow> Maximum<N> {
     /// Does one task.
     ///
     /// # Safety
-    /// The processor has the instructions of f32's micro-kernels. Nobody writes to the input, and nobody else uses the output's
-    /// row.
-    pub(in super::super) unsafe fn run(
-        &self,
-        task: usize,
-        inputs: &Shared<'_>,
-        outputs: &Shared<'_, N::Value>,
-        micro: &SingleMicro,
-    ) {
+    /// Nobody writes to the input, and nobody else uses the output's row.
+    pub(in super::super) unsafe fn run(&self, task: usize, memory: &Shared<'_, N::Value>) {
         let (from, to) = (self.input.extent, self.output.extent);
         // SAFETY: the caller keeps writers away from the input.
-        let input = unsafe { inputs.values(&self.input) };
+        let input = unsafe { memory.values(&self.input) };
         // SAFETY: the caller keeps everybody else away from this row.
-        let output = unsafe { outputs.part_mut(&self.output, task * to.columns * to.pitch, to.columns * to.pitch) };
+        let output = unsafe { memory.part_mut(&self.output, task * to.columns * to.pitch, to.columns * to.pitch) };
         for (column, output) in output.chunks_exact_mut(to.pitch).enumerate() {
             let covered = Covered::by(self.window, from, (task / to.rows, task % to.rows, column));
-            for (part, output) in output.chunks_mut(AT_ONCE).enumerate() {
-                let mut largest = [0.0_f32; AT_ONCE];
-                let values = AT_ONCE.min(from.pitch.saturating_sub(part * AT_ONCE));
-                let input = input.get(part * AT_ONCE..).unwrap_or_default();
-                covered.of(input, values, |places| {
-                    // SAFETY: every place has so many values from this part on, and a pitch is one of whole registers.
-                    unsafe { (micro.largest)(places, values, largest.as_mut_ptr()) }
-                });
-                let steps = self.steps.iter().skip(part * AT_ONCE);
-                output
-                    .iter_mut()
-                    .zip(largest.iter().zip(steps))
-                    .for_each(|(to, (value, step))| *to = N::value(value / step));
+            output.fill(N::Value::zeroed());
+            for place in covered.places(input, to.pitch) {
+                output.iter_mut().zip(place).for_each(|(largest, value)| *largest = N::larger(*largest, *value));
             }
         }
     }
