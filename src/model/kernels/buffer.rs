@@ -25,6 +25,14 @@ unsafe impl<T: Sync> Sync for Buffer<T> {}
 impl<T: Zeroable + Copy> Buffer<T> {
     /// Zeros. Pages of a large buffer that nobody writes to cost no memory.
     pub(super) fn zeroed(length: usize) -> Self {
+        let buffer = Self::in_small_pages(length);
+        buffer.settle();
+        buffer
+    }
+
+    /// The same for what is written once and read for a long time: [`Buffer::settle`] is to be called when it is written.
+    /// Whoever writes then does not wait for large pages, which take long where the host of a virtual machine has to find them.
+    pub(super) fn in_small_pages(length: usize) -> Self {
         let Some(layout) = Self::layout(length) else { return Self { start: NonNull::dangling(), length: 0 } };
         let start = if is_mapped(layout) {
             mapped(layout.size())
@@ -35,6 +43,14 @@ impl<T: Zeroable + Copy> Buffer<T> {
         let Some(start) = NonNull::new(start.cast()) else { handle_alloc_error(layout) };
         // All bytes zero is a value of the type.
         Self { start, length }
+    }
+
+    /// Asks the system to make it of large pages as far as whole ones go: those that are not written to yet at once, others in
+    /// its own time.
+    pub(super) fn settle(&self) {
+        if let Some(layout) = Self::layout(self.length).filter(|layout| is_mapped(*layout)) {
+            advise(self.start.as_ptr().cast(), layout.size());
+        }
     }
 
     /// The values.
@@ -75,8 +91,17 @@ fn is_mapped(layout: Layout) -> bool {
     cfg!(target_os = "linux") && layout.size() >= LARGE_PAGE
 }
 
-/// Zeros from the system, on a boundary of large pages, which it is asked to make them of as far as whole ones go; null
-/// where it has none.
+/// Asks the system to make memory of large pages.
+#[cfg(target_os = "linux")]
+fn advise(start: *mut u8, bytes: usize) {
+    // SAFETY: the advice changes nothing that can be read.
+    unsafe { libc::madvise(start.cast(), bytes / LARGE_PAGE * LARGE_PAGE, libc::MADV_HUGEPAGE) };
+}
+
+#[cfg(not(target_os = "linux"))]
+fn advise(_start: *mut u8, _bytes: usize) {}
+
+/// Zeros from the system, on a boundary of large pages; null where it has none.
 #[cfg(target_os = "linux")]
 fn mapped(bytes: usize) -> *mut u8 {
     let whole = bytes.checked_next_multiple_of(SMALL_PAGE);
@@ -91,8 +116,8 @@ fn mapped(bytes: usize) -> *mut u8 {
     }
     let before = map.align_offset(LARGE_PAGE);
     let start = map.wrapping_byte_add(before);
-    // SAFETY: what is given back lies within the map before and behind the buffer, in whole pages; the advice is for the
-    // buffer's own. Without either there is more memory than needed, or in small pages.
+    // SAFETY: what is given back lies within the map before and behind the buffer, in whole pages; without it there is more
+    // memory than needed.
     unsafe {
         if before > 0 {
             libc::munmap(map, before);
@@ -100,7 +125,6 @@ fn mapped(bytes: usize) -> *mut u8 {
         if before < LARGE_PAGE {
             libc::munmap(start.wrapping_byte_add(whole), LARGE_PAGE - before);
         }
-        libc::madvise(start, bytes / LARGE_PAGE * LARGE_PAGE, libc::MADV_HUGEPAGE);
     }
     start.cast()
 }
@@ -130,11 +154,13 @@ mod tests {
     #[test]
     fn buffers_of_any_size_are_zeros_on_a_cache_line() {
         for length in [1, 17, LARGE_PAGE / 4 - 1, LARGE_PAGE / 4, LARGE_PAGE / 4 + 1, LARGE_PAGE + 4097] {
-            let mut buffer = Buffer::<f32>::zeroed(length);
-            assert!(buffer.values().len() == length && buffer.values().iter().all(|value| *value == 0.0));
-            assert_eq!(buffer.values().as_ptr().addr() % ALIGNMENT, 0);
-            buffer.values_mut().fill(1.0);
-            assert_eq!(buffer.values().iter().sum::<f32>(), length as f32);
+            for mut buffer in [Buffer::<f32>::zeroed(length), Buffer::in_small_pages(length)] {
+                assert!(buffer.values().len() == length && buffer.values().iter().all(|value| *value == 0.0));
+                assert_eq!(buffer.values().as_ptr().addr() % ALIGNMENT, 0);
+                buffer.values_mut().fill(1.0);
+                buffer.settle();
+                assert_eq!(buffer.values().iter().sum::<f32>(), length as f32);
+            }
         }
         assert!(Buffer::<f32>::zeroed(0).values().is_empty());
     }

@@ -74,6 +74,7 @@ impl Filter {
         for (panel, outputs) in panels(filter.outputs, columns).enumerate() {
             filter.fill(panel, raw.rows(outputs, &mut room));
         }
+        filter.weights.settle();
         filter
     }
 
@@ -82,7 +83,7 @@ impl Filter {
         let outputs = of_outputs.len();
         let padded = outputs.next_multiple_of(columns);
         let places = window.size * window.size;
-        let weights = Buffer::zeroed(padded * places * inputs);
+        let weights = Buffer::in_small_pages(padded * places * inputs);
         let mut bias = Buffer::zeroed(padded);
         for (to, from) in bias.values_mut().iter_mut().zip(of_outputs) {
             *to = *from;

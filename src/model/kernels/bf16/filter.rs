@@ -24,13 +24,14 @@ impl Packed<Bf16> for Filter {
     fn pack(raw: &Raw, _layer: &AsIs, reach: Reach, columns: usize, _codes: Codes<'_, Bf16>) -> Self {
         let (outputs, taps, values) = (raw.bias.len(), reach.taps(), reach.values());
         let (padded, depth) = (outputs.next_multiple_of(columns), values.next_multiple_of(Bf16::PAIR));
-        let mut weights = Buffer::zeroed(padded * taps * depth + READ_AT_ONCE * columns);
+        let mut weights = Buffer::in_small_pages(padded * taps * depth + READ_AT_ONCE * columns);
         let panels = weights.values_mut().chunks_exact_mut((taps * depth * columns).max(1));
         for (panel, from) in panels.zip(raw.weights.chunks(columns * taps * values)) {
             for (column, from) in from.chunks_exact(taps * values).enumerate() {
                 lay(groups(&reach.by_taps(from), taps), panel, (column, columns));
             }
         }
+        weights.settle();
         let mut bias = Buffer::zeroed(padded);
         bias.values_mut().iter_mut().zip(&raw.bias).for_each(|(to, from)| *to = *from);
         Self { reach, outputs, columns, weights, bias }

@@ -77,7 +77,7 @@ impl Packed<Int8> for Filter {
         let (outputs, taps, values) = (bias.len(), reach.taps(), reach.values());
         let (padded, depth) = (outputs.next_multiple_of(columns), values.next_multiple_of(PAIR));
         let input_steps = reach.of_values(&codes.input.steps);
-        let mut weights = Buffer::zeroed(padded * taps * depth + READ_AT_ONCE * columns);
+        let mut weights = Buffer::in_small_pages(padded * taps * depth + READ_AT_ONCE * columns);
         let panels = weights.values_mut().chunks_exact_mut((taps * depth * columns).max(1));
         let each = raw.weights.chunks(columns * taps * values);
         // What the sums have too much where 0 is stored as something else.
@@ -98,6 +98,7 @@ impl Packed<Int8> for Filter {
                 lay(groups, panel, (column, columns));
             }
         }
+        weights.settle();
         let [mut scale, mut shift, mut added] = [(); 3].map(|()| Buffer::zeroed(padded));
         let to = scale.values_mut().iter_mut().zip(shift.values_mut()).zip(added.values_mut());
         let from = codes.output.steps.iter().zip(steps).zip(bias.iter().zip(zeros)).enumerate();
