@@ -41,9 +41,6 @@ pub(super) struct Quantisation(pub(super) Known<Int8>);
 /// Names of the tensors that are of the image.
 const IMAGE: [&str; 2] = ["image.step", "image.zero"];
 
-/// Channels of the image.
-const COLOURS: usize = 3;
-
 /// The octet that means 0 in the output of a layer.
 pub(super) fn zero(architecture: &Architecture, index: usize) -> u8 {
     let mut blocks = architecture.early.iter().chain(&architecture.last);
@@ -74,7 +71,7 @@ impl Quantisation {
                 bias: each("bias", layer.outputs)?,
             }));
         }
-        Ok(Self(Known { image: image(&tensors)?, layers, codes }))
+        Ok(Self(Known { image: image(&tensors, architecture)?, layers, codes }))
     }
 
     /// The file.
@@ -104,12 +101,13 @@ impl Quantisation {
 }
 
 /// How the image is stored.
-fn image(tensors: &SafeTensors<'_>) -> Result<Code, QuantisationError> {
+fn image(tensors: &SafeTensors<'_>, architecture: &Architecture) -> Result<Code, QuantisationError> {
+    let channels = architecture.layers.get(architecture.stem).map_or(0, |layer| layer.inputs);
     let [step, zero] = IMAGE;
     let octet = |value: f32| (value.fract() == 0.0 && (0.0..=255.0).contains(&value)).then_some(value as u8);
     let zeros = values(tensors, zero.to_owned(), 1)?;
     let zero = zeros.first().copied().and_then(octet).ok_or_else(|| QuantisationError::Value(zero.to_owned()))?;
-    Ok(Code { steps: steps(step, values(tensors, step.to_owned(), COLOURS)?)?, zero })
+    Ok(Code { steps: steps(step, values(tensors, step.to_owned(), channels)?)?, zero })
 }
 
 fn values(tensors: &SafeTensors<'_>, name: String, length: usize) -> Result<Vec<f32>, QuantisationError> {

@@ -29,21 +29,27 @@ impl Interleave {
         self.output.extent.rows
     }
 
+    /// What the image has in a row of the output, colour by colour; none where that is padding.
+    pub(super) fn colours<'a>(&self, row: usize, images: &'a [f32]) -> Option<[&'a [f32]; COLOURS]> {
+        let Extent { rows, columns, .. } = self.output.extent;
+        let (inner, across) = (rows - 2 * self.padding, columns - 2 * self.padding);
+        let row = row.checked_sub(self.padding).filter(|row| *row < inner)?;
+        Some(std::array::from_fn(|colour| {
+            let first = ((self.image * COLOURS + colour) * inner + row) * across;
+            images.get(first..first + across).unwrap_or_default()
+        }))
+    }
+
     /// Does one task; `images` are those of the run, `[n, 3, rows, columns]`.
     ///
     /// # Safety
     /// Nobody else uses the output's row.
     pub(super) unsafe fn run(&self, row: usize, images: &[f32], memory: &Shared<'_>) {
-        let Extent { rows, columns, .. } = self.output.extent;
-        let width = columns * COLOURS;
+        let width = self.output.extent.columns * COLOURS;
         // SAFETY: the caller keeps everybody else away from this row.
         let to = unsafe { memory.part_mut(&self.output, row * width, width) };
         to.fill(0.0);
-        let (inner, across) = (rows - 2 * self.padding, columns - 2 * self.padding);
-        let Some(row) = row.checked_sub(self.padding).filter(|row| *row < inner) else { return };
-        for colour in 0..COLOURS {
-            let first = ((self.image * COLOURS + colour) * inner + row) * across;
-            let from = images.get(first..first + across).unwrap_or_default();
+        for (colour, from) in self.colours(row, images).into_iter().flatten().enumerate() {
             let to = to.iter_mut().skip(self.padding * COLOURS + colour).step_by(COLOURS);
             to.zip(from).for_each(|(to, from)| *to = *from);
         }

@@ -99,25 +99,19 @@ fn groups(from: &[f32], places: usize) -> impl Iterator<Item = [u16; GROUP]> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::geometry::{Walk, Window};
+    use super::super::super::geometry::Window;
+    use super::super::super::narrow::rig;
     use super::*;
 
     #[test]
     fn weights_come_back_rounded() {
         let mut random = fastrand::Rng::with_seed(1);
-        for (inputs, outputs, size, walk) in [
-            (1, 1, 1, Walk::Places),
-            (20, 9, 3, Walk::Places),
-            (64, 33, 1, Walk::Places),
-            (5, 16, 3, Walk::Rows),
-            (3, 33, 7, Walk::Rows),
-            (301, 2, 1, Walk::Places),
-        ] {
+        for (reach, outputs) in rig::filters() {
+            let Reach { window: Window { size, .. }, inputs, .. } = reach;
             let weights: Vec<f32> = (0..inputs * outputs * size * size).map(|_| random.f32() - 0.3).collect();
             let raw = Raw { weights, bias: vec![0.3; outputs] };
-            let window = Window { size, stride: 1, padding: size / 2 };
             let codes = Codes { input: &AsIs, output: &AsIs, added: None };
-            let filter = Filter::pack(&raw, &AsIs, Reach { window, walk, inputs }, 16, codes);
+            let filter = Filter::pack(&raw, &AsIs, reach, 16, codes);
             let (back, wanted) = (filter.unpack(), raw.weights.iter().map(|weight| single(rounded(*weight))));
             assert_eq!(back.weights, wanted.collect::<Vec<_>>(), "{inputs} {outputs} {size}");
             assert_eq!(back.bias, raw.bias);

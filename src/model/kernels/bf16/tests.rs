@@ -199,7 +199,7 @@ fn the_first_convolution_sees_the_padded_image() {
         let filter = Filter::pack(&raw, &AsIs, Reach { window, walk: Walk::Rows, inputs: 3 }, micro.columns, codes);
         let to = view(1, filter.output_of(from.extent));
         let mut slots = rig::slots(&[room, to], 0);
-        let interleave = Interleave::<Bf16>::new((0, from), 3, &AsIs);
+        let interleave = Interleave::<Bf16>::new(pooling::Interleave { image: 0, output: from, padding: 3 }, &AsIs);
         let step = Convolution::new((0, &filter), (from, to), After::Rectify, &mut Offsets::default(), (micro, 2));
         let shared = slots.share();
         // SAFETY: nobody else uses these slots; each task is done once.

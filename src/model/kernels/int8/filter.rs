@@ -251,23 +251,17 @@ pub(in crate::model) fn bounded_step(weights: &[f32], reach: Reach, input_steps:
 #[cfg(test)]
 mod tests {
     use super::super::super::geometry::Window;
+    use super::super::super::narrow::rig;
     use super::*;
 
     #[test]
     fn weights_keep_the_bound_and_come_back_within_half_a_step() {
         let mut random = fastrand::Rng::with_seed(1);
-        for (inputs, outputs, size, walk) in [
-            (1, 1, 1, Walk::Places),
-            (20, 9, 3, Walk::Places),
-            (64, 33, 1, Walk::Places),
-            (5, 16, 3, Walk::Rows),
-            (3, 33, 7, Walk::Rows),
-            (300, 2, 1, Walk::Places),
-        ] {
+        for (reach, outputs) in rig::filters() {
+            let Reach { window: Window { size, .. }, inputs, .. } = reach;
             let places = size * size;
             let weights: Vec<f32> = (0..inputs * outputs * places).map(|_| random.f32().powi(3) - 0.3).collect();
             let input = Code { steps: (0..inputs).map(|_| 0.5 + random.f32()).collect(), zero: 0 };
-            let reach = Reach { window: Window { size, stride: 1, padding: size / 2 }, walk, inputs };
             let (each, value_steps) = (weights.chunks(inputs * places), reach.of_values(&input.steps));
             let steps: Vec<f32> = each.map(|each| bounded_step(&reach.by_taps(each), reach, &value_steps)).collect();
             let layer = Coded { steps, bias: vec![0.5; outputs] };
@@ -279,7 +273,7 @@ mod tests {
             for ((found, wanted), step) in
                 back.weights.chunks(inputs * places).zip(raw.weights.chunks(inputs * places)).zip(&layer.steps)
             {
-                let steps = if walk == Walk::Rows { 1.001 } else { 0.501 };
+                let steps = if reach.walk == Walk::Rows { 1.001 } else { 0.501 };
                 let near = |(a, b): (&f32, &f32)| (a - b).abs() <= step * steps / 0.5;
                 assert!(found.iter().zip(wanted).all(near), "{inputs} {outputs} {size}: {found:?} for {wanted:?}");
             }

@@ -235,7 +235,8 @@ fn the_first_convolution_sees_the_padded_image_to_the_bit() {
             let filter = Filter::pack(&raw, &layer, reach, micro.columns, codes());
             let to = view(1, filter.output_of(from.extent));
             let mut slots = slots(&[room, to]);
-            let interleave = Interleave::<Int8>::new((0, from), 3, &input);
+            let interleave =
+                Interleave::<Int8>::new(pooling::Interleave { image: 0, output: from, padding: 3 }, &input);
             let step = Convolution::new((0, &filter), (from, to), After::Rectify, &mut Offsets::default(), (micro, 2));
             let shared = slots.share();
             // SAFETY: nobody else uses these slots; each task is done once.

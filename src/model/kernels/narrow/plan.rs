@@ -211,7 +211,8 @@ impl<N: Narrow> Bottlenecks for Builder<'_, N> {
         let input = self.view(slot::INPUT, pooling::Interleave::output_of(side.0, side.1, padding));
         // The last tap is read in whole pairs of groups.
         self.keep(View { extent: Extent { rows: input.extent.rows + 1, ..input.extent }, ..input });
-        self.steps.push(Step::Interleave(Interleave::new((image, input), padding, self.ground.image)));
+        let single = pooling::Interleave { image, output: input, padding };
+        self.steps.push(Step::Interleave(Interleave::new(single, self.ground.image)));
         let [first, second] = slot::TURNS;
         let x = self.convolve(stem, input, first, After::Rectify)?;
         let pooled = self.view(second, pooling::Maximum::output_of(x.extent, POOLING));

@@ -4,8 +4,8 @@ use std::marker::PhantomData;
 
 use bytemuck::Zeroable;
 
-use super::super::geometry::{Extent, Window};
-use super::super::pooling::{COLOURS, Covered};
+use super::super::geometry::Window;
+use super::super::pooling::{self, COLOURS, Covered};
 use super::super::slots::{Shared, View};
 use super::Narrow;
 
@@ -14,10 +14,7 @@ const AT_ONCE: usize = 64;
 
 /// One image `[3, rows, columns]` into a padded image in narrow numbers, whose channels follow each other without a gap.
 pub(in super::super) struct Interleave<N> {
-    /// Which image of the run.
-    image: usize,
-    output: View,
-    padding: usize,
+    single: pooling::Interleave,
     /// What the numbers of each channel are multiplied by, one over its step.
     scales: [f32; COLOURS],
     /// What is added then.
@@ -26,16 +23,16 @@ pub(in super::super) struct Interleave<N> {
 }
 
 impl<N: Narrow> Interleave<N> {
-    /// One of the run's images into a view in `code`, whose extent is [`super::super::pooling::Interleave::output_of`] the image's.
-    pub(in super::super) fn new((image, output): (usize, View), padding: usize, code: &N::Code) -> Self {
+    /// The same as in f32, in `code`.
+    pub(in super::super) fn new(single: pooling::Interleave, code: &N::Code) -> Self {
         let steps = N::steps(code, COLOURS);
         let scales = std::array::from_fn(|colour| 1.0 / steps.get(colour).copied().unwrap_or(1.0));
-        Self { image, output, padding, scales, zero: N::zero(code), numbers: PhantomData }
+        Self { single, scales, zero: N::zero(code), numbers: PhantomData }
     }
 
     /// One task a row of the output.
     pub(in super::super) fn tasks(&self) -> usize {
-        self.output.extent.rows
+        self.single.tasks()
     }
 
     /// Does one task; `images` are those of the run, `[n, 3, rows, columns]`.
@@ -43,17 +40,14 @@ impl<N: Narrow> Interleave<N> {
     /// # Safety
     /// Nobody else uses the output's row.
     pub(in super::super) unsafe fn run(&self, row: usize, images: &[f32], memory: &Shared<'_, N::Value>) {
-        let Extent { rows, columns, .. } = self.output.extent;
-        let width = columns * COLOURS;
+        let pooling::Interleave { output, padding, .. } = self.single;
+        let width = output.extent.columns * COLOURS;
         // SAFETY: the caller keeps everybody else away from this row.
-        let to = unsafe { memory.part_mut(&self.output, row * width, width) };
+        let to = unsafe { memory.part_mut(&output, row * width, width) };
         to.fill(N::value(self.zero));
-        let (inner, across) = (rows - 2 * self.padding, columns - 2 * self.padding);
-        let Some(row) = row.checked_sub(self.padding).filter(|row| *row < inner) else { return };
-        for (colour, scale) in self.scales.into_iter().enumerate() {
-            let first = ((self.image * COLOURS + colour) * inner + row) * across;
-            let from = images.get(first..first + across).unwrap_or_default();
-            let mut to = to.iter_mut().skip(self.padding * COLOURS + colour).step_by(COLOURS);
+        let colours = self.single.colours(row, images).into_iter().flatten().zip(self.scales);
+        for (colour, (from, scale)) in colours.enumerate() {
+            let mut to = to.iter_mut().skip(padding * COLOURS + colour).step_by(COLOURS);
             // In whole registers first, then apart.
             let mut values = [N::value(0.0); AT_ONCE];
             for from in from.chunks(AT_ONCE) {

@@ -3,7 +3,26 @@
 use bytemuck::Zeroable;
 
 use super::super::crew::{Crew, Run};
+use super::super::geometry::{Walk, Window};
 use super::super::slots::{SLOTS, Slots, View};
+use super::filter::Reach;
+
+/// Filters of odd shapes: what they read, and how many outputs they have.
+pub(in super::super) fn filters() -> Vec<(Reach, usize)> {
+    let shapes = [
+        (1, 1, 1, Walk::Places),
+        (20, 9, 3, Walk::Places),
+        (64, 33, 1, Walk::Places),
+        (5, 16, 3, Walk::Rows),
+        (3, 33, 7, Walk::Rows),
+        (300, 2, 1, Walk::Places),
+        (301, 2, 1, Walk::Places),
+    ];
+    let filter = |(inputs, outputs, size, walk)| {
+        (Reach { window: Window { size, stride: 1, padding: size / 2 }, walk, inputs }, outputs)
+    };
+    shapes.into_iter().map(filter).collect()
+}
 
 /// Memory for views, full of a value that nobody can use unnoticed.
 pub(in super::super) fn slots<T: Zeroable + Copy>(views: &[View], value: T) -> Slots<T> {
