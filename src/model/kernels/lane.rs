@@ -23,27 +23,12 @@ pub(super) trait Lane: Copy {
     unsafe fn max(self, other: Self) -> Self;
     /// Asks for the cache line at `at`, which need not exist.
     unsafe fn prefetch(at: *const f32);
-
-    /// The sum of the values, of halves each time.
-    #[inline(always)]
-    #[allow(clippy::indexing_slicing, reason = "constant bounds, checked when compiled")]
-    unsafe fn total(self) -> f32 {
-        let mut values = [0.0; WIDEST];
-        // SAFETY: the caller's processor has the instruction, and there is room for the widest register.
-        unsafe { self.store(values.as_mut_ptr()) }
-        let mut width = Self::WIDTH;
-        while width > 1 {
-            width /= 2;
-            for at in 0..width {
-                values[at] += values[at + width];
-            }
-        }
-        values[0]
-    }
+    /// The values of both in turn, those of `self` first: of their first halves, and of their second ones.
+    unsafe fn shuffled_with(self, other: Self) -> (Self, Self);
 }
 
 /// Values of the widest register.
-const WIDEST: usize = 16;
+pub(super) const WIDEST: usize = 16;
 
 /// Without instructions of its own: the compiler makes of it what the target has.
 #[derive(Clone, Copy)]
@@ -95,11 +80,17 @@ impl Lane for Plain {
 
     #[inline(always)]
     unsafe fn prefetch(_at: *const f32) {}
+
+    #[inline(always)]
+    unsafe fn shuffled_with(self, other: Self) -> (Self, Self) {
+        let ([a, b, c, d], [e, f, g, h]) = (self.0, other.0);
+        (Self([a, e, b, f]), Self([c, g, d, h]))
+    }
 }
 
 /// Implements [`Lane`] by intrinsics; the last argument of `$max` wins where one is no number.
 macro_rules! lane {
-    ($register:ty, $width:literal, $splat:ident, $load:ident, $store:ident, $add:ident, |$a:ident, $b:ident, $c:ident| $fma:expr, |$x:ident, $y:ident| $max:expr, |$at:ident| $prefetch:expr) => {
+    ($register:ty, $width:literal, $splat:ident, $load:ident, $store:ident, $add:ident, |$a:ident, $b:ident, $c:ident| $fma:expr, |$x:ident, $y:ident| $max:expr, |$first:ident, $second:ident| $shuffled:expr, |$at:ident| $prefetch:expr) => {
         impl Lane for $register {
             const WIDTH: usize = $width;
 
@@ -145,6 +136,13 @@ macro_rules! lane {
             unsafe fn prefetch($at: *const f32) {
                 $prefetch
             }
+
+            #[inline(always)]
+            unsafe fn shuffled_with(self, other: Self) -> (Self, Self) {
+                let ($first, $second) = (self, other);
+                // SAFETY: the caller's processor has the instructions.
+                unsafe { $shuffled }
+            }
         }
     };
 }
@@ -177,6 +175,10 @@ mod x86 {
         _mm256_add_ps,
         |a, b, c| _mm256_fmadd_ps(a, b, c),
         |x, y| _mm256_max_ps(y, x),
+        |x, y| {
+            let (low, high) = (_mm256_unpacklo_ps(x, y), _mm256_unpackhi_ps(x, y));
+            (_mm256_permute2f128_ps::<0x20>(low, high), _mm256_permute2f128_ps::<0x31>(low, high))
+        },
         |at| ask_for(at.cast())
     );
     lane!(
@@ -188,6 +190,11 @@ mod x86 {
         _mm512_add_ps,
         |a, b, c| _mm512_fmadd_ps(a, b, c),
         |x, y| _mm512_max_ps(y, x),
+        |x, y| {
+            let low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+            let high = _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+            (_mm512_permutex2var_ps(x, low, y), _mm512_permutex2var_ps(x, high, y))
+        },
         |at| ask_for(at.cast())
     );
 }
@@ -207,6 +214,7 @@ mod arm {
         vaddq_f32,
         |a, b, c| vfmaq_f32(c, a, b),
         |x, y| vmaxq_f32(x, y),
+        |x, y| (vzip1q_f32(x, y), vzip2q_f32(x, y)),
         |at| {
             let _ = at;
         }

@@ -8,6 +8,7 @@
 
 #[cfg(target_arch = "x86_64")]
 mod amx;
+mod backward;
 pub(super) mod bf16;
 mod bottlenecks;
 mod buffer;

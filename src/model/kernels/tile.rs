@@ -3,7 +3,6 @@
 use super::geometry::LINE;
 use super::isa::Isa;
 use super::lane::Lane;
-use super::slope::{Dots, INPUTS, ROWS};
 use super::winograd;
 
 /// Marks an offset that lies in the padding, outside the input.
@@ -71,8 +70,8 @@ type GatherFunction = unsafe fn(*const f32, usize, usize, &[f32], &[Option<*mut 
 /// Takes the largest values of some places: see [`pooling::largest`].
 type LargestFunction = unsafe fn(&[*const f32], usize, *mut f32);
 
-/// Computes slopes of [`INPUTS`] inputs, and of one: see [`super::slope::dots`].
-type DotsFunctions = (unsafe fn(&Dots<'_>) -> [[f32; ROWS]; INPUTS], unsafe fn(&Dots<'_>) -> [[f32; ROWS]; 1]);
+/// Turns a square of a panel's columns over: see [`backward::turned`].
+type TurnFunction = unsafe fn(*const f32, *mut f32);
 
 /// The micro-kernels of one instruction set.
 pub(super) struct Micro {
@@ -86,7 +85,7 @@ pub(super) struct Micro {
     pub(super) spread: SpreadFunction,
     pub(super) gather: GatherFunction,
     pub(super) largest: LargestFunction,
-    pub(super) dots: DotsFunctions,
+    pub(super) turn: TurnFunction,
 }
 
 impl Micro {
@@ -210,9 +209,8 @@ unsafe fn step<L: Lane, const ROWS: usize, const LANES: usize>(
 macro_rules! micro {
     ($name:ident, $module:ident, $isa:ident, $lane:ty, $most:literal, $lanes:literal, [$($rows:literal),*] $(, $features:literal)?) => {
         mod $module {
-            use super::super::pooling;
-            use super::super::slope::{self, Dots, ROWS};
-            use super::super::winograd;
+            use super::super::lane::Lane;
+            use super::super::{backward, pooling, winograd};
             use super::{Tile, compute};
 
             /// # Safety
@@ -259,11 +257,11 @@ macro_rules! micro {
             }
 
             /// # Safety
-            /// As [`slope::dots`].
+            /// As [`backward::turned`].
             $(#[target_feature(enable = $features)])?
-            pub(super) unsafe fn dots<const IN: usize>(job: &Dots<'_>) -> [[f32; ROWS]; IN] {
+            pub(super) unsafe fn turn(from: *const f32, to: *mut f32) {
                 // SAFETY: the same contract.
-                unsafe { slope::dots::<$lane, $lanes, IN>(job) }
+                unsafe { backward::turned::<$lane, { <$lane as Lane>::WIDTH }, $lanes>(from, to) }
             }
         }
 
@@ -275,7 +273,7 @@ macro_rules! micro {
             spread: $module::spread,
             gather: $module::gather,
             largest: $module::largest,
-            dots: ($module::dots::<INPUTS>, $module::dots::<1>),
+            turn: $module::turn,
         };
     };
 }
@@ -309,7 +307,7 @@ impl Micro {
             spread: plain::spread,
             gather: plain::gather,
             largest: plain::largest,
-            dots: (plain::dots::<INPUTS>, plain::dots::<1>),
+            turn: plain::turn,
         };
         &WRONG
     }

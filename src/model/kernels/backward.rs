@@ -1,0 +1,377 @@
+//! One convolution on the way back, from slopes of its outputs to those of its inputs: by the micro-kernel of the way forth,
+//! whose weights are turned over on their way to it.
+
+use rayon::prelude::*;
+
+use super::filter::Filter;
+use super::geometry::{LINE, Window, begin_of, tiles};
+use super::lane::{Lane, WIDEST, ask_for};
+use super::tile::{Begin, Finish, Micro, OUTSIDE, Tile};
+
+/// Outputs whose weights are turned over at once: with the widest panel they take a first-level cache.
+const DEPTH: usize = 256;
+
+/// Most columns of a panel.
+const COLUMNS: usize = 2 * WIDEST;
+
+/// What the sums begin with, and what is outside.
+static ZEROS: [f32; COLUMNS] = [0.0; COLUMNS];
+
+/// How something changes with the values of one image's activation: `[panels, places, columns]`, channels filled up with zeros
+/// to whole panels.
+pub(super) struct Slopes {
+    values: Vec<f32>,
+    places: usize,
+    columns: usize,
+}
+
+/// What becomes of the slopes of some inputs.
+#[derive(Default)]
+pub(super) struct After<'a> {
+    /// Slopes of the same values on another way are added.
+    pub(super) beside: Option<&'a Slopes>,
+    /// Then those behind a ReLU become those in front of it: what it gave, `[places, channels]`.
+    pub(super) rectified: Option<&'a [f32]>,
+}
+
+/// Weights of a panel's inputs, one row an output.
+#[repr(align(64))]
+struct Turned([f32; DEPTH * COLUMNS]);
+
+/// Places of the input that the same taps of the window reach.
+struct Phase {
+    places: Vec<usize>,
+    taps: Vec<usize>,
+    /// For each tap, each tile of places, each panel of outputs that is turned over at once, and each place of a tile: where
+    /// in the slopes the tap leads.
+    offsets: Vec<u32>,
+}
+
+impl Slopes {
+    /// From `[places, channels]`.
+    pub(super) fn of(values: &[f32], places: usize, columns: usize) -> Self {
+        let channels = values.len() / places.max(1);
+        let mut slopes = Self { values: vec![0.0; channels.next_multiple_of(columns) * places], places, columns };
+        for (panel, to) in slopes.values.chunks_exact_mut((places * columns).max(1)).enumerate() {
+            for (to, from) in to.chunks_exact_mut(columns).zip(values.chunks_exact(channels.max(1))) {
+                to.iter_mut().zip(from.iter().skip(panel * columns)).for_each(|(to, from)| *to = *from);
+            }
+        }
+        slopes
+    }
+
+    /// As `[places, channels]`.
+    pub(super) fn by_place(&self, channels: usize) -> Vec<f32> {
+        let mut values = Vec::with_capacity(self.places * channels);
+        for place in 0..self.places {
+            let panels = self.values.chunks_exact((self.places * self.columns).max(1));
+            let place = |panel| <[f32]>::get(panel, place * self.columns..(place + 1) * self.columns);
+            values.extend(panels.flat_map(|panel| place(panel).unwrap_or_default()).take(channels));
+        }
+        values
+    }
+
+    /// Those of one panel of channels.
+    fn panel(&self, panel: usize) -> &[f32] {
+        let length = self.places * self.columns;
+        self.values.get(panel * length..(panel + 1) * length).unwrap_or_default()
+    }
+}
+
+impl After<'_> {
+    /// Does it to the slopes of one panel.
+    fn finish(&self, panel: usize, slopes: &mut [f32], (places, columns): (usize, usize)) {
+        if let Some(beside) = self.beside {
+            slopes.iter_mut().zip(beside.panel(panel)).for_each(|(slope, beside)| *slope += beside);
+        }
+        if let Some(given) = self.rectified {
+            let channels = given.len() / places.max(1);
+            for (slopes, given) in slopes.chunks_exact_mut(columns).zip(given.chunks_exact(channels.max(1))) {
+                let given = given.get(panel * columns..).unwrap_or_default();
+                slopes
+                    .iter_mut()
+                    .zip(given)
+                    .for_each(|(slope, given)| *slope = if *given > 0.0 { *slope } else { 0.0 });
+            }
+        }
+    }
+}
+
+/// From slopes of a filter's output to those of its input, of `side` rows and columns. None for a filter without weights, and for
+/// slopes or an activation of another extent.
+///
+/// Runs on the rayon pool that the caller is in.
+pub(super) fn back(
+    micro: &Micro,
+    filter: &Filter,
+    slopes: &Slopes,
+    side: (usize, usize),
+    after: &After<'_>,
+) -> Option<Slopes> {
+    let (window, columns, places) = (filter.window, micro.columns, side.0 * side.1);
+    let out = window.steps(side.0) * window.steps(side.1);
+    let length = filter.inputs.next_multiple_of(columns) * places;
+    let fits = slopes.values.len() == filter.panels() * columns * out
+        && after.beside.is_none_or(|beside| beside.values.len() == length)
+        && after.rectified.is_none_or(|given| given.len() == filter.inputs * places);
+    if !fits || out == 0 || !filter.has_weights() {
+        return None;
+    }
+    let job = Job { micro, filter, slopes, phases: phases(window, side, micro) };
+    let mut found = Slopes { values: vec![0.0; length], places, columns };
+    found.values.par_chunks_exact_mut(places * columns).enumerate().with_max_len(1).for_each(|(panel, to)| {
+        job.panel(panel, to);
+        after.finish(panel, to, (places, columns));
+    });
+    Some(found)
+}
+
+struct Job<'a> {
+    micro: &'a Micro,
+    filter: &'a Filter,
+    slopes: &'a Slopes,
+    phases: Vec<Phase>,
+}
+
+impl Job<'_> {
+    /// The slopes of one panel of inputs, `[places, columns]`.
+    fn panel(&self, panel: usize, to: &mut [f32]) {
+        let columns = self.micro.columns;
+        let mut turned = Turned([0.0; DEPTH * COLUMNS]);
+        let mut rest = &mut *to;
+        for phase in &self.phases {
+            let (sums, behind) = std::mem::take(&mut rest).split_at_mut(phase.places.len() * columns);
+            self.phase(phase, panel, sums, &mut turned);
+            rest = behind;
+        }
+        if self.phases.len() > 1 {
+            let order = self.phases.iter().flat_map(|phase| &phase.places);
+            let sums = to.to_vec();
+            for (sums, place) in sums.chunks_exact(columns).zip(order) {
+                let to = to.get_mut(place * columns..(place + 1) * columns);
+                to.into_iter().for_each(|to| to.copy_from_slice(sums));
+            }
+        }
+    }
+
+    /// Those of the places of a phase.
+    fn phase(&self, phase: &Phase, panel: usize, sums: &mut [f32], turned: &mut Turned) {
+        let Self { micro, filter, slopes, .. } = self;
+        let (columns, together) = (micro.columns, DEPTH / micro.columns);
+        let (places, groups) = (phase.places.len(), filter.panels().div_ceil(together));
+        let tiles = tiles(places, micro.rows);
+        for step in 0..phase.taps.len() * groups {
+            let (tap, group) = (step / groups, step % groups);
+            let outputs = filter.panels().min((group + 1) * together) - group * together;
+            for at in 0..outputs {
+                let square = self.square(phase.taps.get(tap), group * together + at, panel);
+                let to = turned.0.get_mut(at * columns * columns..(at + 1) * columns * columns).unwrap_or_default();
+                turn(micro, square, to);
+            }
+            let next = ((step + 1) / groups, (step + 1) % groups * together);
+            for tile in 0..tiles {
+                let ahead = begin_of(tile, tiles, together)..begin_of(tile + 1, tiles, together);
+                ahead.for_each(|at| ask_for_all(self.square(phase.taps.get(next.0), next.1 + at, panel)));
+                let (first, end) = (begin_of(tile, tiles, places), begin_of(tile + 1, tiles, places));
+                let offsets = (tap * tiles + tile) * together * micro.rows;
+                let offsets = phase.offsets.get(offsets..offsets + together * micro.rows).unwrap_or_default();
+                let output = sums.get_mut(first * columns..end * columns).unwrap_or_default();
+                if offsets.is_empty() || output.is_empty() {
+                    continue;
+                }
+                let tile = Tile {
+                    input: slopes.panel(group * together).as_ptr(),
+                    zeros: ZEROS.as_ptr(),
+                    offsets: offsets.as_ptr(),
+                    taps: outputs,
+                    channel: 0,
+                    depth: columns,
+                    filter: turned.0.as_ptr(),
+                    ahead: turned.0.as_ptr(),
+                    begin: if step == 0 { Begin::Bias(ZEROS.as_ptr()) } else { Begin::Output },
+                    finish: Finish::Keep,
+                    output: output.as_mut_ptr(),
+                    pitch: columns,
+                };
+                // SAFETY: the instructions are those of this processor. The offsets are those of places of `outputs` panels of
+                // slopes, each of `columns` values; as many rows of weights were turned over; the output has a row of `columns`
+                // for each of the places, and nobody else refers to it.
+                unsafe { micro.run(end - first, &tile) }
+            }
+        }
+    }
+
+    /// The weights of a panel of outputs for a panel of inputs by one tap: a row of outputs for each input.
+    fn square(&self, tap: Option<&usize>, outputs: usize, inputs: usize) -> &[f32] {
+        let (columns, all) = (self.micro.columns, self.filter.inputs);
+        let weights = tap.filter(|_| outputs < self.filter.panels()).map(|tap| {
+            let first = tap * all + inputs * columns;
+            self.filter.panel(outputs).get(first * columns..(first + columns).min((tap + 1) * all) * columns)
+        });
+        weights.flatten().unwrap_or_default()
+    }
+}
+
+/// Asks for values that are far away in memory.
+fn ask_for_all(values: &[f32]) {
+    values.iter().step_by(LINE).for_each(|value| ask_for(std::ptr::from_ref(value).cast()));
+}
+
+/// Turns a square of a panel's columns over, `[inputs, outputs]` to `[outputs, inputs]`; missing inputs are zeros.
+fn turn(micro: &Micro, square: &[f32], to: &mut [f32]) {
+    let side = micro.columns;
+    if square.len() == side * side && to.len() == side * side {
+        // SAFETY: the instructions are those of this processor, and both are squares of a panel's columns.
+        return unsafe { (micro.turn)(square.as_ptr(), to.as_mut_ptr()) };
+    }
+    for (output, to) in to.chunks_exact_mut(side).enumerate() {
+        let from = square.iter().skip(output).step_by(side).chain(std::iter::repeat(&0.0));
+        to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+    }
+}
+
+/// Turns a square of `LANES` registers a side over; a register has `WIDTH` values.
+///
+/// Rows are shuffled with those half a register's values behind them, as often as halves can be halved: so each value's row and
+/// column change places (Stone, IEEE Trans. Computers 1971).
+///
+/// # Safety
+/// The processor has the register's instructions; both squares are there, and apart from each other.
+#[inline(always)]
+#[allow(clippy::indexing_slicing, clippy::needless_range_loop, reason = "constant bounds, checked when compiled")]
+pub(super) unsafe fn turned<L: Lane, const WIDTH: usize, const LANES: usize>(from: *const f32, to: *mut f32) {
+    let side = LANES * WIDTH;
+    // SAFETY: the caller keeps the contract; every offset stays within a square.
+    unsafe {
+        for down in 0..LANES {
+            for across in 0..LANES {
+                let mut rows = [L::splat(0.0); WIDTH];
+                for row in 0..WIDTH {
+                    rows[row] = L::load(from.add((down * WIDTH + row) * side + across * WIDTH));
+                }
+                for _ in 0..WIDTH.ilog2() {
+                    let before = rows;
+                    for row in 0..WIDTH / 2 {
+                        let (first, second) = before[row].shuffled_with(before[row + WIDTH / 2]);
+                        rows[2 * row] = first;
+                        rows[2 * row + 1] = second;
+                    }
+                }
+                for row in 0..WIDTH {
+                    rows[row].store(to.add((across * WIDTH + row) * side + down * WIDTH));
+                }
+            }
+        }
+    }
+}
+
+/// The phases of the places of an input of `side` rows and columns.
+fn phases(window: Window, (rows, columns): (usize, usize), micro: &Micro) -> Vec<Phase> {
+    let out = (window.steps(rows), window.steps(columns));
+    let starts = (0..window.stride).flat_map(|row| (0..window.stride).map(move |column| (row, column)));
+    let phase = |(row, column): (usize, usize)| {
+        let across = move |row| (column..columns).step_by(window.stride).map(move |column| (row, column));
+        let places: Vec<_> = (row..rows).step_by(window.stride).flat_map(across).collect();
+        let in_step = |at: usize, tap: usize| (at + window.padding) % window.stride == tap % window.stride;
+        let taps = (0..window.size * window.size)
+            .filter(|tap| in_step(row, tap / window.size) && in_step(column, tap % window.size))
+            .collect::<Vec<_>>();
+        let offsets = taps.iter().flat_map(|tap| offsets(window, (&places, *tap), out, micro)).collect();
+        Phase { places: places.into_iter().map(|(row, column)| row * columns + column).collect(), taps, offsets }
+    };
+    starts.map(phase).filter(|phase| !phase.places.is_empty()).collect()
+}
+
+/// Those of one tap from some places, by row and column; the output has `out` rows and columns.
+fn offsets(window: Window, (places, tap): (&[(usize, usize)], usize), out: (usize, usize), micro: &Micro) -> Vec<u32> {
+    let along = |at: usize, tap: usize, out: usize| {
+        let step = (at + window.padding).checked_sub(tap)? / window.stride;
+        (step < out).then_some(step)
+    };
+    let leads = |(row, column): (usize, usize)| {
+        let (row, column) = (along(row, tap / window.size, out.0)?, along(column, tap % window.size, out.1)?);
+        Some((row * out.1 + column) * micro.columns)
+    };
+    let count = tiles(places.len(), micro.rows);
+    let mut offsets = Vec::with_capacity(count * DEPTH / micro.columns * micro.rows);
+    for tile in 0..count {
+        let [first, end] = [tile, tile + 1].map(|tile| begin_of(tile, count, places.len()));
+        let tile: Vec<_> = places.iter().take(end).skip(first).map(|place| leads(*place)).collect();
+        for panel in 0..DEPTH / micro.columns {
+            let before = panel * out.0 * out.1 * micro.columns;
+            let offset = |row| Some(u32::try_from(before + (*tile.get(row)?)?).unwrap_or(OUTSIDE));
+            offsets.extend((0..micro.rows).map(|row| offset(row).unwrap_or(OUTSIDE)));
+        }
+    }
+    offsets
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::filter::Raw;
+    use super::super::geometry::Walk;
+    use super::super::isa::Isa;
+    use super::*;
+
+    /// `[rows, columns, inputs]`: each weight that a value goes through on its way to an output, times the output's slope.
+    fn naive(raw: &Raw, inputs: usize, window: Window, slopes: &[f32], (rows, columns): (usize, usize)) -> Vec<f32> {
+        let (outputs, out) = (raw.bias.len(), (window.steps(rows), window.steps(columns)));
+        let mut found = vec![0.0; rows * columns * inputs];
+        for (place, slopes) in slopes.chunks(outputs).enumerate() {
+            for tap in 0..window.size * window.size {
+                let y = (place / out.1 * window.stride + tap / window.size).wrapping_sub(window.padding);
+                let x = (place % out.1 * window.stride + tap % window.size).wrapping_sub(window.padding);
+                if y < rows && x < columns {
+                    for (output, slope) in slopes.iter().enumerate() {
+                        for input in 0..inputs {
+                            let weight = raw.weights[(output * inputs + input) * window.size.pow(2) + tap];
+                            found[(y * columns + x) * inputs + input] += slope * weight;
+                        }
+                    }
+                }
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn slopes_go_back_by_the_weights_that_values_came_by() {
+        let mut random = fastrand::Rng::with_seed(3);
+        for (size, stride) in [(1, 1), (1, 2), (3, 1), (3, 2)] {
+            for (inputs, outputs) in [(1, 1), (4, 33), (64, 16), (70, 300)] {
+                for side in [(1, 1), (4, 7), (5, 6)] {
+                    let window = Window { size, stride, padding: size / 2 };
+                    let mut values = |count: usize| (0..count).map(|_| random.f32() - 0.5).collect::<Vec<f32>>();
+                    let raw = Raw { weights: values(inputs * outputs * size * size), bias: vec![0.0; outputs] };
+                    let out = window.steps(side.0) * window.steps(side.1);
+                    let slopes = values(out * outputs);
+                    let [beside, given] = [0, 1].map(|_| values(side.0 * side.1 * inputs));
+                    let found = naive(&raw, inputs, window, &slopes, side);
+                    let all = found.iter().zip(&beside).zip(&given);
+                    let finished: Vec<f32> =
+                        all.map(|((found, beside), given)| if *given > 0.0 { found + beside } else { 0.0 }).collect();
+                    for isa in Isa::available() {
+                        let micro = Micro::of(isa);
+                        let of = |values: &[f32], places| Slopes::of(values, places, micro.columns);
+                        let filter = Filter::pack(&raw, inputs, window, Walk::Places, micro.columns);
+                        let beside = of(&beside, side.0 * side.1);
+                        let after = After { beside: Some(&beside), rectified: Some(&given) };
+                        for (after, wanted) in [(After::default(), &found), (after, &finished)] {
+                            let found = back(micro, &filter, &of(&slopes, out), side, &after).unwrap();
+                            let found = found.by_place(inputs);
+                            assert_eq!(found.len(), wanted.len());
+                            for (found, wanted) in found.iter().zip(wanted) {
+                                assert!(
+                                    (found - wanted).abs() < 1e-4,
+                                    "{isa:?} {window:?} {inputs} {outputs} {side:?}"
+                                );
+                            }
+                        }
+                        let one_less = of(&slopes[outputs..], out - 1);
+                        assert!(back(micro, &filter, &one_less, side, &After::default()).is_none());
+                    }
+                }
+            }
+        }
+    }
+}
