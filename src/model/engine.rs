@@ -224,18 +224,13 @@ impl Engine {
 
     /// How a weighted sum of the logits changes with [`Engine::features`] of one image, `[1, h, w, 1024] f32`, in a last stage in
     /// f32 with the weights as they count in the engine. `weights` says how much each of the logits counts, given all of them.
-    pub(super) fn slope(
-        &self,
-        features: &Tensor,
-        side: (usize, usize),
-        weights: impl FnOnce(&[f32]) -> Vec<f32>,
-    ) -> Result<Sloped> {
+    pub(super) fn slope(&self, features: &Tensor, weights: impl FnOnce(&[f32]) -> Vec<f32>) -> Result<Sloped> {
         match self {
             Self::Graph(graph) => graph.slope(features, weights),
-            Self::Kernels(network) => sloped(network, features, side, weights),
+            Self::Kernels(network) => sloped(network, features, weights),
             // Unpacked when asked for and given back afterwards: few images are explained.
-            Self::Bf16(network) => Ok(Sloped { seen: None, ..sloped(&last_stage(network)?, features, side, weights)? }),
-            Self::Int8(network) => Ok(Sloped { seen: None, ..sloped(&last_stage(network)?, features, side, weights)? }),
+            Self::Bf16(network) => Ok(Sloped { seen: None, ..sloped(&last_stage(network)?, features, weights)? }),
+            Self::Int8(network) => Ok(Sloped { seen: None, ..sloped(&last_stage(network)?, features, weights)? }),
         }
     }
 }
@@ -267,14 +262,11 @@ pub(super) struct Sloped {
 }
 
 /// By the kernels.
-fn sloped(
-    network: &Network,
-    features: &Tensor,
-    side: (usize, usize),
-    weights: impl FnOnce(&[f32]) -> Vec<f32>,
-) -> Result<Sloped> {
+fn sloped(network: &Network, features: &Tensor, weights: impl FnOnce(&[f32]) -> Vec<f32>) -> Result<Sloped> {
+    let (_, rows, columns, _) = features.dims4()?;
     let values = features.flatten_all()?.to_vec1::<f32>()?;
-    let found = network.slope(&values, side, weights).ok_or_else(|| Error::msg("the layers do not fit together"))?;
+    let found =
+        network.slope(&values, (rows, columns), weights).ok_or_else(|| Error::msg("the layers do not fit together"))?;
     Ok(Sloped { slopes: found.slopes, seen: Some(seen(1, found.seen)?) })
 }
 
@@ -340,7 +332,7 @@ mod tests {
         let ramp = Input::new(&package.manifest().input).ramp().unwrap().unsqueeze(0).unwrap();
         let features = numbers(Precision::F32).features(&ramp).unwrap().features;
         let slope = |engine: &Engine| {
-            let found = engine.slope(&features, (224, 224), |logits| vec![logits[1], -1.0]).unwrap();
+            let found = engine.slope(&features, |logits| vec![logits[1], -1.0]).unwrap();
             (found.slopes, found.seen)
         };
         let (wanted, seen) = slope(&engine(Compute::Graph));

@@ -40,8 +40,7 @@ pub(super) fn heat_map(
     references: &References,
 ) -> Result<(HeatMap, Option<Seen>)> {
     let (Featured { features, seen }, reference) = beside_reference(engine, framed, references)?;
-    let (_, rows, columns) = framed.tensor.dims3()?;
-    let sloped = engine.slope(&features, (rows, columns), |logits| towards(positive, logits))?;
+    let sloped = engine.slope(&features, |logits| towards(positive, logits))?;
     let (_, rows, columns, channels) = features.dims4()?;
     let (all, one) = ([rows, columns, channels], [rows, columns, 1]);
     let slopes = smoothed(&smoothed(&sloped.slopes, all), all);

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use super::filter::Filter;
 use super::geometry::{LINE, Window, begin_of, tiles};
-use super::lane::{Lane, WIDEST, ask_for};
+use super::lane::{Lane, WIDEST};
 use super::tile::{Begin, Finish, Micro, OUTSIDE, Tile};
 
 /// Outputs whose weights are turned over at once: with the widest panel they take a first-level cache.
@@ -25,13 +25,20 @@ pub(super) struct Slopes {
     columns: usize,
 }
 
+/// What a ReLU gave, place by place.
+pub(super) struct Given<'a> {
+    pub(super) values: &'a [f32],
+    /// From one place to the next.
+    pub(super) apart: usize,
+}
+
 /// What becomes of the slopes of some inputs.
 #[derive(Default)]
 pub(super) struct After<'a> {
     /// Slopes of the same values on another way are added.
     pub(super) beside: Option<&'a Slopes>,
-    /// Then those behind a ReLU become those in front of it: what it gave, `[places, channels]`.
-    pub(super) rectified: Option<&'a [f32]>,
+    /// Then slopes behind a ReLU become those in front of it.
+    pub(super) rectified: Option<Given<'a>>,
 }
 
 /// Weights of a panel's inputs, one row an output.
@@ -71,6 +78,12 @@ impl Slopes {
         values
     }
 
+    /// Slopes behind a ReLU become those in front of it.
+    pub(super) fn rectify(&mut self, given: &Given<'_>) {
+        let panels = self.values.chunks_exact_mut((self.places * self.columns).max(1));
+        panels.enumerate().for_each(|(panel, slopes)| given.rectify(panel, slopes, self.columns));
+    }
+
     /// Those of one panel of channels.
     fn panel(&self, panel: usize) -> &[f32] {
         let length = self.places * self.columns;
@@ -78,21 +91,24 @@ impl Slopes {
     }
 }
 
+impl Given<'_> {
+    /// The slopes of one panel behind the ReLU become those in front of it.
+    fn rectify(&self, panel: usize, slopes: &mut [f32], columns: usize) {
+        for (slopes, given) in slopes.chunks_exact_mut(columns).zip(self.values.chunks_exact(self.apart.max(1))) {
+            let given = given.get(panel * columns..).unwrap_or_default();
+            slopes.iter_mut().zip(given).for_each(|(slope, given)| *slope = if *given > 0.0 { *slope } else { 0.0 });
+        }
+    }
+}
+
 impl After<'_> {
     /// Does it to the slopes of one panel.
-    fn finish(&self, panel: usize, slopes: &mut [f32], (places, columns): (usize, usize)) {
+    fn finish(&self, panel: usize, slopes: &mut [f32], columns: usize) {
         if let Some(beside) = self.beside {
             slopes.iter_mut().zip(beside.panel(panel)).for_each(|(slope, beside)| *slope += beside);
         }
-        if let Some(given) = self.rectified {
-            let channels = given.len() / places.max(1);
-            for (slopes, given) in slopes.chunks_exact_mut(columns).zip(given.chunks_exact(channels.max(1))) {
-                let given = given.get(panel * columns..).unwrap_or_default();
-                slopes
-                    .iter_mut()
-                    .zip(given)
-                    .for_each(|(slope, given)| *slope = if *given > 0.0 { *slope } else { 0.0 });
-            }
+        if let Some(given) = &self.rectified {
+            given.rectify(panel, slopes, columns);
         }
     }
 }
@@ -113,7 +129,7 @@ pub(super) fn back(
     let length = filter.inputs.next_multiple_of(columns) * places;
     let fits = slopes.values.len() == filter.panels() * columns * out
         && after.beside.is_none_or(|beside| beside.values.len() == length)
-        && after.rectified.is_none_or(|given| given.len() == filter.inputs * places);
+        && after.rectified.as_ref().is_none_or(|given| given.values.len() == given.apart * places);
     if !fits || out == 0 || !filter.has_weights() {
         return None;
     }
@@ -121,7 +137,7 @@ pub(super) fn back(
     let mut found = Slopes { values: vec![0.0; length], places, columns };
     found.values.par_chunks_exact_mut(places * columns).enumerate().with_max_len(1).for_each(|(panel, to)| {
         job.panel(panel, to);
-        after.finish(panel, to, (places, columns));
+        after.finish(panel, to, columns);
     });
     Some(found)
 }
@@ -168,10 +184,14 @@ impl Job<'_> {
                 let to = turned.0.get_mut(at * columns * columns..(at + 1) * columns * columns).unwrap_or_default();
                 turn(micro, square, to);
             }
-            let next = ((step + 1) / groups, (step + 1) % groups * together);
+            let next = self.square(phase.taps.get((step + 1) / groups), (step + 1) % groups * together, panel);
             for tile in 0..tiles {
-                let ahead = begin_of(tile, tiles, together)..begin_of(tile + 1, tiles, together);
-                ahead.for_each(|at| ask_for_all(self.square(phase.taps.get(next.0), next.1 + at, panel)));
+                // Each tile asks for a part of every square that is turned over next.
+                let part = columns / Tile::STRIDE * LINE;
+                let (ahead, leap) = match next.get(tile * part..) {
+                    Some([first, ..]) => (std::ptr::from_ref(first), filter.sums() * columns - part),
+                    _ => (turned.0.as_ptr(), 0),
+                };
                 let (first, end) = (begin_of(tile, tiles, places), begin_of(tile + 1, tiles, places));
                 let offsets = (tap * tiles + tile) * together * micro.rows;
                 let offsets = phase.offsets.get(offsets..offsets + together * micro.rows).unwrap_or_default();
@@ -187,7 +207,8 @@ impl Job<'_> {
                     channel: 0,
                     depth: columns,
                     filter: turned.0.as_ptr(),
-                    ahead: turned.0.as_ptr(),
+                    ahead,
+                    leap,
                     begin: if step == 0 { Begin::Bias(ZEROS.as_ptr()) } else { Begin::Output },
                     finish: Finish::Keep,
                     output: output.as_mut_ptr(),
@@ -210,11 +231,6 @@ impl Job<'_> {
         });
         weights.flatten().unwrap_or_default()
     }
-}
-
-/// Asks for values that are far away in memory.
-fn ask_for_all(values: &[f32]) {
-    values.iter().step_by(LINE).for_each(|value| ask_for(std::ptr::from_ref(value).cast()));
 }
 
 /// Turns a square of a panel's columns over, `[inputs, outputs]` to `[outputs, inputs]`; missing inputs are zeros.
@@ -355,7 +371,8 @@ mod tests {
                         let of = |values: &[f32], places| Slopes::of(values, places, micro.columns);
                         let filter = Filter::pack(&raw, inputs, window, Walk::Places, micro.columns);
                         let beside = of(&beside, side.0 * side.1);
-                        let after = After { beside: Some(&beside), rectified: Some(&given) };
+                        let given = Given { values: &given, apart: inputs };
+                        let after = After { beside: Some(&beside), rectified: Some(given) };
                         for (after, wanted) in [(After::default(), &found), (after, &finished)] {
                             let found = back(micro, &filter, &of(&slopes, out), side, &after).unwrap();
                             let found = found.by_place(inputs);

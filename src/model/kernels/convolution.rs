@@ -171,6 +171,7 @@ impl Convolution {
                         depth: block.depth,
                         filter: weights_here,
                         ahead: weights_here.wrapping_add(ahead),
+                        leap: 0,
                         begin,
                         finish,
                         output: output.wrapping_add(at),

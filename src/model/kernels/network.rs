@@ -106,6 +106,8 @@ pub(in crate::model) struct Network {
     micro: &'static Micro,
     crew: Crew,
     memory: Mutex<Memory<Slots, Plan>>,
+    /// For the last stage of one image, of which everything stays.
+    explained: Mutex<Memory<Slots, Plan>>,
 }
 
 impl Network {
@@ -138,6 +140,7 @@ impl Network {
             micro,
             crew,
             memory: Mutex::new(Memory::empty()),
+            explained: Mutex::new(Memory::empty()),
         })
     }
 
@@ -179,7 +182,7 @@ impl Network {
         self.go_on(values, images, side, |plan| (plan.features, plan.early))
     }
 
-    /// What the last stage makes of what [`Network::features`] gave of one image of `rows` by `columns`; `weights` says
+    /// What the last stage makes of what [`Network::features`] gave of one image, so many rows and columns of it; `weights` says
     /// how much each of the logits counts, given all of them.
     pub(in crate::model) fn slope(
         &self,
@@ -187,26 +190,22 @@ impl Network {
         side: (usize, usize),
         weights: impl FnOnce(&[f32]) -> Vec<f32>,
     ) -> Option<Slope> {
-        let mut given = vec![Vec::new(); self.architecture.layers.len()];
-        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut memory = self.explained.lock().unwrap_or_else(PoisonError::into_inner);
         let ground = self.ground();
-        let (slots, plan) = prepare(&mut memory, ground, 1, side)?;
-        let extent = plan.features.extent;
-        if extent.places() * extent.channels != values.len() {
+        let (slots, plan) = memory.prepare(1, side, |offsets, slots| {
+            let plan = Plan::of_last_stage(ground, side, offsets)?;
+            slots.grow(&plan.lengths);
+            Some(plan)
+        })?;
+        if plan.features.extent.places() * plan.features.extent.channels != values.len() {
             return None;
         }
         slots.write(&plan.features, values);
-        for step in plan.early..plan.steps.len() {
-            self.take(plan, step..step + 1, (ground, &[]), slots);
-            if let Some((layer, view)) = plan.steps.get(step)?.shows(&self.architecture) {
-                *given.get_mut(layer)? = places(slots, &view);
-            }
-        }
+        self.take(plan, 0..plan.steps.len(), (ground, &[]), slots);
         let seen = Seen { pooled: places(slots, &plan.pooled), logits: places(slots, &plan.logits) };
-        drop(memory);
         let Self { architecture, filters, micro, crew, .. } = self;
-        let back = Back { architecture, filters, micro, crew, given: &given };
-        let slopes = back.through_all(&weights(&seen.logits), (extent.rows, extent.columns))?;
+        let back = Back { architecture, filters, micro, crew, plan, slots };
+        let slopes = back.through_all(&weights(&seen.logits))?;
         Some(Slope { seen, slopes })
     }
 
@@ -323,7 +322,7 @@ pub(super) fn places(slots: &Slots, view: &View) -> Vec<f32> {
     let Extent { channels, pitch, .. } = view.extent;
     let mut values = Vec::with_capacity(view.extent.places() * channels);
     for place in slots.read(view).chunks_exact(pitch) {
-        values.extend(place.iter().take(channels));
+        values.extend_from_slice(place.get(..channels).unwrap_or_default());
     }
     values
 }

@@ -24,6 +24,8 @@ mod slot {
     /// Winograd's matrices, of inputs and of outputs.
     pub(super) const SPREAD: usize = 7;
     pub(super) const PRODUCTS: usize = 8;
+    /// Whatever a plan makes, where all of it stays.
+    pub(super) const KEPT: usize = 9;
 }
 
 /// The pooling after the first convolution.
@@ -77,22 +79,32 @@ pub(super) struct Plan {
 impl Plan {
     /// For `images` of `rows` by `columns`; None where the filters are not those of the architecture.
     pub(super) fn new(ground: Ground<'_>, images: usize, side: (usize, usize), offsets: &mut Offsets) -> Option<Self> {
-        let architecture = ground.architecture;
-        let mut builder = Builder { ground, offsets, steps: Vec::new(), lengths: [0; SLOTS] };
-        let narrow = architecture.early.partition_point(|block| builder.width(block) < TOGETHER_FROM);
-        let (narrow, wide) = architecture.early.split_at_checked(narrow)?;
+        let early = &ground.architecture.early;
+        let mut builder = Builder::new(ground, offsets, None);
+        let narrow = early.partition_point(|block| builder.width(block) < TOGETHER_FROM);
+        let (narrow, wide) = early.split_at_checked(narrow)?;
         let x = builder.each_image(images, side, narrow)?;
         let features = builder.through(wide, x)?;
-        let early = builder.steps.len();
-        let x = builder.through(&architecture.last, features)?;
-        let pooled = builder.view(slot::REDUCED, Mean::output_of(x.extent));
-        builder.steps.push(Step::Mean(Mean { input: x, output: pooled }));
-        let trunk = builder.steps.len();
-        let hidden = builder.convolve(architecture.hidden, pooled, slot::SPATIAL, After::Rectify)?;
-        // The pooled features stay: whoever reads the logits may want them, too.
-        let logits = builder.convolve(architecture.logits, hidden, slot::SHORTCUT, After::Keep)?;
-        let run = Run::new(builder.steps.iter().map(Step::tasks).collect(), ground.threads);
-        Some(Self { steps: builder.steps, run, early, features, trunk, pooled, logits, lengths: builder.lengths })
+        builder.finished_from(features)
+    }
+
+    /// From the features of one image on, which has so many rows and columns of them. What each layer gives stays there.
+    pub(super) fn of_last_stage(
+        ground: Ground<'_>,
+        (rows, columns): (usize, usize),
+        offsets: &mut Offsets,
+    ) -> Option<Self> {
+        let first = ground.architecture.last.first()?;
+        let extent = Extent::new(1, rows, columns, ground.filters.get(first.reduce)?.inputs);
+        let mut builder = Builder::new(ground, offsets, Some(0));
+        let features = builder.view(slot::KEPT, extent);
+        builder.finished_from(features)
+    }
+
+    /// Where the output of a layer is when the steps are done, which holds for all layers where all of it stays.
+    pub(super) fn output_of(&self, layer: usize, architecture: &Architecture) -> Option<View> {
+        let shown = self.steps.iter().filter_map(|step| step.shows(architecture));
+        shown.filter(|(shown, _)| *shown == layer).map(|(_, view)| view).next_back()
     }
 }
 
@@ -127,7 +139,7 @@ impl Step {
     /// The processor has the micro-kernels' instructions, and `ground` is what the plan was made for. Nobody else does
     /// the same task, and all tasks of earlier steps are done.
     pub(super) unsafe fn run(&self, task: usize, ground: Ground<'_>, images: &[f32], memory: &Shared<'_>) {
-        // SAFETY: a step writes to one view, reads others that lie in other blocks, and cuts its output into tasks that
+        // SAFETY: a step writes to one view, reads others that lie elsewhere, and cuts its output into tasks that
         // do not overlap; the rest is the caller's promise.
         unsafe {
             match self {
@@ -158,6 +170,8 @@ struct Builder<'a> {
     offsets: &'a mut Offsets,
     steps: Vec<Step>,
     lengths: [usize; SLOTS],
+    /// Values that stay, where everything does.
+    kept: Option<usize>,
 }
 
 impl Bottlenecks for Builder<'_> {
@@ -166,6 +180,13 @@ impl Bottlenecks for Builder<'_> {
 
     fn keep(&mut self, view: View) -> View {
         view.kept_in(&mut self.lengths)
+    }
+
+    fn view(&mut self, slot: usize, extent: Extent) -> View {
+        let Some(kept) = &mut self.kept else { return self.keep(View { slot, start: 0, extent }) };
+        let view = View { slot: slot::KEPT, start: *kept, extent };
+        *kept = view.end();
+        self.keep(view)
     }
 
     fn output_of(&self, layer: usize, input: Extent) -> Option<Extent> {
@@ -198,7 +219,26 @@ impl Bottlenecks for Builder<'_> {
     }
 }
 
-impl Builder<'_> {
+impl<'a> Builder<'a> {
+    fn new(ground: Ground<'a>, offsets: &'a mut Offsets, kept: Option<usize>) -> Self {
+        Self { ground, offsets, steps: Vec::new(), lengths: [0; SLOTS], kept }
+    }
+
+    /// The last stage and what is behind it: the plan.
+    fn finished_from(mut self, features: View) -> Option<Plan> {
+        let Architecture { last, hidden, logits, .. } = self.ground.architecture;
+        let early = self.steps.len();
+        let x = self.through(last, features)?;
+        let pooled = self.view(slot::REDUCED, Mean::output_of(x.extent));
+        self.steps.push(Step::Mean(Mean { input: x, output: pooled }));
+        let trunk = self.steps.len();
+        let hidden = self.convolve(*hidden, pooled, slot::SPATIAL, After::Rectify)?;
+        // The pooled features stay: whoever reads the logits may want them, too.
+        let logits = self.convolve(*logits, hidden, slot::SHORTCUT, After::Keep)?;
+        let run = Run::new(self.steps.iter().map(Step::tasks).collect(), self.ground.threads);
+        Some(Plan { steps: self.steps, run, early, features, trunk, pooled, logits, lengths: self.lengths })
+    }
+
     /// Channels within a bottleneck.
     fn width(&self, block: &Bottleneck) -> usize {
         self.ground.filters.get(block.reduce).map_or(0, |filter| filter.outputs)

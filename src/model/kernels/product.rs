@@ -133,6 +133,7 @@ fn add_block(left: &[f32], right: &Columns, block: &Range<usize>, sum: Sum, outp
                     depth,
                     filter: filter.as_ptr(),
                     ahead,
+                    leap: 0,
                     begin: match sum {
                         Sum::Anew => Begin::Bias(ZEROS.as_ptr()),
                         Sum::Onto => Begin::Output,

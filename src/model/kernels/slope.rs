@@ -1,9 +1,11 @@
 //! How the logits of one image change with the values in front of the last stage: back through the Dense layers, ReLU and
 //! the last stage's convolutions, by the packed weights of the way forth.
 
-use super::backward::{After, Slopes, back};
+use super::backward::{After, Given, Slopes, back};
 use super::crew::Crew;
 use super::filter::Filter;
+use super::plan::Plan;
+use super::slots::Slots;
 use super::tile::Micro;
 use crate::model::architecture::{Architecture, Bottleneck};
 
@@ -13,17 +15,19 @@ pub(super) struct Back<'a> {
     pub(super) filters: &'a [Filter],
     pub(super) micro: &'static Micro,
     pub(super) crew: &'a Crew,
-    /// What each layer gave, channels last, where that is known.
-    pub(super) given: &'a [Vec<f32>],
+    /// The way forth, of which everything has stayed.
+    pub(super) plan: &'a Plan,
+    pub(super) slots: &'a Slots,
 }
 
 impl Back<'_> {
-    /// From the slopes of the logits to those of what the last stage was given, of `side` rows and columns, channels last.
-    /// None where the filters are not the architecture's.
-    pub(super) fn through_all(&self, of_logits: &[f32], side: (usize, usize)) -> Option<Vec<f32>> {
+    /// From the slopes of the logits to those of what the last stage was given, channels last. None where the filters are not
+    /// the architecture's.
+    pub(super) fn through_all(&self, of_logits: &[f32]) -> Option<Vec<f32>> {
         self.crew.install(|| {
             let Architecture { last, hidden, logits, .. } = self.architecture;
-            let mut sides = vec![side];
+            let features = self.plan.features.extent;
+            let mut sides = vec![(features.rows, features.columns)];
             for block in last {
                 sides.push(self.steps(block.spatial, self.steps(block.reduce, *sides.last()?)?)?);
             }
@@ -37,16 +41,22 @@ impl Back<'_> {
                 let before = at.checked_sub(1).and_then(|at| last.get(at)).map(|block| block.expand);
                 slopes = self.through_block(block, &slopes, *side, before)?;
             }
-            Some(slopes.by_place(self.filters.get(last.first()?.reduce)?.inputs))
+            Some(slopes.by_place(features.channels))
         })
     }
 
     /// From slopes of the mean of so many places to those of each, in front of the last block's ReLU.
     fn of_last(&self, of_mean: &[f32], places: usize) -> Option<Slopes> {
         let each: Vec<f32> = of_mean.iter().map(|slope| slope / places as f32).collect();
-        let given = self.given.get(self.architecture.last.last()?.expand)?;
-        let masked = each.iter().cycle().zip(given).map(|(slope, given)| if *given > 0.0 { *slope } else { 0.0 });
-        Some(Slopes::of(&masked.collect::<Vec<f32>>(), places, self.micro.columns))
+        let mut slopes = Slopes::of(&each.repeat(places), places, self.micro.columns);
+        slopes.rectify(&self.given(self.architecture.last.last()?.expand)?);
+        Some(slopes)
+    }
+
+    /// What a layer gave on the way forth.
+    fn given(&self, layer: usize) -> Option<Given<'_>> {
+        let view = self.plan.output_of(layer, self.architecture)?;
+        Some(Given { values: self.slots.read(&view), apart: view.extent.pitch })
     }
 
     /// From slopes in front of a block's last ReLU to those in front of the ReLU of the layer `before` the block.
@@ -87,7 +97,7 @@ impl Back<'_> {
         rectified: Option<usize>,
     ) -> Option<Slopes> {
         let rectified = match rectified {
-            Some(layer) => Some(self.given.get(layer)?.as_slice()),
+            Some(layer) => Some(self.given(layer)?),
             None => None,
         };
         back(self.micro, self.filters.get(layer)?, slopes, side, &After { beside, rectified })

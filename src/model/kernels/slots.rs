@@ -8,7 +8,7 @@ use super::buffer::Buffer;
 use super::geometry::Extent;
 
 /// Blocks there are.
-pub(super) const SLOTS: usize = 9;
+pub(super) const SLOTS: usize = 10;
 
 /// A part of a block that holds one activation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

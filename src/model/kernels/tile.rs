@@ -46,6 +46,8 @@ pub(super) struct Tile {
     pub(super) filter: *const f32,
     /// Weights that will be wanted soon; nothing is read there, so any address will do.
     pub(super) ahead: *const f32,
+    /// How far those of the next tap are behind the last one's.
+    pub(super) leap: usize,
     pub(super) begin: Begin,
     pub(super) finish: Finish,
     pub(super) output: *mut f32,
@@ -55,7 +57,7 @@ pub(super) struct Tile {
 
 impl Tile {
     /// Inputs between two cache lines that are asked for ahead.
-    pub(super) const STRIDE: usize = 8;
+    pub(super) const STRIDE: usize = 2;
 }
 
 /// Computes a tile of as many rows as its place in [`Micro::tiles`] says.
@@ -160,6 +162,7 @@ unsafe fn compute<L: Lane, const ROWS: usize, const MOST: usize, const LANES: us
                 step::<L, ROWS, LANES>(&mut sums, &inputs, index, filter);
                 filter = filter.add(LANES * L::WIDTH);
             }
+            ahead = ahead.wrapping_add(tile.leap);
         }
         let zero = L::splat(0.0);
         for row in 0..ROWS {
