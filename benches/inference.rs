@@ -3,9 +3,9 @@
 //! Every engine runs in a process of its own with one thread and with two, and they take turns. Prints medians:
 //! milliseconds for one image, images a second for sixteen.
 //!
-//! `heat` says how many classifications a score with its heat map costs, with two threads.
+//! `heat` says how many classifications a score with its heat map costs, with two threads, by the same numbers.
 //!
-//! `inference --station kernels|int8|bf16|heat|candle THREADS` is one of those processes: it reads a number of images from each line,
+//! `inference --station ENGINE THREADS`, with `kernels`, `bf16`, `int8`, the same behind `heat-`, or `candle`, is one of those processes: it reads a number of images from each line,
 //! and answers with the milliseconds that they took. `runtimes.py` uses it, too.
 #![allow(
     missing_docs,
@@ -40,8 +40,12 @@ fn main() {
 
 /// Answers each number of images on standard input with the milliseconds that they took.
 fn station(engine: &str, threads: usize) {
-    let compute = match engine {
-        "kernels" | "heat" => Compute::f32(threads),
+    let (with_heat, numbers) = match engine.strip_prefix("heat-") {
+        Some(numbers) => (true, numbers),
+        None => (false, engine),
+    };
+    let compute = match numbers {
+        "kernels" => Compute::f32(threads),
         "int8" => Compute::Kernels { threads, precision: Precision::Int8 },
         "bf16" => Compute::Kernels { threads, precision: Precision::Bf16 },
         "candle" => Compute::Graph,
@@ -54,7 +58,7 @@ fn station(engine: &str, threads: usize) {
         let images = Tensor::stack(&vec![ramp.clone(); count], 0).unwrap();
         let framed = Framed { tensor: ramp.clone(), framing: Framing::whole((224, 224), (224, 224)) };
         let began = Instant::now();
-        if engine == "heat" {
+        if with_heat {
             (0..count).for_each(|_| drop(model.explain(&framed).unwrap()));
         } else {
             model.probabilities(&images).unwrap();
@@ -118,16 +122,18 @@ fn compare() {
         println!("{images:>8} {threads:>8} {:>12} {:>12} {:>8.2}", shown(kernels), shown(candle), candle / kernels);
         runners.into_iter().for_each(Runner::end);
     }
-    let mut runners = ["heat", "kernels"].map(|engine| Runner::start(engine, 2));
-    let mut ratios = Vec::new();
-    for round in 0..=rounds {
-        let [heat, plain] = runners.each_mut().map(|runner| runner.milliseconds(1));
-        if round > 0 {
-            ratios.push(heat / plain);
+    for numbers in ["kernels", "bf16", "int8"] {
+        let mut runners = [&format!("heat-{numbers}"), numbers].map(|engine| Runner::start(engine, 2));
+        let mut ratios = Vec::new();
+        for round in 0..=rounds {
+            let [heat, plain] = runners.each_mut().map(|runner| runner.milliseconds(1));
+            if round > 0 {
+                ratios.push(heat / plain);
+            }
         }
+        println!("heat, {numbers}: {:.2} classifications", median(ratios));
+        runners.into_iter().for_each(Runner::end);
     }
-    println!("heat: {:.2} classifications", median(ratios));
-    runners.into_iter().for_each(Runner::end);
 }
 
 fn rate(images: usize, milliseconds: f64) -> String {

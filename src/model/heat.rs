@@ -40,16 +40,17 @@ pub(super) fn heat_map(
     references: &References,
 ) -> Result<(HeatMap, Option<Seen>)> {
     let (Featured { features, seen }, reference) = beside_reference(engine, framed, references)?;
-    let sloped = engine.slope(&features, |logits| towards(positive, logits))?;
+    let mut sloped = engine.slope(&features, |logits| towards(positive, logits))?;
     let (_, rows, columns, channels) = features.dims4()?;
     let (all, one) = ([rows, columns, channels], [rows, columns, 1]);
-    let slopes = smoothed(&smoothed(&sloped.slopes, all), all);
+    (0..2).for_each(|_| smooth(&mut sloped.slopes, all));
     let values = features.flatten_all()?.to_vec1::<f32>()?;
     let channels = channels.max(1);
-    let each = values.chunks(channels).zip(reference.chunks(channels)).zip(slopes.chunks(channels));
-    let evidence: Vec<f32> = each.map(|((values, reference), slopes)| evidence(values, reference, slopes)).collect();
+    let each = values.chunks(channels).zip(reference.chunks(channels)).zip(sloped.slopes.chunks(channels));
+    let mut evidence: Vec<f32> =
+        each.map(|((values, reference), slopes)| evidence(values, reference, slopes)).collect();
     // The rim of a blob has more of it than its middle; smoothed once, one in fifty has its maximum on the rim.
-    let evidence = smoothed(&smoothed(&evidence, one), one);
+    (0..2).for_each(|_| smooth(&mut evidence, one));
     let map = map(&framed.framing, evidence, (rows, columns));
     Ok((map.ok_or_else(|| candle_core::Error::msg("the feature map is empty"))?, sloped.seen.or(seen)))
 }
@@ -63,19 +64,28 @@ fn evidence(values: &[f32], reference: &[f32], slopes: &[f32]) -> f32 {
 /// Places `[rows, columns, channels]`, each by itself and its neighbours, 1 : 2 : 1 along both sides; beyond the borders is
 /// nothing. The last stage begins with a step of two places, so that every other place has most of the gradient; this takes
 /// out that pattern, and no other.
-fn smoothed(places: &[f32], [rows, columns, channels]: [usize; 3]) -> Vec<f32> {
-    along(&along(places, rows * columns * channels, columns * channels), columns * channels, channels)
+fn smooth(places: &mut [f32], [rows, columns, channels]: [usize; 3]) {
+    along(places, rows * columns * channels, columns * channels);
+    along(places, columns * channels, channels);
 }
 
 /// In each stretch of so many values, those a step apart, 1 : 2 : 1.
-fn along(values: &[f32], stretch: usize, step: usize) -> Vec<f32> {
-    let mut found: Vec<f32> = values.iter().map(|value| value / 2.0).collect();
-    let add = |to: &mut [f32], from: &[f32]| to.iter_mut().zip(from).for_each(|(to, from)| *to += from / 4.0);
-    for (found, values) in found.chunks_mut(stretch.max(1)).zip(values.chunks(stretch.max(1))) {
-        add(found.get_mut(step..).unwrap_or_default(), values);
-        add(found, values.get(step..).unwrap_or_default());
+fn along(values: &mut [f32], stretch: usize, step: usize) {
+    let (step, nothing) = (step.max(1), vec![0.0; step]);
+    let mut before = nothing.clone();
+    for stretch in values.chunks_mut(stretch.max(step)) {
+        before.fill(0.0);
+        let mut rest = stretch;
+        while let Some((here, behind)) = rest.split_at_mut_checked(step) {
+            let after = behind.get(..step).unwrap_or(&nothing);
+            for ((here, before), after) in here.iter_mut().zip(&mut before).zip(after) {
+                let value = *here;
+                *here = value / 2.0 + *before / 4.0 + after / 4.0;
+                *before = value;
+            }
+            rest = behind;
+        }
     }
-    found
 }
 
 /// What the engine says of an image, and the features that it is held against: those of the median luminance of its picture,
@@ -281,9 +291,9 @@ mod tests {
 
     #[test]
     fn a_pattern_of_every_other_place_is_smoothed_away() {
-        let striped = [[4.0_f32, 0.0, 4.0, 0.0, 4.0], [0.0; 5]];
-        let smooth = smoothed(striped.as_flattened(), [2, 5, 1]);
-        assert_eq!(smooth, [[1.0; 5], [0.5; 5]].as_flattened());
+        let mut places = [[4.0_f32, 0.0, 4.0, 0.0, 4.0], [0.0; 5]];
+        smooth(places.as_flattened_mut(), [2, 5, 1]);
+        assert_eq!(places, [[1.0; 5], [0.5; 5]]);
     }
 
     #[test]

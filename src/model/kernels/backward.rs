@@ -61,7 +61,8 @@ impl Slopes {
         let mut slopes = Self { values: vec![0.0; channels.next_multiple_of(columns) * places], places, columns };
         for (panel, to) in slopes.values.chunks_exact_mut((places * columns).max(1)).enumerate() {
             for (to, from) in to.chunks_exact_mut(columns).zip(values.chunks_exact(channels.max(1))) {
-                to.iter_mut().zip(from.iter().skip(panel * columns)).for_each(|(to, from)| *to = *from);
+                let from = from.get(panel * columns..channels.min((panel + 1) * columns)).unwrap_or_default();
+                to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
             }
         }
         slopes
@@ -69,11 +70,13 @@ impl Slopes {
 
     /// As `[places, channels]`.
     pub(super) fn by_place(&self, channels: usize) -> Vec<f32> {
-        let mut values = Vec::with_capacity(self.places * channels);
-        for place in 0..self.places {
-            let panels = self.values.chunks_exact((self.places * self.columns).max(1));
-            let place = |panel| <[f32]>::get(panel, place * self.columns..(place + 1) * self.columns);
-            values.extend(panels.flat_map(|panel| place(panel).unwrap_or_default()).take(channels));
+        let mut values = vec![0.0; self.places * channels];
+        let panels = self.values.chunks_exact((self.places * self.columns).max(1));
+        for (panel, from) in panels.enumerate() {
+            for (to, from) in values.chunks_exact_mut(channels.max(1)).zip(from.chunks_exact(self.columns)) {
+                let to = to.get_mut(panel * self.columns..).unwrap_or_default();
+                to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+            }
         }
         values
     }
