@@ -16,6 +16,7 @@ mod inventory;
 mod keras;
 mod kernels;
 mod manifest;
+mod octets;
 mod package;
 mod picture;
 mod quantisation;
@@ -112,17 +113,18 @@ impl Model {
     /// The same, computed as wished.
     pub fn load_with(directory: &Path, compute: Compute) -> Result<Self, ModelError> {
         let device = compute.device().map_err(|fault| ModelError::Device(fault.into()))?;
-        let package = Package::read(directory)?;
+        let package = Package::in_pieces(directory)?;
         // The digest takes as long as a third of the rest.
         let (verified, engine) = rayon::join(|| package.verify(), || package.engine(&device, compute));
         verified?;
+        package.unchanged()?;
         let model = Self::of(package, engine?, device)?;
         model.self_test()?;
         Ok(model)
     }
 
     /// A package's model, before its self-test.
-    fn of(package: Package, engine: Engine, device: Device) -> Result<Self, ModelError> {
+    fn of<W>(package: Package<W>, engine: Engine, device: Device) -> Result<Self, ModelError> {
         let input = Input::new(&package.manifest().input);
         let (manifest, gate) = package.into_manifest_and_gate();
         let InputSpec { width, height, channels, .. } = manifest.input;

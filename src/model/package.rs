@@ -14,6 +14,7 @@ use super::engine::{Compute, Engine, Precision};
 use super::gate::Gate;
 use super::inventory::Inventory;
 use super::manifest::Manifest;
+use super::octets::{Octets, WeightsFile};
 use super::quantisation::{Quantisation, QuantisationError};
 use super::weights::{WeightError, Weights};
 
@@ -111,11 +112,11 @@ pub enum PackageError {
     },
 }
 
-/// A package whose files are there and belong together.
-pub struct Package {
+/// A package whose files are there and belong together; `W` is where the octets of its weights are.
+pub struct Package<W = Vec<u8>> {
     manifest: Manifest,
     weights_path: PathBuf,
-    weights: Vec<u8>,
+    weights: W,
     gate: Option<Gate>,
 }
 
@@ -137,8 +138,8 @@ impl Package {
 
     /// Reads a package and checks the weights' digest.
     pub fn open(directory: &Path) -> Result<Self, PackageError> {
-        let package = Self::read(directory)?;
-        package.verify()?;
+        let package = Self::with(directory, read_shared_out)?;
+        same_digest(&package.weights_path, &package.manifest.sha256, sha256(&package.weights))?;
         Ok(package)
     }
 
@@ -152,40 +153,9 @@ impl Package {
         Manifest::parse(&text).map_err(malformed)
     }
 
-    /// Reads a package whose weights nobody may answer with before [`Package::verify`] has passed.
-    pub(super) fn read(directory: &Path) -> Result<Self, PackageError> {
-        let manifest = Self::manifest_in(directory)?;
-        let weights_path = directory.join(Self::WEIGHTS);
-        let weights = read_shared_out(&weights_path)
-            .map_err(|source| PackageError::Unreadable { path: weights_path.clone(), source })?;
-        let gate = gate(&manifest, directory)?;
-        Ok(Self { manifest, weights_path, weights, gate })
-    }
-
-    /// Checks the weights' digest.
-    pub(super) fn verify(&self) -> Result<(), PackageError> {
-        let found = sha256(&self.weights);
-        same_digest(&self.weights_path, &self.manifest.sha256, found)
-    }
-
-    /// What the package says of itself.
-    pub fn manifest(&self) -> &Manifest {
-        &self.manifest
-    }
-
     /// The manifest and the weights' bytes.
     pub(super) fn into_parts(self) -> (Manifest, Vec<u8>) {
         (self.manifest, self.weights)
-    }
-
-    /// Gives up the weights' bytes.
-    pub(super) fn into_manifest_and_gate(self) -> (Manifest, Option<Gate>) {
-        (self.manifest, self.gate)
-    }
-
-    /// The gate, for packages that have one.
-    pub fn gate(&self) -> Option<&Gate> {
-        self.gate.as_ref()
     }
 
     /// A package that is not on disk yet.
@@ -201,12 +171,64 @@ impl Package {
         Inventory::of(&self.weights).map_err(|fault| self.weight_fault(WeightError::Unreadable(fault)))
     }
 
+    /// What calibration makes of the weights.
+    pub(super) fn calibrated(&self, calibration: &Calibration) -> Result<Quantisation, PackageError> {
+        let quantisation = |weights| calibration.quantisation(&weights);
+        Weights::new(&self.weights).and_then(quantisation).map_err(|cause| self.weight_fault(cause))
+    }
+}
+
+impl Package<WeightsFile> {
+    /// A package whose weights are read when they are asked for. Nobody may answer with them before [`Package::verify`] has
+    /// passed, and then [`Package::unchanged`].
+    pub(super) fn in_pieces(directory: &Path) -> Result<Self, PackageError> {
+        Self::with(directory, WeightsFile::open)
+    }
+
+    /// Checks the weights' digest.
+    pub(super) fn verify(&self) -> Result<(), PackageError> {
+        same_digest(&self.weights_path, &self.manifest.sha256, digest(&Octets::from(&self.weights)))
+    }
+
+    /// Checks that what was read of the weights is what the digest was taken of.
+    pub(super) fn unchanged(&self) -> Result<(), PackageError> {
+        let unreadable = |source| PackageError::Unreadable { path: self.weights_path.clone(), source };
+        self.weights.unchanged().map_err(unreadable)
+    }
+}
+
+impl<W> Package<W> {
+    /// With weights that are opened like this.
+    fn with(directory: &Path, open: impl FnOnce(&Path) -> std::io::Result<W>) -> Result<Self, PackageError> {
+        let manifest = Package::manifest_in(directory)?;
+        let weights_path = directory.join(Package::WEIGHTS);
+        let weights =
+            open(&weights_path).map_err(|source| PackageError::Unreadable { path: weights_path.clone(), source })?;
+        let gate = gate(&manifest, directory)?;
+        Ok(Self { manifest, weights_path, weights, gate })
+    }
+
+    /// What the package says of itself.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Gives up the weights.
+    pub(super) fn into_manifest_and_gate(self) -> (Manifest, Option<Gate>) {
+        (self.manifest, self.gate)
+    }
+
+    /// The gate, for packages that have one.
+    pub fn gate(&self) -> Option<&Gate> {
+        self.gate.as_ref()
+    }
+
     /// Checks that its card is there and speaks of this model: name, version and the weights' digest.
     ///
     /// # Errors
     /// Which of them is missing.
     pub fn verify_card(&self) -> Result<(), PackageError> {
-        let path = self.weights_path.with_file_name(Self::CARD);
+        let path = self.weights_path.with_file_name(Package::CARD);
         let card = std::fs::read_to_string(&path);
         let card = card.map_err(|source| PackageError::Unreadable { path: path.clone(), source })?;
         let Manifest { name, version, sha256, .. } = &self.manifest;
@@ -217,7 +239,10 @@ impl Package {
     }
 
     /// Builds the network on a device.
-    pub(super) fn engine(&self, device: &Device, compute: Compute) -> Result<Engine, PackageError> {
+    pub(super) fn engine<'a>(&'a self, device: &Device, compute: Compute) -> Result<Engine, PackageError>
+    where
+        &'a W: Into<Octets<'a>>,
+    {
         let quantisation = match compute.precision() {
             Precision::Int8 => Some(self.quantisation()?),
             precision if self.manifest.self_test_in(precision).is_none() => return Err(self.not_prepared(precision)),
@@ -227,23 +252,16 @@ impl Package {
     }
 
     /// The same, in eight bits where it is said how.
-    pub(super) fn engine_with(
-        &self,
+    pub(super) fn engine_with<'a>(
+        &'a self,
         device: &Device,
         how: (Compute, Option<Quantisation>),
-    ) -> Result<Engine, PackageError> {
+    ) -> Result<Engine, PackageError>
+    where
+        &'a W: Into<Octets<'a>>,
+    {
         let build = |weights| Engine::new(&weights, self.manifest.network(), device, how);
-        self.weights().and_then(build).map_err(|cause| self.weight_fault(cause))
-    }
-
-    /// What calibration makes of the weights.
-    pub(super) fn calibrated(&self, calibration: &Calibration) -> Result<Quantisation, PackageError> {
-        let quantisation = |weights| calibration.quantisation(&weights);
-        self.weights().and_then(quantisation).map_err(|cause| self.weight_fault(cause))
-    }
-
-    fn weights(&self) -> Result<Weights<'_>, WeightError> {
-        Weights::new(&self.weights)
+        Weights::new(&self.weights).and_then(build).map_err(|cause| self.weight_fault(cause))
     }
 
     fn weight_fault(&self, cause: WeightError) -> PackageError {
@@ -252,7 +270,7 @@ impl Package {
     }
 
     fn not_prepared(&self, precision: Precision) -> PackageError {
-        let path = self.weights_path.with_file_name(Self::MANIFEST);
+        let path = self.weights_path.with_file_name(Package::MANIFEST);
         PackageError::NotPrepared { path, precision: precision.name() }
     }
 
@@ -261,7 +279,7 @@ impl Package {
         let Some(spec) = &self.manifest.int8 else {
             return Err(self.not_prepared(Precision::Int8));
         };
-        let path = self.weights_path.with_file_name(Self::INT8);
+        let path = self.weights_path.with_file_name(Package::INT8);
         let octets = std::fs::read(&path);
         let octets = octets.map_err(|source| PackageError::Unreadable { path: path.clone(), source })?;
         same_digest(&path, &spec.sha256, sha256(&octets))?;
@@ -270,7 +288,7 @@ impl Package {
 
     /// The int8 part, from the octets of its file.
     pub(super) fn quantisation_of(&self, octets: &[u8]) -> Result<Quantisation, PackageError> {
-        let path = self.weights_path.with_file_name(Self::INT8);
+        let path = self.weights_path.with_file_name(Package::INT8);
         Quantisation::read(octets, &self.manifest.network()).map_err(|cause| PackageError::Int8 { path, cause })
     }
 }
@@ -298,11 +316,16 @@ fn gate(manifest: &Manifest, directory: &Path) -> Result<Option<Gate>, PackageEr
 
 /// SHA-256, hexadecimal.
 pub(super) fn sha256(octets: &[u8]) -> String {
-    Sha256::digest(octets).iter().map(|byte| format!("{byte:02x}")).collect()
+    digest(&octets.into())
+}
+
+fn digest(octets: &Octets<'_>) -> String {
+    let mut hasher = Sha256::new();
+    octets.show(0..octets.length(), |piece| hasher.update(piece));
+    hasher.finalize().iter().map(|octet| format!("{octet:02x}")).collect()
 }
 
 /// A large file's bytes, read by several threads: half of the time goes into memory that is touched for the first time.
-/// They are copied rather than mapped, so that what the digest was taken of cannot change afterwards.
 pub(super) fn read_shared_out(path: &Path) -> std::io::Result<Vec<u8>> {
     let file = File::open(path)?;
     let length = usize::try_from(file.metadata()?.len()).map_err(std::io::Error::other)?;

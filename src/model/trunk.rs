@@ -197,7 +197,7 @@ fn build(variant: Variant, octets: &[u8], threads: usize) -> Result<(Network, bl
     let mut hasher = blake3::Hasher::new();
     for layer in architecture.layers.iter().filter(|layer| layer.norm.is_some()) {
         for Stored { name, kind, octets } in weights.stored(layer)? {
-            hasher.update(format!("{name} {kind:?}\n").as_bytes()).update(octets);
+            hasher.update(format!("{name} {kind:?}\n").as_bytes()).update(&octets);
         }
     }
     let raw = |layer: &Layer| headless(&weights, layer).map(|Folded { weights, bias }| Raw { weights, bias });

@@ -2,12 +2,13 @@
 
 use std::ops::Range;
 
-use candle_core::safetensors::SliceSafetensors;
-use candle_core::{DType, Device};
-use safetensors::Dtype;
+use candle_core::{DType, Device, Tensor};
+use safetensors::SafeTensorError;
+use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 
 use super::architecture::Layer;
 use super::kernels::Rows;
+use super::octets::Octets;
 use super::{Dense, Head, TensorFault, TrunkLayer};
 
 /// Torchvision's epsilon of every batch normalisation.
@@ -53,21 +54,39 @@ pub(super) struct Folded {
 }
 
 /// A tensor as it is stored.
-pub(super) struct Stored<'a> {
+pub(super) struct Stored {
     pub(super) name: String,
     pub(super) kind: Dtype,
-    pub(super) octets: &'a [u8],
+    pub(super) octets: Vec<u8>,
 }
+
+/// Octets of the number that a safetensors file begins with, which says how many its header has.
+const LENGTH: usize = size_of::<u64>();
+
+/// Most octets of a header, as the format has it.
+const LARGEST_HEADER: usize = 100_000_000;
 
 /// The tensors of a safetensors file by name, in whatever precision they are stored.
 pub(super) struct Weights<'a> {
-    tensors: SliceSafetensors<'a>,
+    octets: Octets<'a>,
+    tensors: Metadata,
+    /// Where the first tensor begins.
+    first: usize,
 }
 
 impl<'a> Weights<'a> {
-    /// Looks into the bytes of a safetensors file; tensors are copied out one by one.
-    pub(super) fn new(bytes: &'a [u8]) -> Result<Self, WeightError> {
-        Ok(Self { tensors: SliceSafetensors::new(bytes)? })
+    /// Looks into the octets of a safetensors file; tensors are copied out one by one.
+    pub(super) fn new(octets: impl Into<Octets<'a>>) -> Result<Self, WeightError> {
+        let octets = octets.into();
+        let (tensors, first) = header(&octets).map_err(candle_core::Error::from)?;
+        Ok(Self { octets, tensors, first })
+    }
+
+    /// A tensor and where its octets are.
+    fn tensor(&self, name: &str) -> Option<(&TensorInfo, Range<usize>)> {
+        let info = self.tensors.info(name)?;
+        let (start, end) = info.data_offsets;
+        Some((info, self.first + start..self.first + end))
     }
 
     /// One layer, to be had a few outputs at a time. Folding: `weight * g / sqrt(var + eps)` and
@@ -108,12 +127,12 @@ impl<'a> Weights<'a> {
     }
 
     /// The tensors of a layer with batch normalisation as they are stored.
-    pub(super) fn stored(&self, layer: &Layer) -> Result<Vec<Stored<'_>>, WeightError> {
+    pub(super) fn stored(&self, layer: &Layer) -> Result<Vec<Stored>, WeightError> {
         let norm = layer.norm.as_deref().unwrap_or_default();
         let statistics = ["weight", "bias", "running_mean", "running_var"].map(|name| format!("{norm}.{name}"));
-        let view = |name: String| match self.tensors.get(&name) {
-            Ok(view) => Ok(Stored { name, kind: view.dtype(), octets: view.data() }),
-            Err(_) => Err(WeightError::Missing(name)),
+        let view = |name: String| match self.tensor(&name) {
+            Some((info, place)) => Ok(Stored { kind: info.dtype, octets: self.octets.read(place), name }),
+            None => Err(WeightError::Missing(name)),
         };
         std::iter::once(format!("{}.weight", layer.name)).chain(statistics).map(view).collect()
     }
@@ -121,8 +140,8 @@ impl<'a> Weights<'a> {
     /// The Dense layers behind the trunk, with as many outputs as they have.
     pub(super) fn head(&self) -> Result<Head, WeightError> {
         let last = "fc.2.bias".to_owned();
-        let view = self.tensors.get(&last);
-        let outputs = view.ok().and_then(|view| view.shape().first().copied()).ok_or(WeightError::Missing(last))?;
+        let outputs = self.tensors.info(&last).and_then(|info| info.shape.first().copied());
+        let outputs = outputs.ok_or(WeightError::Missing(last))?;
         let dense = |name: &str, (inputs, outputs): (usize, usize)| -> Result<Dense, WeightError> {
             let weights = self.get(format!("{name}.weight"), &[outputs, inputs])?;
             Ok(Dense { weights, bias: self.get(format!("{name}.bias"), &[outputs])? })
@@ -140,39 +159,57 @@ impl<'a> Weights<'a> {
 
     /// The numbers of one tensor, of exactly the shape expected.
     fn numbers(&self, name: String, expected: &[usize]) -> Result<Numbers<'_>, WeightError> {
-        let Ok(view) = self.tensors.get(&name) else { return Err(WeightError::Missing(name)) };
-        if view.shape() != expected {
-            return Err(WeightError::Shape { name, expected: expected.to_vec(), found: view.shape().to_vec() });
+        let Some((info, place)) = self.tensor(&name) else { return Err(WeightError::Missing(name)) };
+        if info.shape != expected {
+            return Err(WeightError::Shape { name, expected: expected.to_vec(), found: info.shape.clone() });
         }
-        match DType::try_from(view.dtype())? {
-            DType::F16 => Ok(Numbers::Halves(view.data().as_chunks().0)),
-            DType::F32 => Ok(Numbers::Singles(view.data().as_chunks().0)),
-            _ => {
-                let tensor = self.tensors.load(&name, &Device::Cpu)?;
+        let (octets, first) = (self.octets, place.start);
+        match DType::try_from(info.dtype)? {
+            DType::F16 => Ok(Numbers::Halves { octets, first }),
+            DType::F32 => Ok(Numbers::Singles { octets, first }),
+            other => {
+                let tensor = Tensor::from_raw_buffer(&octets.read(place), other, &info.shape, &Device::Cpu)?;
                 Ok(Numbers::Converted(tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?))
             }
         }
     }
 }
 
-/// The numbers of a tensor as they are stored, if that is simple.
+/// The header of a safetensors file, and where the first tensor begins.
+fn header(octets: &Octets<'_>) -> Result<(Metadata, usize), SafeTensorError> {
+    let length = octets.read(0..LENGTH.min(octets.length())).try_into().map_err(|_| SafeTensorError::HeaderTooSmall)?;
+    let length = usize::try_from(u64::from_le_bytes(length)).ok().filter(|length| *length <= LARGEST_HEADER);
+    let first = LENGTH + length.ok_or(SafeTensorError::HeaderTooLarge)?;
+    if first > octets.length() {
+        return Err(SafeTensorError::InvalidHeaderLength);
+    }
+    let header = octets.read(LENGTH..first);
+    let tensors: Metadata = serde_json::from_slice(&header).map_err(SafeTensorError::InvalidHeaderDeserialization)?;
+    if first + tensors.data_len() != octets.length() {
+        return Err(SafeTensorError::MetadataIncompleteBuffer);
+    }
+    Ok((tensors, first))
+}
+
+/// The numbers of a tensor as they are stored, if that is simple; `first` is where its octets begin.
 enum Numbers<'a> {
-    Halves(&'a [[u8; 2]]),
-    Singles(&'a [[u8; 4]]),
+    Halves { octets: Octets<'a>, first: usize },
+    Singles { octets: Octets<'a>, first: usize },
     Converted(Vec<f32>),
 }
 
 impl Numbers<'_> {
     /// Adds some of them in f32.
     fn put(&self, which: Range<usize>, to: &mut Vec<f32>) {
+        let place = |first: usize, size: usize| first + which.start * size..first + which.end * size;
         match self {
-            Self::Halves(all) => {
-                let halves = all.get(which).unwrap_or_default().iter();
+            Self::Halves { octets, first } => octets.show(place(*first, size_of::<u16>()), |piece| {
+                let halves = piece.as_chunks().0.iter();
                 to.extend(halves.map(|octets| widened(u16::from_le_bytes(*octets))));
-            }
-            Self::Singles(all) => {
-                to.extend(all.get(which).unwrap_or_default().iter().map(|octets| f32::from_le_bytes(*octets)));
-            }
+            }),
+            Self::Singles { octets, first } => octets.show(place(*first, size_of::<f32>()), |piece| {
+                to.extend(piece.as_chunks().0.iter().map(|octets| f32::from_le_bytes(*octets)));
+            }),
             Self::Converted(all) => to.extend(all.get(which).unwrap_or_default()),
         }
     }
