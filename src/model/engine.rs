@@ -2,11 +2,11 @@
 
 use candle_core::{CpuStorage, DType, Device, Error, Result, Storage, Tensor};
 
-use super::architecture::{Architecture, Layer};
+use super::architecture::Architecture;
 use super::graph::Graph;
 use super::kernels::bf16::{self, AsIs, Bf16};
 use super::kernels::int8::{self, Int8};
-use super::kernels::narrow::{self, Known, Narrow};
+use super::kernels::narrow::{self, Known};
 use super::kernels::{self, Features, Images, Isa, Network, Raw};
 use super::manifest::Manifest;
 use super::quantisation::Quantisation;
@@ -210,16 +210,14 @@ impl Engine {
 
     /// What the last stage but one says of each place: `[n, 3, h, w] f32` to `[n, h / 16, w / 16, 1024] f32`, rounded
     /// up, at least 0. Place `i` sees around pixel `16 i`: all strides are 2 and all padding is symmetrical.
-    pub(super) fn features(&self, images: &Tensor) -> Result<Featured> {
-        match self {
-            Self::Graph(graph) => Ok(Featured { features: graph.features(images)?, seen: None }),
-            Self::Kernels(network) => {
-                let features = of_features(with_images(images, |images| network.features(images))?)?;
-                Ok(Featured { features, seen: None })
-            }
-            Self::Bf16(network) => featured(images.dim(0)?, with_images(images, |images| network.features(images))?),
-            Self::Int8(network) => featured(images.dim(0)?, with_images(images, |images| network.features(images))?),
-        }
+    pub(super) fn features(&self, images: &Tensor) -> Result<Tensor> {
+        let Features { values, shape } = match self {
+            Self::Graph(graph) => return graph.features(images),
+            Self::Kernels(network) => with_images(images, |images| network.features(images))?,
+            Self::Bf16(network) => with_images(images, |images| network.features(images))?,
+            Self::Int8(network) => with_images(images, |images| network.features(images))?,
+        };
+        Tensor::from_vec(values, &shape, &Device::Cpu)
     }
 
     /// How a weighted sum of the logits changes with [`Engine::features`] of one image, `[1, h, w, 1024] f32`, in a last stage in
@@ -227,29 +225,10 @@ impl Engine {
     pub(super) fn slope(&self, features: &Tensor, weights: impl FnOnce(&[f32]) -> Vec<f32>) -> Result<Sloped> {
         match self {
             Self::Graph(graph) => graph.slope(features, weights),
-            Self::Kernels(network) => sloped(network, features, weights),
-            // Unpacked when asked for and given back afterwards: few images are explained.
-            Self::Bf16(network) => Ok(Sloped { seen: None, ..sloped(&last_stage(network)?, features, weights)? }),
-            Self::Int8(network) => Ok(Sloped { seen: None, ..sloped(&last_stage(network)?, features, weights)? }),
+            Self::Kernels(network) => sloped(features, |values, side| network.slope(values, side, weights)),
+            Self::Bf16(network) => sloped(features, |values, side| network.slope(values, side, weights)),
+            Self::Int8(network) => sloped(features, |values, side| network.slope(values, side, weights)),
         }
-    }
-}
-
-/// What [`Engine::features`] gives.
-pub(super) struct Featured {
-    /// `[n, h / 16, w / 16, 1024] f32`
-    pub(super) features: Tensor,
-    /// What [`Engine::look`] says of the images, where that comes along.
-    pub(super) seen: Option<Seen>,
-}
-
-impl Featured {
-    /// That of the first image alone.
-    pub(super) fn first(self) -> Result<Self> {
-        let seen = self.seen.map(|Seen { pooled, logits }| -> Result<Seen> {
-            Ok(Seen { pooled: pooled.narrow(0, 0, 1)?, logits: logits.narrow(0, 0, 1)? })
-        });
-        Ok(Self { features: self.features.narrow(0, 0, 1)?, seen: seen.transpose()? })
     }
 }
 
@@ -261,25 +240,12 @@ pub(super) struct Sloped {
     pub(super) seen: Option<Seen>,
 }
 
-/// By the kernels.
-fn sloped(network: &Network, features: &Tensor, weights: impl FnOnce(&[f32]) -> Vec<f32>) -> Result<Sloped> {
+/// By the kernels, which are given the features of one image and their rows and columns.
+fn sloped(features: &Tensor, slope: impl FnOnce(&[f32], (usize, usize)) -> Option<kernels::Slope>) -> Result<Sloped> {
     let (_, rows, columns, _) = features.dims4()?;
     let values = features.flatten_all()?.to_vec1::<f32>()?;
-    let found =
-        network.slope(&values, (rows, columns), weights).ok_or_else(|| Error::msg("the layers do not fit together"))?;
+    let found = slope(&values, (rows, columns)).ok_or_else(|| Error::msg("the layers do not fit together"))?;
     Ok(Sloped { slopes: found.slopes, seen: Some(seen(1, found.seen)?) })
-}
-
-/// A network in f32 that has another one's weights of the last stage and behind it, and no others.
-fn last_stage<N: Narrow>(of: &narrow::Network<N>) -> Result<Network> {
-    let architecture = of.architecture();
-    let first = architecture.last.first().map_or(0, |block| block.reduce);
-    let raw = |wanted: &Layer| -> std::result::Result<Raw, WeightError> {
-        let index = architecture.layers.iter().position(|layer| layer == wanted).filter(|index| *index >= first);
-        let empty = || Raw { weights: Vec::new(), bias: vec![0.0; wanted.outputs] };
-        Ok(index.and_then(|index| of.layer(index)).unwrap_or_else(empty))
-    };
-    Network::new(architecture.clone(), raw, of.threads(), kernels::trusted()).map_err(Error::wrap)
 }
 
 /// What the kernels say of so many images.
@@ -289,15 +255,6 @@ fn seen(count: usize, kernels::Seen { pooled, logits }: kernels::Seen) -> Result
         Tensor::from_vec(values, (count, width), &Device::Cpu)
     };
     Ok(Seen { pooled: rows(pooled)?, logits: rows(logits)? })
-}
-
-/// What narrow kernels say of so many images.
-fn featured(count: usize, (features, said): (Features, kernels::Seen)) -> Result<Featured> {
-    Ok(Featured { features: of_features(features)?, seen: Some(seen(count, said)?) })
-}
-
-fn of_features(Features { values, shape }: Features) -> Result<Tensor> {
-    Tensor::from_vec(values, &shape, &Device::Cpu)
 }
 
 /// Shows a tensor `[n, 3, h, w] f32` to the kernels.
@@ -330,7 +287,7 @@ mod tests {
         let engine = |compute| package.engine(&Device::Cpu, compute).unwrap();
         let numbers = |precision| engine(Compute::Kernels { threads: 2, precision });
         let ramp = Input::new(&package.manifest().input).ramp().unwrap().unsqueeze(0).unwrap();
-        let features = numbers(Precision::F32).features(&ramp).unwrap().features;
+        let features = numbers(Precision::F32).features(&ramp).unwrap();
         let slope = |engine: &Engine| {
             let found = engine.slope(&features, |logits| vec![logits[1], -1.0]).unwrap();
             (found.slopes, found.seen)
@@ -340,11 +297,8 @@ mod tests {
         let looked = seen.unwrap().logits.to_vec2::<f32>().unwrap();
         for (precision, near) in [(Precision::F32, 1e-4), (Precision::Bf16, 0.05), (Precision::Int8, 0.15)] {
             let (found, seen) = slope(&numbers(precision));
-            assert_eq!(seen.is_some(), precision == Precision::F32);
-            if let Some(seen) = seen {
-                let logits = seen.logits.to_vec2::<f32>().unwrap();
-                assert!((logits[0][0] - looked[0][0]).abs() < 1e-4, "{logits:?} for {looked:?}");
-            }
+            let logits = seen.unwrap().logits.to_vec2::<f32>().unwrap();
+            assert!((logits[0][0] - looked[0][0]).abs() < near, "{precision:?}: {logits:?} for {looked:?}");
             let pairs = found.iter().zip(&wanted);
             let furthest = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
             assert!(

@@ -10,7 +10,7 @@
 use candle_core::{Result, Tensor};
 
 use super::architecture::Architecture;
-use super::engine::{Engine, Featured, Seen};
+use super::engine::{Engine, Seen};
 use super::framing::Framing;
 use super::gate::Plausibility;
 use super::input::Framed;
@@ -39,7 +39,7 @@ pub(super) fn heat_map(
     framed: &Framed,
     references: &References,
 ) -> Result<(HeatMap, Option<Seen>)> {
-    let (Featured { features, seen }, reference) = beside_reference(engine, framed, references)?;
+    let (features, reference) = beside_reference(engine, framed, references)?;
     let mut sloped = engine.slope(&features, |logits| towards(positive, logits))?;
     let (_, rows, columns, channels) = features.dims4()?;
     let (all, one) = ([rows, columns, channels], [rows, columns, 1]);
@@ -52,7 +52,7 @@ pub(super) fn heat_map(
     // The rim of a blob has more of it than its middle; smoothed once, one in fifty has its maximum on the rim.
     (0..2).for_each(|_| smooth(&mut evidence, one));
     let map = map(&framed.framing, evidence, (rows, columns));
-    Ok((map.ok_or_else(|| candle_core::Error::msg("the feature map is empty"))?, sloped.seen.or(seen)))
+    Ok((map.ok_or_else(|| candle_core::Error::msg("the feature map is empty"))?, sloped.seen))
 }
 
 /// How much the channels of one place speak for it.
@@ -90,12 +90,12 @@ fn along(values: &mut [f32], stretch: usize, step: usize) {
 
 /// What the engine says of an image, and the features that it is held against: those of the median luminance of its picture,
 /// where there are bars with the same bars beside it.
-fn beside_reference(engine: &Engine, framed: &Framed, references: &References) -> Result<(Featured, Vec<f32>)> {
+fn beside_reference(engine: &Engine, framed: &Framed, references: &References) -> Result<(Tensor, Vec<f32>)> {
     let Framed { tensor, framing } = framed;
     if framing.inset != Area::whole(framing.input.0, framing.input.1) {
         let both = engine.features(&Tensor::stack(&[tensor, &uniform_between_bars(framed)?], 0)?)?;
-        let reference = both.features.get(1)?.flatten_all()?.to_vec1()?;
-        return Ok((both.first()?, reference));
+        let reference = both.get(1)?.flatten_all()?.to_vec1()?;
+        return Ok((both.narrow(0, 0, 1)?, reference));
     }
     let image = tensor.unsqueeze(0)?;
     let pictures = references.input.pictures(&image).map_err(candle_core::Error::wrap)?;
@@ -103,7 +103,7 @@ fn beside_reference(engine: &Engine, framed: &Framed, references: &References) -
     let median = median(luminance.clone());
     if luminance.iter().all(|value| *value == median) {
         let itself = engine.features(&image)?;
-        let reference = itself.features.flatten_all()?.to_vec1()?;
+        let reference = itself.flatten_all()?.to_vec1()?;
         return Ok((itself, reference));
     }
     references.beside(engine, tensor, median)

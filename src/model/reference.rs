@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 
 use candle_core::{Error, Result, Tensor};
 
-use super::engine::{Engine, Featured};
+use super::engine::Engine;
 use super::input::Input;
 
 /// Steps from black to white. The features of a level take 0.8 MB.
@@ -27,8 +27,8 @@ impl References {
         Self { input, known: Mutex::default() }
     }
 
-    /// What the engine says of an image `[3, h, w] f32`, and features of the uniform one of a luminance, 0..1, in its place.
-    pub(super) fn beside(&self, engine: &Engine, image: &Tensor, luminance: f32) -> Result<(Featured, Vec<f32>)> {
+    /// The features of an image `[3, h, w] f32`, and those of the uniform one of a luminance, 0..1, in its place.
+    pub(super) fn beside(&self, engine: &Engine, image: &Tensor, luminance: f32) -> Result<(Tensor, Vec<f32>)> {
         let at = luminance.clamp(0.0, 1.0) * f32::from(STEPS);
         let [below, above] = [at.floor(), at.ceil()].map(|level| level as u8);
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
@@ -38,13 +38,13 @@ impl References {
         images.extend(missing.iter().map(uniform).collect::<Result<Vec<_>>>()?);
         let all = engine.features(&Tensor::stack(&images, 0)?)?;
         for (place, level) in (1..).zip(missing) {
-            known.insert(level, all.features.get(place)?.flatten_all()?.to_vec1::<f32>()?);
+            known.insert(level, all.get(place)?.flatten_all()?.to_vec1::<f32>()?);
         }
         let of = |level| known.get(&level).ok_or_else(|| Error::msg("a level has no features"));
         let share = at - at.floor();
         let between = |(from, to): (&f32, &f32)| from + (to - from) * share;
         let reference = of(below)?.iter().zip(of(above)?).map(between).collect();
-        Ok((all.first()?, reference))
+        Ok((all.narrow(0, 0, 1)?, reference))
     }
 }
 
@@ -66,14 +66,14 @@ mod tests {
         let (ramp, references) = (input.ramp().unwrap(), References::new(input.clone()));
         let features = |images: &Tensor| {
             let images = images.unsqueeze(0).unwrap();
-            engine.features(&images).unwrap().features.flatten_all().unwrap().to_vec1::<f32>().unwrap()
+            engine.features(&images).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap()
         };
         let of_ramp = features(&ramp);
         for luminance in [0.0, 0.26, 0.38, 0.5, 0.77, 1.0] {
             let exact = features(&input.uniform(luminance).unwrap());
             let beside = || references.beside(&engine, &ramp, luminance).unwrap();
             let (image, reference) = beside();
-            assert_eq!(image.features.flatten_all().unwrap().to_vec1::<f32>().unwrap(), of_ramp);
+            assert_eq!(image.flatten_all().unwrap().to_vec1::<f32>().unwrap(), of_ramp);
             assert_eq!(beside().1, reference);
             let apart =
                 |other: &[f32]| exact.iter().zip(other).map(|(a, b)| f64::from((a - b).powi(2))).sum::<f64>().sqrt();

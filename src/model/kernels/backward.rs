@@ -1,6 +1,8 @@
 //! One convolution on the way back, from slopes of its outputs to those of its inputs: by the micro-kernel of the way forth,
 //! whose weights are turned over on their way to it.
 
+use std::borrow::Cow;
+
 use rayon::prelude::*;
 
 use super::filter::Filter;
@@ -27,7 +29,7 @@ pub(super) struct Slopes {
 
 /// What a ReLU gave, place by place.
 pub(super) struct Given<'a> {
-    pub(super) values: &'a [f32],
+    pub(super) values: Cow<'a, [f32]>,
     /// From one place to the next.
     pub(super) apart: usize,
 }
@@ -39,6 +41,26 @@ pub(super) struct After<'a> {
     pub(super) beside: Option<&'a Slopes>,
     /// Then slopes behind a ReLU become those in front of it.
     pub(super) rectified: Option<Given<'a>>,
+}
+
+/// The weights of a convolution as the way back wants them, whatever numbers they are stored in.
+pub(super) trait Weights: Sync {
+    /// Places of its input that it reads for one of its output.
+    fn window(&self) -> Window;
+    /// Channels of its input.
+    fn inputs(&self) -> usize;
+    /// Channels that it makes.
+    fn outputs(&self) -> usize;
+
+    /// Lays the weights of a panel of outputs for a panel of inputs by one tap into `to`: a row of inputs for each output. What
+    /// fills up either panel is zero.
+    fn turn(&self, micro: &Micro, tap: usize, panels: (usize, usize), to: &mut [f32]);
+
+    /// The weights that [`Weights::turn`] reads for the same, and how far those of the next panel of outputs are behind them;
+    /// none where the processor finds them by itself.
+    fn read_by_turn(&self, _micro: &Micro, _tap: usize, _panels: (usize, usize)) -> (&[f32], usize) {
+        (&[], 0)
+    }
 }
 
 /// Weights of a panel's inputs, one row an output.
@@ -116,27 +138,27 @@ impl After<'_> {
     }
 }
 
-/// From slopes of a filter's output to those of its input, of `side` rows and columns. None for a filter without weights, and for
-/// slopes or an activation of another extent.
+/// From slopes of a convolution's output to those of its input, of `side` rows and columns. None for slopes or an activation of
+/// another extent.
 ///
 /// Runs on the rayon pool that the caller is in.
 pub(super) fn back(
     micro: &Micro,
-    filter: &Filter,
+    weights: &dyn Weights,
     slopes: &Slopes,
     side: (usize, usize),
     after: &After<'_>,
 ) -> Option<Slopes> {
-    let (window, columns, places) = (filter.window, micro.columns, side.0 * side.1);
+    let (window, columns, places) = (weights.window(), micro.columns, side.0 * side.1);
     let out = window.steps(side.0) * window.steps(side.1);
-    let length = filter.inputs.next_multiple_of(columns) * places;
-    let fits = slopes.values.len() == filter.panels() * columns * out
+    let length = weights.inputs().next_multiple_of(columns) * places;
+    let fits = slopes.values.len() == weights.outputs().next_multiple_of(columns) * out
         && after.beside.is_none_or(|beside| beside.values.len() == length)
         && after.rectified.as_ref().is_none_or(|given| given.values.len() == given.apart * places);
-    if !fits || out == 0 || !filter.has_weights() {
+    if !fits || out == 0 {
         return None;
     }
-    let job = Job { micro, filter, slopes, phases: phases(window, side, micro) };
+    let job = Job { micro, weights, slopes, phases: phases(window, side, micro) };
     let mut found = Slopes { values: vec![0.0; length], places, columns };
     found.values.par_chunks_exact_mut(places * columns).enumerate().with_max_len(1).for_each(|(panel, to)| {
         job.panel(panel, to);
@@ -147,7 +169,7 @@ pub(super) fn back(
 
 struct Job<'a> {
     micro: &'a Micro,
-    filter: &'a Filter,
+    weights: &'a dyn Weights,
     slopes: &'a Slopes,
     phases: Vec<Phase>,
 }
@@ -175,24 +197,25 @@ impl Job<'_> {
 
     /// Those of the places of a phase.
     fn phase(&self, phase: &Phase, panel: usize, sums: &mut [f32], turned: &mut Turned) {
-        let Self { micro, filter, slopes, .. } = self;
+        let Self { micro, weights, slopes, .. } = self;
         let (columns, together) = (micro.columns, DEPTH / micro.columns);
-        let (places, groups) = (phase.places.len(), filter.panels().div_ceil(together));
-        let tiles = tiles(places, micro.rows);
+        let (places, panels) = (phase.places.len(), weights.outputs().div_ceil(columns));
+        let (tiles, groups) = (tiles(places, micro.rows), panels.div_ceil(together));
         for step in 0..phase.taps.len() * groups {
             let (tap, group) = (step / groups, step % groups);
-            let outputs = filter.panels().min((group + 1) * together) - group * together;
-            for at in 0..outputs {
-                let square = self.square(phase.taps.get(tap), group * together + at, panel);
-                let to = turned.0.get_mut(at * columns * columns..(at + 1) * columns * columns).unwrap_or_default();
-                turn(micro, square, to);
+            let outputs = panels.min((group + 1) * together) - group * together;
+            for (at, to) in turned.0.chunks_exact_mut(columns * columns).take(outputs).enumerate() {
+                let tap = phase.taps.get(tap).copied().unwrap_or_default();
+                weights.turn(micro, tap, (group * together + at, panel), to);
             }
-            let next = self.square(phase.taps.get((step + 1) / groups), (step + 1) % groups * together, panel);
+            let next = phase.taps.get((step + 1) / groups);
+            let next = next.map(|tap| weights.read_by_turn(micro, *tap, ((step + 1) % groups * together, panel)));
+            let (next, apart) = next.unwrap_or_default();
             for tile in 0..tiles {
                 // Each tile asks for a part of every square that is turned over next.
                 let part = columns / Tile::STRIDE * LINE;
                 let (ahead, leap) = match next.get(tile * part..) {
-                    Some([first, ..]) => (std::ptr::from_ref(first), filter.sums() * columns - part),
+                    Some([first, ..]) => (std::ptr::from_ref(first), apart - part),
                     _ => (turned.0.as_ptr(), 0),
                 };
                 let (first, end) = (begin_of(tile, tiles, places), begin_of(tile + 1, tiles, places));
@@ -224,15 +247,30 @@ impl Job<'_> {
             }
         }
     }
+}
 
-    /// The weights of a panel of outputs for a panel of inputs by one tap: a row of outputs for each input.
-    fn square(&self, tap: Option<&usize>, outputs: usize, inputs: usize) -> &[f32] {
-        let (columns, all) = (self.micro.columns, self.filter.inputs);
-        let weights = tap.filter(|_| outputs < self.filter.panels()).map(|tap| {
-            let first = tap * all + inputs * columns;
-            self.filter.panel(outputs).get(first * columns..(first + columns).min((tap + 1) * all) * columns)
-        });
-        weights.flatten().unwrap_or_default()
+impl Weights for Filter {
+    fn window(&self) -> Window {
+        self.window
+    }
+
+    fn inputs(&self) -> usize {
+        self.inputs
+    }
+
+    fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    fn turn(&self, micro: &Micro, tap: usize, panels: (usize, usize), to: &mut [f32]) {
+        turn(micro, self.read_by_turn(micro, tap, panels).0, to);
+    }
+
+    /// A row of outputs for each input.
+    fn read_by_turn(&self, micro: &Micro, tap: usize, (outputs, inputs): (usize, usize)) -> (&[f32], usize) {
+        let (columns, first) = (micro.columns, tap * self.inputs + inputs * micro.columns);
+        let end = (first + columns).min((tap + 1) * self.inputs);
+        (self.panel(outputs).get(first * columns..end * columns).unwrap_or_default(), self.sums() * columns)
     }
 }
 
@@ -374,7 +412,7 @@ mod tests {
                         let of = |values: &[f32], places| Slopes::of(values, places, micro.columns);
                         let filter = Filter::pack(&raw, inputs, window, Walk::Places, micro.columns);
                         let beside = of(&beside, side.0 * side.1);
-                        let given = Given { values: &given, apart: inputs };
+                        let given = Given { values: (&given).into(), apart: inputs };
                         let after = After { beside: Some(&beside), rectified: Some(given) };
                         for (after, wanted) in [(After::default(), &found), (after, &finished)] {
                             let found = back(micro, &filter, &of(&slopes, out), side, &after).unwrap();

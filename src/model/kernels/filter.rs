@@ -106,31 +106,7 @@ impl Filter {
         }
     }
 
-    /// The weights as they were before packing: `[outputs, inputs, size, size]`.
-    pub(super) fn unpack(&self) -> Vec<f32> {
-        let places = self.window.size * self.window.size;
-        let sums = self.sums();
-        let mut all = vec![0.0; self.outputs * sums];
-        let panels = self.weights.values().chunks_exact((sums * self.columns).max(1));
-        for (panel, to) in panels.zip(all.chunks_mut((sums * self.columns).max(1))) {
-            for (column, to) in to.chunks_exact_mut(sums).enumerate() {
-                let from = panel.iter().skip(column).step_by(self.columns);
-                for (index, value) in from.enumerate() {
-                    if let Some(to) = to.get_mut((index % self.inputs) * places + index / self.inputs) {
-                        *to = *value;
-                    }
-                }
-            }
-        }
-        all
-    }
-
-    /// One value an output.
-    pub(super) fn bias(&self) -> &[f32] {
-        self.bias.values().get(..self.outputs).unwrap_or_default()
-    }
-
-    /// The same filled up with zeros to whole panels.
+    /// One value an output, filled up with zeros to whole panels.
     pub(super) fn padded_bias(&self) -> &[f32] {
         self.bias.values()
     }
@@ -138,11 +114,6 @@ impl Filter {
     /// A filter that knows its extent and bias only.
     pub(super) fn without_weights(bias: &[f32], inputs: usize, window: Window, columns: usize) -> Self {
         Self { weights: Buffer::zeroed(0), ..Self::empty(bias, inputs, window, Walk::Places, columns) }
-    }
-
-    /// Whether it has weights.
-    pub(super) fn has_weights(&self) -> bool {
-        !self.weights.values().is_empty()
     }
 
     /// Products that are summed up for each output.
@@ -222,14 +193,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn packed_weights_come_back_as_they_were() {
+    fn weights_lie_by_panel_place_input_and_output() {
         for (inputs, outputs, size) in [(1, 1, 1), (3, 20, 7), (5, 16, 3), (300, 33, 1), (7, 2, 3)] {
             let weights: Vec<f32> = (0..inputs * outputs * size * size).map(|index| index as f32).collect();
             let bias: Vec<f32> = (0..outputs).map(|index| -(index as f32)).collect();
             let window = Window { size, stride: 1, padding: size / 2 };
             let raw = Raw { weights, bias };
             let filter = Filter::pack(&raw, inputs, window, Walk::Places, 16);
-            assert_eq!((filter.unpack(), filter.bias()), (raw.weights, raw.bias.as_slice()));
+            for (index, weight) in raw.weights.iter().enumerate() {
+                let (output, input, place) =
+                    (index / (inputs * size * size), index / (size * size) % inputs, index % (size * size));
+                assert_eq!(filter.panel(output / 16)[(place * inputs + input) * 16 + output % 16], *weight);
+            }
+            assert_eq!(filter.padded_bias().get(..outputs), Some(raw.bias.as_slice()));
         }
     }
 

@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 
+use super::backward::{Given, Weights};
 use super::buffer::Buffer;
 use super::crew::Crew;
 use super::filter::{Filter, Rows};
@@ -13,7 +14,7 @@ use super::isa::Isa;
 use super::memory::Memory;
 use super::plan::{Ground, Plan};
 use super::pooling::COLOURS;
-use super::slope::Back;
+use super::slope::{Back, WayForth};
 use super::slots::{Slots, View};
 use super::tile::Micro;
 use super::winograd;
@@ -204,7 +205,8 @@ impl Network {
         self.take(plan, 0..plan.steps.len(), (ground, &[]), slots);
         let seen = Seen { pooled: places(slots, &plan.pooled), logits: places(slots, &plan.logits) };
         let Self { architecture, filters, micro, crew, .. } = self;
-        let back = Back { architecture, filters, micro, crew, plan, slots };
+        let forth = Forth { architecture, filters, plan, slots };
+        let back = Back { architecture, micro, crew, features: plan.features.extent, forth: &forth };
         let slopes = back.through_all(&weights(&seen.logits))?;
         Some(Slope { seen, slopes })
     }
@@ -300,6 +302,25 @@ impl Network {
                 unsafe { step.run(task, ground, images, &shared) }
             }
         });
+    }
+}
+
+/// A way forth in f32.
+struct Forth<'a> {
+    architecture: &'a Architecture,
+    filters: &'a [Filter],
+    plan: &'a Plan,
+    slots: &'a Slots,
+}
+
+impl WayForth for Forth<'_> {
+    fn weights(&self, layer: usize) -> Option<&dyn Weights> {
+        self.filters.get(layer).map(|filter| filter as &dyn Weights)
+    }
+
+    fn given(&self, layer: usize) -> Option<Given<'_>> {
+        let view = self.plan.output_of(layer, self.architecture)?;
+        Some(Given { values: self.slots.read(&view).into(), apart: view.extent.pitch })
     }
 }
 

@@ -1,23 +1,28 @@
 //! How the logits of one image change with the values in front of the last stage: back through the Dense layers, ReLU and
 //! the last stage's convolutions, by the packed weights of the way forth.
 
-use super::backward::{After, Given, Slopes, back};
+use super::backward::{After, Given, Slopes, Weights, back};
 use super::crew::Crew;
-use super::filter::Filter;
-use super::plan::Plan;
-use super::slots::Slots;
+use super::geometry::Extent;
 use super::tile::Micro;
 use crate::model::architecture::{Architecture, Bottleneck};
 
-/// What the way back needs of a network, and of the way forth.
+/// The way forth through the last stage and what is behind it, of which everything has stayed.
+pub(super) trait WayForth: Sync {
+    /// The weights of a layer.
+    fn weights(&self, layer: usize) -> Option<&dyn Weights>;
+    /// What a layer gave.
+    fn given(&self, layer: usize) -> Option<Given<'_>>;
+}
+
+/// What the way back needs of a network.
 pub(super) struct Back<'a> {
     pub(super) architecture: &'a Architecture,
-    pub(super) filters: &'a [Filter],
     pub(super) micro: &'static Micro,
     pub(super) crew: &'a Crew,
-    /// The way forth, of which everything has stayed.
-    pub(super) plan: &'a Plan,
-    pub(super) slots: &'a Slots,
+    /// What the last stage was given.
+    pub(super) features: Extent,
+    pub(super) forth: &'a dyn WayForth,
 }
 
 impl Back<'_> {
@@ -26,8 +31,7 @@ impl Back<'_> {
     pub(super) fn through_all(&self, of_logits: &[f32]) -> Option<Vec<f32>> {
         self.crew.install(|| {
             let Architecture { last, hidden, logits, .. } = self.architecture;
-            let features = self.plan.features.extent;
-            let mut sides = vec![(features.rows, features.columns)];
+            let mut sides = vec![(self.features.rows, self.features.columns)];
             for block in last {
                 sides.push(self.steps(block.spatial, self.steps(block.reduce, *sides.last()?)?)?);
             }
@@ -35,13 +39,13 @@ impl Back<'_> {
             let of_logits = Slopes::of(of_logits, 1, columns);
             let of_hidden = self.through(*logits, &of_logits, (1, 1), None, Some(*hidden))?;
             let of_mean = self.through(*hidden, &of_hidden, (1, 1), None, None)?;
-            let mean = of_mean.by_place(self.filters.get(*hidden)?.inputs);
+            let mean = of_mean.by_place(self.forth.weights(*hidden)?.inputs());
             let mut slopes = self.of_last(&mean, sides.last().map(|(rows, columns)| rows * columns)?)?;
             for (at, (block, side)) in last.iter().zip(&sides).enumerate().rev() {
                 let before = at.checked_sub(1).and_then(|at| last.get(at)).map(|block| block.expand);
                 slopes = self.through_block(block, &slopes, *side, before)?;
             }
-            Some(slopes.by_place(features.channels))
+            Some(slopes.by_place(self.features.channels))
         })
     }
 
@@ -49,14 +53,8 @@ impl Back<'_> {
     fn of_last(&self, of_mean: &[f32], places: usize) -> Option<Slopes> {
         let each: Vec<f32> = of_mean.iter().map(|slope| slope / places as f32).collect();
         let mut slopes = Slopes::of(&each.repeat(places), places, self.micro.columns);
-        slopes.rectify(&self.given(self.architecture.last.last()?.expand)?);
+        slopes.rectify(&self.forth.given(self.architecture.last.last()?.expand)?);
         Some(slopes)
-    }
-
-    /// What a layer gave on the way forth.
-    fn given(&self, layer: usize) -> Option<Given<'_>> {
-        let view = self.plan.output_of(layer, self.architecture)?;
-        Some(Given { values: self.slots.read(&view), apart: view.extent.pitch })
     }
 
     /// From slopes in front of a block's last ReLU to those in front of the ReLU of the layer `before` the block.
@@ -82,7 +80,7 @@ impl Back<'_> {
 
     /// Rows and columns that a layer makes of some.
     fn steps(&self, layer: usize, (rows, columns): (usize, usize)) -> Option<(usize, usize)> {
-        let window = self.filters.get(layer)?.window;
+        let window = self.forth.weights(layer)?.window();
         Some((window.steps(rows), window.steps(columns)))
     }
 
@@ -97,9 +95,9 @@ impl Back<'_> {
         rectified: Option<usize>,
     ) -> Option<Slopes> {
         let rectified = match rectified {
-            Some(layer) => Some(self.given(layer)?),
+            Some(layer) => Some(self.forth.given(layer)?),
             None => None,
         };
-        back(self.micro, self.filters.get(layer)?, slopes, side, &After { beside, rectified })
+        back(self.micro, self.forth.weights(layer)?, slopes, side, &After { beside, rectified })
     }
 }

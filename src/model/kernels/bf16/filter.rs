@@ -3,7 +3,7 @@
 use super::super::buffer::Buffer;
 use super::super::filter::Raw;
 use super::super::narrow::Narrow;
-use super::super::narrow::filter::{Codes, Filter as Packed, READ_AT_ONCE, Reach, lay};
+use super::super::narrow::filter::{Codes, Filter as Packed, READ_AT_ONCE, Reach, lay, turned};
 use super::super::tile::Finish;
 use super::lane::{Ends, rounded, single};
 use super::{AsIs, Bf16};
@@ -37,22 +37,9 @@ impl Packed<Bf16> for Filter {
         Self { reach, outputs, columns, weights, bias }
     }
 
-    fn unpack(&self) -> Raw {
-        let (taps, values, depth) = (self.reach.taps(), self.reach.values(), self.depth());
-        let mut weights = vec![0.0; self.outputs * values * taps];
-        for (output, to) in weights.chunks_exact_mut((values * taps).max(1)).enumerate() {
-            let (panel, column) = (self.panel(output / self.columns), output % self.columns);
-            let groups = panel.chunks_exact(self.columns * GROUP).filter_map(|group| group.as_chunks().0.get(column));
-            for (index, value) in groups.flat_map(|group: &[u16; GROUP]| group).enumerate() {
-                let input = index % depth;
-                if input < values
-                    && let Some(to) = to.get_mut(self.reach.index(input, index / depth))
-                {
-                    *to = single(*value);
-                }
-            }
-        }
-        Raw { weights, bias: self.bias.values().get(..self.outputs).unwrap_or_default().to_vec() }
+    fn turn(&self, tap: usize, panels: (usize, usize), columns: usize, to: &mut [f32]) {
+        let widen = |_, _, weights: &[u16; GROUP]| weights.map(single);
+        turned::<Bf16, GROUP>(self, tap, panels, (columns, self.columns), (to, widen));
     }
 
     fn reach(&self) -> Reach {
@@ -112,9 +99,8 @@ mod tests {
             let raw = Raw { weights, bias: vec![0.3; outputs] };
             let codes = Codes { input: &AsIs, output: &AsIs, added: None };
             let filter = Filter::pack(&raw, &AsIs, reach, 16, codes);
-            let (back, wanted) = (filter.unpack(), raw.weights.iter().map(|weight| single(rounded(*weight))));
-            assert_eq!(back.weights, wanted.collect::<Vec<_>>(), "{inputs} {outputs} {size}");
-            assert_eq!(back.bias, raw.bias);
+            let wanted = raw.weights.iter().map(|weight| single(rounded(*weight)));
+            assert_eq!(rig::unpacked(&filter), wanted.collect::<Vec<_>>(), "{inputs} {outputs} {size}");
         }
     }
 }

@@ -7,7 +7,7 @@ use super::super::buffer::Buffer;
 use super::super::filter::Raw;
 use super::super::geometry::Walk;
 use super::super::narrow::Narrow;
-use super::super::narrow::filter::{Codes, Filter as Packed, READ_AT_ONCE, Reach, lay};
+use super::super::narrow::filter::{Codes, Filter as Packed, READ_AT_ONCE, Reach, lay, turned};
 use super::super::tile::Finish;
 use super::lane::Ends;
 use super::{Coded, Int8};
@@ -42,7 +42,6 @@ pub(in crate::model) struct Filter {
     steps: Vec<f32>,
     /// Of the values of a tap.
     input_steps: Vec<f32>,
-    bias: Vec<f32>,
     scale: Buffer<f32>,
     shift: Buffer<f32>,
     added: Buffer<f32>,
@@ -108,27 +107,18 @@ impl Packed<Int8> for Filter {
             let zero = codes.added.map_or(0.0, |added| f32::from(added.zero));
             *shift = bias / step + f32::from(codes.output.zero) - zero * *factor - zeros * *scale;
         }
-        let (steps, bias) = (steps.clone(), bias.clone());
-        Self { reach, outputs, columns, weights, steps, input_steps, bias, scale, shift, added }
+        Self { reach, outputs, columns, weights, steps: steps.clone(), input_steps, scale, shift, added }
     }
 
-    fn unpack(&self) -> Raw {
-        let (taps, values) = (self.reach.taps(), self.reach.values());
-        let mut weights = vec![0.0; self.outputs * taps * values];
-        for ((output, to), step) in weights.chunks_exact_mut((taps * values).max(1)).enumerate().zip(&self.steps) {
-            let (panel, column) = (self.panel(output / self.columns), output % self.columns);
-            let groups = panel.chunks_exact(self.columns * GROUP).filter_map(|group| group.as_chunks().0.get(column));
-            let depth = self.depth();
-            for (index, value) in groups.flat_map(|group: &[i8; GROUP]| group).enumerate() {
-                let input = index % depth;
-                if let Some(per) = self.input_steps.get(input)
-                    && let Some(to) = to.get_mut(self.reach.index(input, index / depth))
-                {
-                    *to = f32::from(*value) * step / per;
-                }
-            }
-        }
-        Raw { weights, bias: self.bias.clone() }
+    fn turn(&self, tap: usize, panels: (usize, usize), columns: usize, to: &mut [f32]) {
+        let widen = |input: usize, output: usize, weights: &[i8; GROUP]| {
+            let step = self.steps.get(output).copied().unwrap_or_default();
+            let per = self.input_steps.get(input..).unwrap_or_default().iter().chain(std::iter::repeat(&1.0));
+            let mut found = weights.map(f32::from);
+            found.iter_mut().zip(per).for_each(|(weight, per)| *weight *= step / per);
+            found
+        };
+        turned::<Int8, GROUP>(self, tap, panels, (columns, self.columns), (to, widen));
     }
 
     fn reach(&self) -> Reach {
@@ -269,9 +259,9 @@ mod tests {
             let output = Code { steps: vec![1.0; outputs], zero: 0 };
             let codes = Codes { input: &input, output: &output, added: None };
             let filter = Filter::pack(&raw, &layer, reach, 16, codes);
-            let back = filter.unpack();
+            let back = rig::unpacked(&filter);
             for ((found, wanted), step) in
-                back.weights.chunks(inputs * places).zip(raw.weights.chunks(inputs * places)).zip(&layer.steps)
+                back.chunks(inputs * places).zip(raw.weights.chunks(inputs * places)).zip(&layer.steps)
             {
                 let steps = if reach.walk == Walk::Rows { 1.001 } else { 0.501 };
                 let near = |(a, b): (&f32, &f32)| (a - b).abs() <= step * steps / 0.5;

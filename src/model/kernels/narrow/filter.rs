@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+#[cfg(doc)]
+use super::super::backward::Weights;
 use super::super::filter::Raw;
 use super::super::geometry::{Extent, Walk, Window};
 use super::super::tile::Finish;
@@ -89,8 +91,8 @@ pub(in crate::model) trait Filter<N: Narrow>: Send + Sync {
     /// Packs weights that reach so far, for panels of so many columns.
     fn pack(raw: &Raw, layer: &N::Layer, reach: Reach, columns: usize, codes: Codes<'_, N>) -> Self;
 
-    /// The weights as they count, `[outputs, inputs, size, size]`, and the bias.
-    fn unpack(&self) -> Raw;
+    /// Lays some weights, as they count, of a square of panels of so many columns: see [`Weights::turn`].
+    fn turn(&self, tap: usize, panels: (usize, usize), columns: usize, to: &mut [f32]);
 
     /// What it reads.
     fn reach(&self) -> Reach;
@@ -120,6 +122,36 @@ pub(in crate::model) trait Filter<N: Narrow>: Send + Sync {
     /// The extent that it makes of an input.
     fn output_of(&self, input: Extent) -> Extent {
         self.reach().window.output_of(input, self.outputs())
+    }
+}
+
+/// A square of panels of so many columns, by [`Weights::turn`]: `widen` makes numbers of a group of weights, given the first of its
+/// inputs and its output.
+pub(in super::super) fn turned<N: Narrow, const GROUP: usize>(
+    filter: &impl Filter<N>,
+    tap: usize,
+    (outputs, inputs): (usize, usize),
+    (columns, own): (usize, usize),
+    (to, widen): (&mut [f32], impl Fn(usize, usize, &[N::Weight; GROUP]) -> [f32; GROUP]),
+) {
+    to.fill(0.0);
+    let (depth, first) = (filter.depth(), inputs * columns);
+    let groups = depth.saturating_sub(first).min(columns) / GROUP;
+    let mut done = 0;
+    while done < columns {
+        let output = outputs * columns + done;
+        let rows = (own - output % own).min(columns - done);
+        let weights = filter.panel(output / own).get((tap * depth + first) * own..).unwrap_or_default();
+        let to = to.get_mut(done * columns..(done + rows) * columns).unwrap_or_default();
+        for (at, group) in weights.chunks_exact(own * GROUP).take(groups).enumerate() {
+            let each = group.as_chunks::<GROUP>().0.iter().skip(output % own);
+            for (row, (weights, to)) in each.zip(to.chunks_exact_mut(columns)).enumerate() {
+                if let Some(to) = to.as_chunks_mut().0.get_mut(at) {
+                    *to = widen(first + at * GROUP, output + row, weights);
+                }
+            }
+        }
+        done += rows;
     }
 }
 

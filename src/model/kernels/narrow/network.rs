@@ -6,19 +6,21 @@ use std::sync::{Mutex, PoisonError};
 use bytemuck::Zeroable;
 use rayon::prelude::*;
 
+use super::super::backward::{Given, Weights};
 use super::super::buffer::Buffer;
 use super::super::crew::Crew;
 use super::super::filter::{Filter as Single, Raw};
 use super::super::geometry::{Walk, Window};
 use super::super::isa::Isa;
 use super::super::memory::Memory;
-use super::super::network::{Features, IMAGES_OF_A_RUN, Images, Seen, places};
+use super::super::network::{Features, IMAGES_OF_A_RUN, Images, Seen, Slope, places};
+use super::super::slope::{Back, WayForth};
 use super::super::slots::Slots;
 use super::super::tile::Micro as SingleMicro;
 use super::super::trust;
 use super::Narrow;
 use super::filter::{Codes, Filter, Reach};
-use super::plan::{Ground, Layer, Plan};
+use super::plan::{Ground, Layer, Output, Plan};
 use super::tile::Micro;
 use crate::model::architecture::{self, Architecture, Source, Sources};
 
@@ -44,6 +46,8 @@ pub(in crate::model) struct Network<N: Narrow> {
     single_micro: &'static SingleMicro,
     crew: Crew,
     memory: Mutex<Memory<Blocks<N::Value>, Plan<N>>>,
+    /// For the last stage of one image, of which everything stays.
+    explained: Mutex<Memory<Blocks<N::Value>, Plan<N>>>,
 }
 
 /// The memory of a run.
@@ -60,6 +64,12 @@ impl<T: Zeroable + Copy> Default for Blocks<T> {
 }
 
 impl<T: Zeroable + Copy> Blocks<T> {
+    /// Makes each block as large as a plan needs it.
+    fn grow<N: Narrow<Value = T>>(&mut self, plan: &Plan<N>) {
+        self.values.grow(&plan.values);
+        self.singles.grow(&plan.singles);
+    }
+
     /// What a whole run says of its images.
     fn add_to<N: Narrow<Value = T>>(&self, seen: &mut Seen, plan: &Plan<N>) {
         seen.pooled.extend(places(&self.singles, &plan.pooled));
@@ -110,6 +120,7 @@ impl<N: Narrow> Network<N> {
             single_micro,
             crew,
             memory: Mutex::new(Memory::empty()),
+            explained: Mutex::new(Memory::empty()),
         })
     }
 
@@ -118,54 +129,66 @@ impl<N: Narrow> Network<N> {
         self.micro.isa
     }
 
-    /// Threads that compute it.
-    pub(in crate::model) fn threads(&self) -> usize {
-        self.crew.threads()
-    }
-
-    /// Which layers there are.
-    pub(in crate::model) fn architecture(&self) -> &Architecture {
-        &self.architecture
-    }
-
-    /// The weights of one layer as they count.
-    pub(in crate::model) fn layer(&self, index: usize) -> Option<Raw> {
-        match self.layers.get(index)? {
-            Layer::Narrow(filter) => Some(filter.unpack()),
-            Layer::Single(filter) => Some(Raw { weights: filter.unpack(), bias: filter.bias().to_vec() }),
-        }
-    }
-
     /// Pooled features and logits of each image, from one run. None where the filters are not the architecture's.
     pub(in crate::model) fn look(&self, images: Images<'_>) -> Option<Seen> {
         let mut seen = Seen::nothing();
-        self.run(images, [|plan| plan.steps.len()], |_, plan, blocks| blocks.add_to(&mut seen, plan))?;
+        self.run(images, |plan| plan.steps.len(), |plan, blocks| blocks.add_to(&mut seen, plan))?;
         Some(seen)
     }
 
-    /// The same, and what the last stage but one says.
-    pub(in crate::model) fn features(&self, images: Images<'_>) -> Option<(Features, Seen)> {
-        let code = self.codes.get(self.architecture.early.last()?.expand)?;
-        let (mut features, mut seen) = (Features::none(), Seen::nothing());
-        self.run(images, [|plan| plan.early, |plan| plan.steps.len()], |stop, plan, blocks| match stop {
-            0 => {
-                let extent = plan.features.extent;
-                let steps = N::steps(code, extent.channels);
-                let number = |(value, step): (&N::Value, &f32)| N::number(*value) * step;
-                let places = blocks.values.read(&plan.features).chunks_exact(extent.pitch);
-                features.more(extent, places.flat_map(|place| place.iter().zip(&steps).map(number)));
-            }
-            _ => blocks.add_to(&mut seen, plan),
-        })?;
-        Some((features, seen))
+    /// What the last stage but one says. None where the filters are not the architecture's.
+    pub(in crate::model) fn features(&self, images: Images<'_>) -> Option<Features> {
+        let (code, mut features) = (self.codes.get(self.architecture.early.last()?.expand)?, Features::none());
+        let show = |plan: &Plan<N>, blocks: &Blocks<N::Value>| {
+            let extent = plan.features.extent;
+            let steps = N::steps(code, extent.channels);
+            let number = |(value, step): (&N::Value, &f32)| N::number(*value) * step;
+            let places = blocks.values.read(&plan.features).chunks_exact(extent.pitch);
+            features.more(extent, places.flat_map(|place| place.iter().zip(&steps).map(number)));
+        };
+        self.run(images, |plan| plan.early, show)?;
+        Some(features)
     }
 
-    /// Runs a few images at a time, and shows what came of them up to each of some steps.
-    fn run<const STOPS: usize>(
+    /// What the last stage makes of what [`Network::features`] gave of one image: as [`super::super::Network::slope`], with slopes in
+    /// f32, of the weights as they count.
+    pub(in crate::model) fn slope(
+        &self,
+        values: &[f32],
+        side: (usize, usize),
+        weights: impl FnOnce(&[f32]) -> Vec<f32>,
+    ) -> Option<Slope> {
+        let mut memory = self.explained.lock().unwrap_or_else(PoisonError::into_inner);
+        let ground = self.ground();
+        let (blocks, plan) = memory.prepare(1, side, |offsets, blocks: &mut Blocks<N::Value>| {
+            let plan = Plan::of_last_stage(ground, side, offsets)?;
+            blocks.grow(&plan);
+            Some(plan)
+        })?;
+        let features = plan.features.extent;
+        if features.places() * features.channels != values.len() {
+            return None;
+        }
+        let code = self.codes.get(self.architecture.early.last()?.expand)?;
+        let steps = N::steps(code, features.channels);
+        let stored =
+            values.iter().zip(steps.iter().cycle()).map(|(value, step)| N::value(value / step + N::zero(code)));
+        blocks.values.write(&plan.features, &stored.collect::<Vec<_>>());
+        self.take(plan, 0..plan.steps.len(), (ground, &[]), blocks);
+        let mut seen = Seen::nothing();
+        blocks.add_to(&mut seen, plan);
+        let Self { architecture, layers, single_micro: micro, crew, .. } = self;
+        let back = Back { architecture, micro, crew, features, forth: &Forth { layers, plan, blocks } };
+        let slopes = back.through_all(&weights(&seen.logits))?;
+        Some(Slope { seen, slopes })
+    }
+
+    /// Runs a few images at a time up to a step, and shows what came of them.
+    fn run(
         &self,
         images: Images<'_>,
-        stops: [fn(&Plan<N>) -> usize; STOPS],
-        mut show: impl FnMut(usize, &Plan<N>, &Blocks<N::Value>),
+        end: fn(&Plan<N>) -> usize,
+        mut show: impl FnMut(&Plan<N>, &Blocks<N::Value>),
     ) -> Option<()> {
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
         let ground = self.ground();
@@ -173,17 +196,12 @@ impl<N: Narrow> Network<N> {
             let (count, side) = (values.len() / images.one(), images.side());
             let (blocks, plan) = memory.prepare(count, side, |offsets, blocks: &mut Blocks<N::Value>| {
                 let plan = Plan::new(ground, count, side, offsets)?;
-                blocks.values.grow(&plan.values);
-                blocks.singles.grow(&plan.singles);
+                blocks.grow(&plan);
                 Some(plan)
             })?;
-            let mut begin = 0;
-            for (stop, end) in stops.iter().enumerate() {
-                let end = end(plan);
-                self.take(plan, begin..end, (ground, values), blocks);
-                show(stop, plan, blocks);
-                begin = end;
-            }
+            let end = end(plan);
+            self.take(plan, 0..end, (ground, values), blocks);
+            show(plan, blocks);
         }
         Some(())
     }
@@ -218,5 +236,30 @@ impl<N: Narrow> Network<N> {
                 unsafe { step.run(task, ground, images, (&values, &singles)) }
             }
         });
+    }
+}
+
+/// A way forth in narrow numbers.
+struct Forth<'a, N: Narrow> {
+    layers: &'a [Layer<N>],
+    plan: &'a Plan<N>,
+    blocks: &'a Blocks<N::Value>,
+}
+
+impl<N: Narrow> WayForth for Forth<'_, N> {
+    fn weights(&self, layer: usize) -> Option<&dyn Weights> {
+        self.layers.get(layer).map(|layer| layer as &dyn Weights)
+    }
+
+    fn given(&self, layer: usize) -> Option<Given<'_>> {
+        match self.plan.output_of(layer)? {
+            Output::Single(view) => {
+                Some(Given { values: self.blocks.singles.read(&view).into(), apart: view.extent.pitch })
+            }
+            Output::Narrow(view) => {
+                let numbers = self.blocks.values.read(&view).iter().map(|value| N::number(*value));
+                Some(Given { values: numbers.collect(), apart: view.extent.pitch })
+            }
+        }
     }
 }

@@ -1,11 +1,12 @@
 //! A run of the network in narrow numbers laid out beforehand: every step, what it reads and writes, and how much memory that
 //! takes.
 
+use super::super::backward::Weights;
 use super::super::bottlenecks::Bottlenecks;
 use super::super::convolution::{self, After};
 use super::super::crew::Run;
 use super::super::filter::Filter as Single;
-use super::super::geometry::{Extent, Offsets};
+use super::super::geometry::{Extent, Offsets, Window};
 use super::super::plan::{POOLING, TOGETHER_FROM};
 use super::super::pooling;
 use super::super::slots::{SLOTS, Shared, View};
@@ -27,6 +28,8 @@ mod slot {
     /// What the stages that go image by image say of each.
     pub(super) const GATHERED: usize = 5;
     pub(super) const INPUT: usize = 6;
+    /// Whatever a plan makes, where all of it stays.
+    pub(super) const KEPT: usize = 7;
 }
 
 /// What the blocks of f32 are for.
@@ -51,6 +54,36 @@ pub(super) enum Layer<N: Narrow> {
     /// In f32.
     Single(Single),
     Narrow(N::Filter),
+}
+
+impl<N: Narrow> Weights for Layer<N> {
+    fn window(&self) -> Window {
+        match self {
+            Self::Single(filter) => filter.window(),
+            Self::Narrow(filter) => filter.reach().window,
+        }
+    }
+
+    fn inputs(&self) -> usize {
+        match self {
+            Self::Single(filter) => filter.inputs(),
+            Self::Narrow(filter) => filter.reach().inputs,
+        }
+    }
+
+    fn outputs(&self) -> usize {
+        match self {
+            Self::Single(filter) => filter.outputs(),
+            Self::Narrow(filter) => filter.outputs(),
+        }
+    }
+
+    fn turn(&self, micro: &SingleMicro, tap: usize, panels: (usize, usize), to: &mut [f32]) {
+        match self {
+            Self::Single(filter) => filter.turn(micro, tap, panels, to),
+            Self::Narrow(filter) => filter.turn(tap, panels, micro.columns, to),
+        }
+    }
 }
 
 /// What the plans of a network have in common.
@@ -120,24 +153,43 @@ impl<N: Narrow> Plan<N> {
         side: (usize, usize),
         offsets: &mut Offsets,
     ) -> Option<Self> {
-        let architecture = ground.architecture;
-        let mut builder = Builder { ground, offsets, steps: Vec::new(), values: [0; SLOTS], singles: [0; SLOTS] };
+        let early = &ground.architecture.early;
+        let mut builder = Builder::new(ground, offsets, None);
         let narrow =
             |block: &Bottleneck| ground.narrow(block.reduce).is_some_and(|filter| filter.outputs() < TOGETHER_FROM);
-        let (narrow, wide) = architecture.early.split_at_checked(architecture.early.partition_point(narrow))?;
+        let (narrow, wide) = early.split_at_checked(early.partition_point(narrow))?;
         let x = builder.each_image(images, side, narrow)?;
         let features = builder.through(wide, x)?;
-        let early = builder.steps.len();
-        let x = builder.through(&architecture.last, features)?;
-        let pooled = builder.single_view(single::POOLED, pooling::Mean::output_of(x.extent));
-        let code = ground.codes.get(architecture.last.last()?.expand)?;
-        builder.steps.push(Step::Mean(Mean::new((x, pooled), code)));
-        let hidden = builder.single(architecture.hidden, pooled, single::HIDDEN, After::Rectify)?;
-        let logits = builder.single(architecture.logits, hidden, single::LOGITS, After::Keep)?;
-        let run = Run::new(builder.steps.iter().map(Step::tasks).collect(), ground.threads);
-        let Builder { steps, values, singles, .. } = builder;
-        Some(Self { steps, run, early, features, pooled, logits, values, singles })
+        builder.finished_from(features)
     }
+
+    /// From the features of one image on, which has so many rows and columns of them. What each layer gives stays there.
+    pub(super) fn of_last_stage(
+        ground: Ground<'_, N>,
+        (rows, columns): (usize, usize),
+        offsets: &mut Offsets,
+    ) -> Option<Self> {
+        let first = ground.architecture.last.first()?;
+        let extent = Extent::new(1, rows, columns, ground.narrow(first.reduce)?.reach().inputs);
+        let mut builder = Builder::new(ground, offsets, Some(0));
+        let features = builder.view(slot::KEPT, extent);
+        builder.finished_from(features)
+    }
+
+    /// Where the output of a layer is, which holds for all layers where all of it stays.
+    pub(super) fn output_of(&self, layer: usize) -> Option<Output> {
+        self.steps.iter().find_map(|step| match step {
+            Step::Convolve(step) if step.filter == layer => Some(Output::Narrow(step.output)),
+            Step::Single(step) if step.filter == layer => Some(Output::Single(step.output)),
+            _ => None,
+        })
+    }
+}
+
+/// A view of activations, or of f32.
+pub(super) enum Output {
+    Narrow(View),
+    Single(View),
 }
 
 impl<N: Narrow> Step<N> {
@@ -163,7 +215,7 @@ impl<N: Narrow> Step<N> {
         images: &[f32],
         (values, singles): (&Shared<'_, N::Value>, &Shared<'_>),
     ) {
-        // SAFETY: a step writes to one view, reads others that lie in other blocks, and cuts its output into tasks that
+        // SAFETY: a step writes to one view, reads others that lie elsewhere, and cuts its output into tasks that
         // do not overlap; the rest is the caller's promise.
         unsafe {
             match self {
@@ -191,6 +243,8 @@ struct Builder<'a, N: Narrow> {
     steps: Vec<Step<N>>,
     values: [usize; SLOTS],
     singles: [usize; SLOTS],
+    /// Activations that stay, where everything does.
+    kept: Option<usize>,
 }
 
 impl<N: Narrow> Bottlenecks for Builder<'_, N> {
@@ -199,6 +253,13 @@ impl<N: Narrow> Bottlenecks for Builder<'_, N> {
 
     fn keep(&mut self, view: View) -> View {
         view.kept_in(&mut self.values)
+    }
+
+    fn view(&mut self, slot: usize, extent: Extent) -> View {
+        let Some(kept) = &mut self.kept else { return self.keep(View { slot, start: 0, extent }) };
+        let view = View { slot: slot::KEPT, start: *kept, extent };
+        *kept = view.end();
+        self.keep(view)
     }
 
     fn output_of(&self, layer: usize, input: Extent) -> Option<Extent> {
@@ -231,7 +292,26 @@ impl<N: Narrow> Bottlenecks for Builder<'_, N> {
     }
 }
 
-impl<N: Narrow> Builder<'_, N> {
+impl<'a, N: Narrow> Builder<'a, N> {
+    fn new(ground: Ground<'a, N>, offsets: &'a mut Offsets, kept: Option<usize>) -> Self {
+        Self { ground, offsets, steps: Vec::new(), values: [0; SLOTS], singles: [0; SLOTS], kept }
+    }
+
+    /// The last stage and what is behind it: the plan.
+    fn finished_from(mut self, features: View) -> Option<Plan<N>> {
+        let Architecture { last, hidden, logits, .. } = self.ground.architecture;
+        let early = self.steps.len();
+        let x = self.through(last, features)?;
+        let pooled = self.single_view(single::POOLED, pooling::Mean::output_of(x.extent));
+        let code = self.ground.codes.get(last.last()?.expand)?;
+        self.steps.push(Step::Mean(Mean::new((x, pooled), code)));
+        let hidden = self.single(*hidden, pooled, single::HIDDEN, After::Rectify)?;
+        let logits = self.single(*logits, hidden, single::LOGITS, After::Keep)?;
+        let run = Run::new(self.steps.iter().map(Step::tasks).collect(), self.ground.threads);
+        let Builder { steps, values, singles, .. } = self;
+        Some(Plan { steps, run, early, features, pooled, logits, values, singles })
+    }
+
     /// A view of f32 at the beginning of a block of memory.
     fn single_view(&mut self, slot: usize, extent: Extent) -> View {
         View { slot, start: 0, extent }.kept_in(&mut self.singles)

@@ -5,7 +5,8 @@ use bytemuck::Zeroable;
 use super::super::crew::{Crew, Run};
 use super::super::geometry::{Walk, Window};
 use super::super::slots::{SLOTS, Slots, View};
-use super::filter::Reach;
+use super::Narrow;
+use super::filter::{Filter, Reach};
 
 /// Filters of odd shapes: what they read, and how many outputs they have.
 pub(in super::super) fn filters() -> Vec<(Reach, usize)> {
@@ -46,4 +47,31 @@ pub(in super::super) fn taken<T: Zeroable + Copy>(slots: &Slots<T>, view: &View)
 /// Does all tasks of a step.
 pub(in super::super) fn run(threads: usize, tasks: usize, task: impl Fn(usize) + Sync) {
     Crew::new(threads).unwrap().run(&mut Run::new(vec![tasks], threads), 0..1, |_, number| task(number));
+}
+
+/// The weights of a filter as they count, `[outputs, inputs, size, size]`, by way of the turned squares of panels of any width.
+pub(in super::super) fn unpacked<N: Narrow>(filter: &impl Filter<N>) -> Vec<f32> {
+    const COLUMNS: usize = 24;
+    let (reach, outputs) = (filter.reach(), filter.outputs());
+    let each = reach.values() * reach.taps();
+    let mut weights = vec![f32::NAN; outputs * each];
+    let mut square = [f32::NAN; COLUMNS * COLUMNS];
+    for tap in 0..reach.taps() {
+        for (down, across) in (0..outputs.div_ceil(COLUMNS))
+            .flat_map(|down| (0..reach.values().div_ceil(COLUMNS)).map(move |across| (down, across)))
+        {
+            filter.turn(tap, (down, across), COLUMNS, &mut square);
+            for (row, values) in square.chunks(COLUMNS).enumerate() {
+                for (column, weight) in values.iter().enumerate() {
+                    let (output, value) = (down * COLUMNS + row, across * COLUMNS + column);
+                    if output < outputs && value < reach.values() {
+                        weights[output * each + reach.index(value, tap)] = *weight;
+                    } else {
+                        assert_eq!(*weight, 0.0);
+                    }
+                }
+            }
+        }
+    }
+    weights
 }
