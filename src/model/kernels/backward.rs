@@ -275,7 +275,7 @@ impl Weights for Filter {
 }
 
 /// Turns a square of a panel's columns over, `[inputs, outputs]` to `[outputs, inputs]`; missing inputs are zeros.
-fn turn(micro: &Micro, square: &[f32], to: &mut [f32]) {
+pub(super) fn turn(micro: &Micro, square: &[f32], to: &mut [f32]) {
     let side = micro.columns;
     if square.len() == side * side && to.len() == side * side {
         // SAFETY: the instructions are those of this processor, and both are squares of a panel's columns.

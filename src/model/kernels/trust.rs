@@ -2,6 +2,7 @@
 
 use std::sync::OnceLock;
 
+use super::backward::turn;
 use super::buffer::Buffer;
 use super::convolution::{After, Convolution, output_of};
 use super::filter::{Filter, Raw};
@@ -108,11 +109,12 @@ pub(super) fn trials(rows: usize) -> impl Iterator<Item = (Window, usize)> {
     (1..=rows).map(|places| (PLACE, places)).chain([(winograd::WINDOW, 2 * rows + 1)])
 }
 
-/// In convolutions by places and by rows, and by Winograd's matrices.
+/// In convolutions by places and by rows, by Winograd's matrices, and in turning weights over.
 fn agrees(micro: &'static Micro, plain: &'static Micro) -> bool {
     trials(micro.rows).all(|trial| near(&by_places(micro, trial), &by_places(plain, trial)))
         && near(&by_rows(micro), &by_rows(plain))
         && near(&by_matrices(micro), &by_matrices(plain))
+        && turns(micro)
 }
 
 /// No value is further from the other one than rounding explains; nothing is near to what is no number.
@@ -182,6 +184,15 @@ fn by_matrices(micro: &'static Micro) -> Vec<f32> {
         unsafe { step.run(task, shared, &filter, micro) }
     });
     values(&slots, &to)
+}
+
+/// Whether rows become columns.
+fn turns(micro: &Micro) -> bool {
+    let (side, mut numbers) = (micro.columns, Numbers::new());
+    let (square, mut turned) = (numbers.values(side * side), vec![0.0; side * side]);
+    turn(micro, &square, &mut turned);
+    let wanted = (0..side).flat_map(|column| square.iter().skip(column).step_by(side));
+    turned.iter().eq(wanted)
 }
 
 pub(super) fn view(slot: usize, extent: Extent) -> View {

@@ -3,13 +3,12 @@
 use std::sync::OnceLock;
 
 use super::super::filter::Raw;
-use super::super::geometry::{Walk, Window};
 use super::super::isa::Isa;
 use super::super::narrow::Narrow;
-use super::super::narrow::filter::{Codes, Filter as _, Reach};
+use super::super::narrow::filter::{Codes, Filter as _};
 use super::super::narrow::tile::Micro;
-use super::super::narrow::trust::trial;
-use super::super::trust::{CHANNELS, Numbers, best, trials};
+use super::super::narrow::trust::{Trial, outputs, trials};
+use super::super::trust::{CHANNELS, Numbers, best};
 use super::filter::Filter;
 use super::lane::{rounded, single};
 use super::{AsIs, Bf16};
@@ -30,19 +29,18 @@ pub fn trusted() -> Isa {
 
 fn agrees(micro: &Micro<Bf16>) -> bool {
     let plain = Bf16::micro(Isa::Plain);
-    trials(micro.rows).all(|(window, places)| near(&outputs(micro, window, places), &outputs(plain, window, places)))
+    trials(micro.rows).all(|trial| near(&numbers(micro, trial), &numbers(plain, trial)))
 }
 
 /// What a trial with random weights gives.
-fn outputs(micro: &Micro<Bf16>, window: Window, places: usize) -> Vec<f32> {
-    let (inputs, outputs) = CHANNELS;
+fn numbers(micro: &Micro<Bf16>, (reach, extent): Trial) -> Vec<f32> {
     let mut numbers = Numbers::new();
-    let weights = numbers.values(outputs * inputs * window.size.pow(2));
-    let raw = Raw { weights, bias: numbers.values(outputs) };
+    let weights = numbers.values(CHANNELS.1 * reach.inputs * reach.window.size.pow(2));
+    let raw = Raw { weights, bias: numbers.values(CHANNELS.1) };
     let codes = Codes { input: &AsIs, output: &AsIs, added: Some(&AsIs) };
-    let filter = Filter::pack(&raw, &AsIs, Reach { window, walk: Walk::Places, inputs }, micro.columns, codes);
+    let filter = Filter::pack(&raw, &AsIs, reach, micro.columns, codes);
     let value = |numbers: &mut Numbers| rounded(numbers.values(1).iter().sum());
-    trial(micro, &filter, places, value).into_iter().map(single).collect()
+    outputs(micro, &filter, extent, value).into_iter().map(single).collect()
 }
 
 /// Nothing is near to what is no number.

@@ -4,13 +4,12 @@
 use std::sync::OnceLock;
 
 use super::super::filter::Raw;
-use super::super::geometry::{Walk, Window};
 use super::super::isa::Isa;
 use super::super::narrow::Narrow;
 use super::super::narrow::filter::{Codes, Filter as _, Reach};
 use super::super::narrow::tile::Micro;
-use super::super::narrow::trust::trial;
-use super::super::trust::{CHANNELS, Numbers, best, trials};
+use super::super::narrow::trust::{outputs, trials};
+use super::super::trust::{CHANNELS, Numbers, best};
 use super::filter::{Code, Filter};
 use super::{Coded, Int8};
 
@@ -24,22 +23,22 @@ pub fn trusted() -> Isa {
 fn agrees(micro: &Micro<Int8>) -> bool {
     let plain = Int8::micro(Isa::Plain);
     let octet = |numbers: &mut Numbers| numbers.next() as u8;
-    trials(micro.rows).all(|(window, places)| {
-        let octets = |micro| trial(micro, &filter(micro, window), places, octet);
+    trials(micro.rows).all(|(reach, extent)| {
+        let octets = |micro| outputs(micro, &filter(micro, reach), extent, octet);
         octets(micro) == octets(plain)
     })
 }
 
 /// Random weights.
-fn filter(micro: &Micro<Int8>, window: Window) -> Filter {
-    let (inputs, outputs) = CHANNELS;
+fn filter(micro: &Micro<Int8>, reach: Reach) -> Filter {
+    let (inputs, outputs) = (reach.inputs, CHANNELS.1);
     let mut numbers = Numbers::new();
-    let raw = Raw { weights: numbers.values(outputs * inputs * window.size.pow(2)), bias: Vec::new() };
+    let raw = Raw { weights: numbers.values(outputs * inputs * reach.window.size.pow(2)), bias: Vec::new() };
     let layer = Coded { steps: vec![0.0001; outputs], bias: numbers.values(outputs) };
     let code = |channels, step, zero| Code { steps: vec![step; channels], zero };
     let (input, output, added) = (code(inputs, 0.01, 0), code(outputs, 0.02, 100), code(outputs, 0.01, 128));
     let codes = Codes { input: &input, output: &output, added: Some(&added) };
-    Filter::pack(&raw, &layer, Reach { window, walk: Walk::Places, inputs }, micro.columns, codes)
+    Filter::pack(&raw, &layer, reach, micro.columns, codes)
 }
 
 #[cfg(test)]
