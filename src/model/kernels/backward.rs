@@ -215,7 +215,7 @@ impl Job<'_> {
                 // Each tile asks for a part of every square that is turned over next.
                 let part = columns / Tile::STRIDE * LINE;
                 let (ahead, leap) = match next.get(tile * part..) {
-                    Some([first, ..]) => (std::ptr::from_ref(first), apart - part),
+                    Some([first, ..]) => (std::ptr::from_ref(first), apart.wrapping_sub(part)),
                     _ => (turned.0.as_ptr(), 0),
                 };
                 let (first, end) = (begin_of(tile, tiles, places), begin_of(tile + 1, tiles, places));

@@ -10,6 +10,11 @@ pub(super) trait Bottlenecks {
     const TURNS: [usize; 2];
     /// The block for what the stages that go image by image say of each.
     const GATHERED: usize;
+    /// The block for whatever a plan makes, where all of it stays.
+    const KEPT: usize;
+
+    /// Values of [`Bottlenecks::KEPT`] so far; none where views may be written to again.
+    fn kept(&mut self) -> &mut Option<usize>;
 
     /// Sees to it that there is memory for a view.
     fn keep(&mut self, view: View) -> View;
@@ -23,9 +28,14 @@ pub(super) trait Bottlenecks {
     /// One bottleneck, from `x` to `output`.
     fn bottleneck(&mut self, block: &Bottleneck, x: View, output: View) -> Option<()>;
 
-    /// A view at the beginning of a block of memory.
+    /// A view at the beginning of a block of memory, or behind what stays.
     fn view(&mut self, slot: usize, extent: Extent) -> View {
-        self.keep(View { slot, start: 0, extent })
+        let mut view = View { slot, start: 0, extent };
+        if let Some(kept) = self.kept() {
+            view = View { slot: Self::KEPT, start: *kept, extent };
+            *kept = view.end();
+        }
+        self.keep(view)
     }
 
     /// The extent that a bottleneck makes of an input.

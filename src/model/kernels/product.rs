@@ -113,8 +113,7 @@ fn add_block(left: &[f32], right: &Columns, block: &Range<usize>, sum: Sum, outp
         let Some(filter) = panel_values.get(block.start * width..block.end * width) else { continue };
         let first = panel * width;
         let whole = first + width <= columns;
-        // The next panel's block comes closer while this one is used.
-        let mut ahead = panel_values.as_ptr().wrapping_add(panel_values.len() + block.start * width);
+        let next = panel_values.as_ptr().wrapping_add(panel_values.len() + block.start * width);
         for row in (0..rows).step_by(micro.rows) {
             let high = micro.rows.min(rows - row);
             let (Some(input), Some(output)) =
@@ -122,6 +121,9 @@ fn add_block(left: &[f32], right: &Columns, block: &Range<usize>, sum: Sum, outp
             else {
                 continue;
             };
+            // The next panel's block comes closer while this one is used.
+            let asked = row / micro.rows * (depth / Tile::STRIDE) * LINE;
+            let ahead = if asked < filter.len() { next.wrapping_add(asked) } else { filter.as_ptr() };
             let tile = |output: &mut [f32], pitch: usize| {
                 debug_assert!(output.len() >= (high - 1) * pitch + width);
                 let tile = Tile {
@@ -152,7 +154,6 @@ fn add_block(left: &[f32], right: &Columns, block: &Range<usize>, sum: Sum, outp
             } else {
                 at_the_edge(output, (high, columns, columns - first), width, tile);
             }
-            ahead = ahead.wrapping_add(depth / Tile::STRIDE * LINE);
         }
     }
 }

@@ -46,7 +46,7 @@ pub(super) struct Tile {
     pub(super) filter: *const f32,
     /// Weights that will be wanted soon; nothing is read there, so any address will do.
     pub(super) ahead: *const f32,
-    /// How far those of the next tap are behind the last one's.
+    /// How far those of the next tap are behind the last one's, wrapping around where they are in front.
     pub(super) leap: usize,
     pub(super) begin: Begin,
     pub(super) finish: Finish,

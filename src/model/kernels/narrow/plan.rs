@@ -250,16 +250,14 @@ struct Builder<'a, N: Narrow> {
 impl<N: Narrow> Bottlenecks for Builder<'_, N> {
     const TURNS: [usize; 2] = slot::TURNS;
     const GATHERED: usize = slot::GATHERED;
+    const KEPT: usize = slot::KEPT;
+
+    fn kept(&mut self) -> &mut Option<usize> {
+        &mut self.kept
+    }
 
     fn keep(&mut self, view: View) -> View {
         view.kept_in(&mut self.values)
-    }
-
-    fn view(&mut self, slot: usize, extent: Extent) -> View {
-        let Some(kept) = &mut self.kept else { return self.keep(View { slot, start: 0, extent }) };
-        let view = View { slot: slot::KEPT, start: *kept, extent };
-        *kept = view.end();
-        self.keep(view)
     }
 
     fn output_of(&self, layer: usize, input: Extent) -> Option<Extent> {
