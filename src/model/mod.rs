@@ -116,8 +116,8 @@ impl Model {
         let package = Package::in_pieces(directory)?;
         // The digest takes as long as a third of the rest.
         let (verified, engine) = rayon::join(|| package.verify(), || package.engine(&device, compute));
-        verified?;
         package.unchanged()?;
+        verified?;
         let model = Self::of(package, engine?, device)?;
         model.self_test()?;
         Ok(model)

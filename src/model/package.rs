@@ -32,6 +32,15 @@ pub enum PackageError {
         /// What the operating system said.
         source: std::io::Error,
     },
+    /// Somebody wrote to the weights while they were read.
+    #[error(
+        "model package: {path}: the file was written to while it was read; load the package again when it is complete",
+        path = path.display()
+    )]
+    Changed {
+        /// The file.
+        path: PathBuf,
+    },
     /// The manifest is wrong.
     #[error("model package: {path}: {cause}", path = path.display())]
     Manifest {
@@ -180,7 +189,7 @@ impl Package {
 
 impl Package<WeightsFile> {
     /// A package whose weights are read when they are asked for. Nobody may answer with them before [`Package::verify`] has
-    /// passed, and then [`Package::unchanged`].
+    /// passed, and [`Package::unchanged`] after everything that reads them.
     pub(super) fn in_pieces(directory: &Path) -> Result<Self, PackageError> {
         Self::with(directory, WeightsFile::open)
     }
@@ -192,8 +201,12 @@ impl Package<WeightsFile> {
 
     /// Checks that what was read of the weights is what the digest was taken of.
     pub(super) fn unchanged(&self) -> Result<(), PackageError> {
-        let unreadable = |source| PackageError::Unreadable { path: self.weights_path.clone(), source };
-        self.weights.unchanged().map_err(unreadable)
+        let path = self.weights_path.clone();
+        match self.weights.is_unchanged() {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(PackageError::Changed { path }),
+            Err(source) => Err(PackageError::Unreadable { path, source }),
+        }
     }
 }
 
@@ -368,6 +381,24 @@ mod tests {
         bytes[middle] ^= 1;
         std::fs::write(&path, bytes).unwrap();
         assert!(fault(directory.path()).contains("SHA-256"));
+    }
+
+    #[test]
+    fn weights_that_change_while_they_are_read_are_refused() {
+        let directory = copy_of_reference();
+        let path = directory.path().join(Package::WEIGHTS);
+        let octets = std::fs::read(&path).unwrap();
+        let package = Package::in_pieces(directory.path()).unwrap();
+        package.verify().unwrap();
+        package.unchanged().unwrap();
+        while package.unchanged().is_ok() {
+            std::fs::write(&path, &octets).unwrap();
+        }
+        let message = package.unchanged().unwrap_err().to_string();
+        assert!(message.contains("model.safetensors") && message.contains("written to while it was read"), "{message}");
+        std::fs::write(&path, &octets[..1000]).unwrap();
+        assert!(package.verify().is_err());
+        assert!(matches!(package.unchanged(), Err(PackageError::Unreadable { .. })));
     }
 
     #[test]
