@@ -220,8 +220,8 @@ impl Engine {
         Tensor::from_vec(values, &shape, &Device::Cpu)
     }
 
-    /// How a weighted sum of the logits changes with [`Engine::features`] of one image, `[1, h, w, 1024] f32`, in a last stage in
-    /// f32 with the weights as they count in the engine. `weights` says how much each of the logits counts, given all of them.
+    /// How a weighted sum of the logits changes with [`Engine::features`] of one image, `[1, h, w, 1024] f32`: in f32, through the
+    /// last stage with the weights as they count in the engine. `weights` says how much each of the logits counts, given all of them.
     pub(super) fn slope(&self, features: &Tensor, weights: impl FnOnce(&[f32]) -> Vec<f32>) -> Result<Sloped> {
         match self {
             Self::Graph(graph) => graph.slope(features, weights),

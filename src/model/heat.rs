@@ -31,8 +31,7 @@ pub struct Explanation {
 }
 
 /// The map over the stored image of the output `positive`, and what the network says of the image where that comes along. The
-/// slopes are those of a last stage in f32, whatever the engine computes with: weights and features are the engine's,
-/// as they count.
+/// slopes are f32, whatever the engine computes with: weights, as they count, features and ReLUs are the engine's.
 pub(super) fn heat_map(
     engine: &Engine,
     positive: usize,

@@ -34,7 +34,7 @@ pub use architecture::Variant;
 pub use calibration::Calibration;
 pub use draft::{Draft, DraftError, Naming, PLAUSIBILITY};
 pub use engine::{Compute, Precision};
-pub use fault::{ModelError, TensorFault};
+pub use fault::{ModelError, PackageError, TensorFault};
 pub use framing::Framing;
 pub use gallery::{GalleryError, look_through};
 pub use gate::{Gate, Impression, Lesson, Plausibility, Trial, operating_point};
@@ -47,7 +47,7 @@ pub use manifest::{
     Crop, Filter, HalfSpec, InputSpec, Int8Spec, Manifest, Output, PlausibilitySpec, Qualification, Resize, SelfTest,
     SelfTestInput,
 };
-pub use package::{Package, PackageError};
+pub use package::Package;
 pub use picture::Picture;
 pub use quantisation::QuantisationError;
 pub use quantised::Quantised;
@@ -114,11 +114,8 @@ impl Model {
     pub fn load_with(directory: &Path, compute: Compute) -> Result<Self, ModelError> {
         let device = compute.device().map_err(|fault| ModelError::Device(fault.into()))?;
         let package = Package::in_pieces(directory)?;
-        // The digest takes as long as a third of the rest.
-        let (verified, engine) = rayon::join(|| package.verify(), || package.engine(&device, compute));
-        package.unchanged()?;
-        verified?;
-        let model = Self::of(package, engine?, device)?;
+        let engine = package.verified_engine(&device, compute)?;
+        let model = Self::of(package, engine, device)?;
         model.self_test()?;
         Ok(model)
     }

@@ -8,118 +8,18 @@ use candle_core::Device;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
-use super::architecture::Variant;
 use super::calibration::Calibration;
 use super::engine::{Compute, Engine, Precision};
+use super::fault::PackageError;
 use super::gate::Gate;
 use super::inventory::Inventory;
 use super::manifest::Manifest;
 use super::octets::{Octets, WeightsFile};
-use super::quantisation::{Quantisation, QuantisationError};
+use super::quantisation::Quantisation;
 use super::weights::{WeightError, Weights};
 
 /// Bytes of the weights that are read at a time.
 const PART: usize = 1 << 20;
-
-/// A package that cannot be used, and what to do about it.
-#[derive(Debug, thiserror::Error)]
-pub enum PackageError {
-    /// A file of the package is missing or cannot be read.
-    #[error("model package: {path}: {source}; set model.package to the directory of a package", path = path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// What the operating system said.
-        source: std::io::Error,
-    },
-    /// Somebody wrote to the weights while they were read.
-    #[error(
-        "model package: {path}: the file was written to while it was read; load the package again when it is complete",
-        path = path.display()
-    )]
-    Changed {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The manifest is wrong.
-    #[error("model package: {path}: {cause}", path = path.display())]
-    Manifest {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong, with the key's name.
-        cause: String,
-    },
-    /// The weights are not those that the manifest belongs to.
-    #[error(
-        "model package: {path}: SHA-256 is {found}, model.toml says {expected}; \
-         the file is damaged or of another version: install the package again", path = path.display()
-    )]
-    Digest {
-        /// The file.
-        path: PathBuf,
-        /// Digest in the manifest.
-        expected: String,
-        /// Digest of the file.
-        found: String,
-    },
-    /// Weights that are no numbers.
-    #[error("model package: {path}: {count} of the tensors hold values that are no numbers, {tensor} first; train it again, or \
-             install the package again", path = path.display())]
-    NotFinite {
-        /// The file.
-        path: PathBuf,
-        /// How many tensors.
-        count: usize,
-        /// The first of them.
-        tensor: String,
-    },
-    /// The card is of another model.
-    #[error("model package: {path}: {missing} of model.toml does not occur in it; the card is of another model, or of another \
-             version: install the package again, or mend the card", path = path.display())]
-    Card {
-        /// The file.
-        path: PathBuf,
-        /// Name, version or digest that it does not name.
-        missing: String,
-    },
-    /// The gate is none.
-    #[error("model package: {path}: {cause}; the file is no plausibility gate: install the package again", path = path.display())]
-    Gate {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        cause: String,
-    },
-    /// It was never prepared for int8 or bf16.
-    #[error(
-        "model package: {path}: there is no [{precision}]; set model.precision = \"f32\", or prepare the package with \
-         auscult model quantize", path = path.display()
-    )]
-    NotPrepared {
-        /// The manifest.
-        path: PathBuf,
-        /// For which numbers.
-        precision: &'static str,
-    },
-    /// The int8 part is none.
-    #[error("model package: {path}: {cause}; prepare the package again with auscult model quantize", path = path.display())]
-    Int8 {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        cause: QuantisationError,
-    },
-    /// The weights are not those of the architecture.
-    #[error("model package: {path}: {cause}; the file is not a {architecture}", path = path.display())]
-    Weights {
-        /// The file.
-        path: PathBuf,
-        /// The architecture in the manifest.
-        architecture: Variant,
-        /// The tensor that is missing or has another shape.
-        cause: WeightError,
-    },
-}
 
 /// A package whose files are there and belong together; `W` is where the octets of its weights are.
 pub struct Package<W = Vec<u8>> {
@@ -188,19 +88,26 @@ impl Package {
 }
 
 impl Package<WeightsFile> {
-    /// A package whose weights are read when they are asked for. Nobody may answer with them before [`Package::verify`] has
-    /// passed, and [`Package::unchanged`] after everything that reads them.
+    /// A package whose weights are read when they are asked for.
     pub(super) fn in_pieces(directory: &Path) -> Result<Self, PackageError> {
         Self::with(directory, WeightsFile::open)
     }
 
+    /// Builds the network on a device, and takes the weights' digest meanwhile, which is a third of the work.
+    pub(super) fn verified_engine(&self, device: &Device, compute: Compute) -> Result<Engine, PackageError> {
+        let (verified, engine) = rayon::join(|| self.verify(), || self.engine(device, compute));
+        self.unchanged()?;
+        verified?;
+        engine
+    }
+
     /// Checks the weights' digest.
-    pub(super) fn verify(&self) -> Result<(), PackageError> {
+    fn verify(&self) -> Result<(), PackageError> {
         same_digest(&self.weights_path, &self.manifest.sha256, digest(&Octets::from(&self.weights)))
     }
 
     /// Checks that what was read of the weights is what the digest was taken of.
-    pub(super) fn unchanged(&self) -> Result<(), PackageError> {
+    fn unchanged(&self) -> Result<(), PackageError> {
         let path = self.weights_path.clone();
         match self.weights.is_unchanged() {
             Ok(true) => Ok(()),

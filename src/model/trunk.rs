@@ -8,11 +8,12 @@ use candle_core::{Device, Tensor};
 
 use super::architecture::{Architecture, Layer, Variant};
 use super::engine::Precision;
+use super::fault::PackageError;
 use super::graph::Graph;
 use super::keras;
 use super::kernels::{Network, Raw, trusted};
 use super::manifest::{InputSpec, Output};
-use super::package::{Package, PackageError, read_shared_out, sha256};
+use super::package::{Package, read_shared_out, sha256};
 use super::weights::{Folded, Stored, WeightError, Weights};
 use super::{Depth, Gate, Head, Input, ModelError, TrunkLayer, Unfolded};
 

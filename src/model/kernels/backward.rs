@@ -1,13 +1,12 @@
 //! One convolution on the way back, from slopes of its outputs to those of its inputs: by the micro-kernel of the way forth,
 //! whose weights are turned over on their way to it.
 
-use std::borrow::Cow;
-
 use rayon::prelude::*;
 
 use super::filter::Filter;
 use super::geometry::{LINE, Window, begin_of, tiles};
 use super::lane::{Lane, WIDEST};
+use super::slopes::{After, Slopes};
 use super::tile::{Begin, Finish, Micro, OUTSIDE, Tile};
 
 /// Outputs whose weights are turned over at once: with the widest panel they take a first-level cache.
@@ -18,30 +17,6 @@ const COLUMNS: usize = 2 * WIDEST;
 
 /// What the sums begin with, and what is outside.
 static ZEROS: [f32; COLUMNS] = [0.0; COLUMNS];
-
-/// How something changes with the values of one image's activation: `[panels, places, columns]`, channels filled up with zeros
-/// to whole panels.
-pub(super) struct Slopes {
-    values: Vec<f32>,
-    places: usize,
-    columns: usize,
-}
-
-/// What a ReLU gave, place by place.
-pub(super) struct Given<'a> {
-    pub(super) values: Cow<'a, [f32]>,
-    /// From one place to the next.
-    pub(super) apart: usize,
-}
-
-/// What becomes of the slopes of some inputs.
-#[derive(Default)]
-pub(super) struct After<'a> {
-    /// Slopes of the same values on another way are added.
-    pub(super) beside: Option<&'a Slopes>,
-    /// Then slopes behind a ReLU become those in front of it.
-    pub(super) rectified: Option<Given<'a>>,
-}
 
 /// The weights of a convolution as the way back wants them, whatever numbers they are stored in.
 pub(super) trait Weights: Sync {
@@ -74,68 +49,6 @@ struct Phase {
     /// For each tap, each tile of places, each panel of outputs that is turned over at once, and each place of a tile: where
     /// in the slopes the tap leads.
     offsets: Vec<u32>,
-}
-
-impl Slopes {
-    /// From `[places, channels]`.
-    pub(super) fn of(values: &[f32], places: usize, columns: usize) -> Self {
-        let channels = values.len() / places.max(1);
-        let mut slopes = Self { values: vec![0.0; channels.next_multiple_of(columns) * places], places, columns };
-        for (panel, to) in slopes.values.chunks_exact_mut((places * columns).max(1)).enumerate() {
-            for (to, from) in to.chunks_exact_mut(columns).zip(values.chunks_exact(channels.max(1))) {
-                let from = from.get(panel * columns..channels.min((panel + 1) * columns)).unwrap_or_default();
-                to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
-            }
-        }
-        slopes
-    }
-
-    /// As `[places, channels]`.
-    pub(super) fn by_place(&self, channels: usize) -> Vec<f32> {
-        let mut values = vec![0.0; self.places * channels];
-        let panels = self.values.chunks_exact((self.places * self.columns).max(1));
-        for (panel, from) in panels.enumerate() {
-            for (to, from) in values.chunks_exact_mut(channels.max(1)).zip(from.chunks_exact(self.columns)) {
-                let to = to.get_mut(panel * self.columns..).unwrap_or_default();
-                to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
-            }
-        }
-        values
-    }
-
-    /// Slopes behind a ReLU become those in front of it.
-    pub(super) fn rectify(&mut self, given: &Given<'_>) {
-        let panels = self.values.chunks_exact_mut((self.places * self.columns).max(1));
-        panels.enumerate().for_each(|(panel, slopes)| given.rectify(panel, slopes, self.columns));
-    }
-
-    /// Those of one panel of channels.
-    fn panel(&self, panel: usize) -> &[f32] {
-        let length = self.places * self.columns;
-        self.values.get(panel * length..(panel + 1) * length).unwrap_or_default()
-    }
-}
-
-impl Given<'_> {
-    /// The slopes of one panel behind the ReLU become those in front of it.
-    fn rectify(&self, panel: usize, slopes: &mut [f32], columns: usize) {
-        for (slopes, given) in slopes.chunks_exact_mut(columns).zip(self.values.chunks_exact(self.apart.max(1))) {
-            let given = given.get(panel * columns..).unwrap_or_default();
-            slopes.iter_mut().zip(given).for_each(|(slope, given)| *slope = if *given > 0.0 { *slope } else { 0.0 });
-        }
-    }
-}
-
-impl After<'_> {
-    /// Does it to the slopes of one panel.
-    fn finish(&self, panel: usize, slopes: &mut [f32], columns: usize) {
-        if let Some(beside) = self.beside {
-            slopes.iter_mut().zip(beside.panel(panel)).for_each(|(slope, beside)| *slope += beside);
-        }
-        if let Some(given) = &self.rectified {
-            given.rectify(panel, slopes, columns);
-        }
-    }
 }
 
 /// From slopes of a convolution's output to those of its input, of `side` rows and columns. None for slopes or an activation of
@@ -368,6 +281,7 @@ mod tests {
     use super::super::filter::Raw;
     use super::super::geometry::Walk;
     use super::super::isa::Isa;
+    use super::super::slopes::Given;
     use super::*;
 
     /// `[rows, columns, inputs]`: each weight that a value goes through on its way to an output, times the output's slope.

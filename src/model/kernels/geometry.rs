@@ -39,6 +39,11 @@ impl Extent {
         self.images * self.rows * self.columns
     }
 
+    /// Values of all places, padding channels left out.
+    pub(super) fn values(&self) -> usize {
+        self.places() * self.channels
+    }
+
     /// Values, padding channels included.
     pub(super) fn length(&self) -> usize {
         self.places() * self.pitch

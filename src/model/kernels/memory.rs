@@ -4,6 +4,12 @@ use std::collections::HashMap;
 
 use super::geometry::Offsets;
 
+/// Blocks of memory for plans of a kind.
+pub(super) trait Room<P>: Default {
+    /// Makes each block as large as a plan needs it.
+    fn grow_for(&mut self, plan: &P);
+}
+
 /// Blocks `B` and plans `P`, all for images of the same extent.
 pub(super) struct Memory<B, P> {
     blocks: B,
@@ -13,7 +19,7 @@ pub(super) struct Memory<B, P> {
     side: (usize, usize),
 }
 
-impl<B: Default, P> Memory<B, P> {
+impl<B: Room<P>, P> Memory<B, P> {
     /// Nothing yet, for images of `rows` by `columns`.
     fn of(side: (usize, usize)) -> Self {
         Self { blocks: B::default(), offsets: Offsets::default(), plans: HashMap::new(), side }
@@ -24,19 +30,20 @@ impl<B: Default, P> Memory<B, P> {
         Self::of((0, 0))
     }
 
-    /// Memory and a plan for so many images of an extent; `plan` makes one that is not there, and the room for it. None
+    /// Memory and a plan for so many images of an extent; `plan` makes one that is not there. None
     /// where it cannot.
     pub(super) fn prepare(
         &mut self,
         count: usize,
         side: (usize, usize),
-        plan: impl FnOnce(&mut Offsets, &mut B) -> Option<P>,
+        plan: impl FnOnce(&mut Offsets) -> Option<P>,
     ) -> Option<(&mut B, &mut P)> {
         if self.side != side {
             *self = Self::of(side);
         }
         if !self.plans.contains_key(&count) {
-            let plan = plan(&mut self.offsets, &mut self.blocks)?;
+            let plan = plan(&mut self.offsets)?;
+            self.blocks.grow_for(&plan);
             self.plans.insert(count, plan);
         }
         Some((&mut self.blocks, self.plans.get_mut(&count)?))

@@ -25,12 +25,13 @@ mod network;
 mod plan;
 mod pooling;
 mod product;
-mod slope;
+mod slopes;
 mod slots;
 #[cfg(test)]
 mod tests;
 mod tile;
 mod trust;
+mod way_back;
 mod winograd;
 
 pub(super) use filter::{Raw, Rows};

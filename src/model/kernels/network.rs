@@ -5,18 +5,19 @@ use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 
-use super::backward::{Given, Weights};
+use super::backward::Weights;
 use super::buffer::Buffer;
 use super::crew::Crew;
 use super::filter::{Filter, Rows};
 use super::geometry::{Extent, Walk, Window};
 use super::isa::Isa;
-use super::memory::Memory;
+use super::memory::{Memory, Room};
 use super::plan::{Ground, Plan};
 use super::pooling::COLOURS;
-use super::slope::{Back, WayForth};
+use super::slopes::Given;
 use super::slots::{Slots, View};
 use super::tile::Micro;
+use super::way_back::{Back, WayForth};
 use super::winograd;
 use crate::model::architecture::{Architecture, Layer};
 
@@ -193,12 +194,8 @@ impl Network {
     ) -> Option<Slope> {
         let mut memory = self.explained.lock().unwrap_or_else(PoisonError::into_inner);
         let ground = self.ground();
-        let (slots, plan) = memory.prepare(1, side, |offsets, slots| {
-            let plan = Plan::of_last_stage(ground, side, offsets)?;
-            slots.grow(&plan.lengths);
-            Some(plan)
-        })?;
-        if plan.features.extent.places() * plan.features.extent.channels != values.len() {
+        let (slots, plan) = memory.prepare(1, side, |offsets| Plan::of_last_stage(ground, side, offsets))?;
+        if plan.features.extent.values() != values.len() {
             return None;
         }
         slots.write(&plan.features, values);
@@ -224,9 +221,10 @@ impl Network {
         let mut seen = Seen::nothing();
         for values in values.chunks((each * IMAGES_OF_A_RUN).max(1)) {
             let ground = self.ground();
-            let (slots, plan) = prepare(&mut memory, ground, values.len() / each, side)?;
+            let count = values.len() / each;
+            let (slots, plan) = memory.prepare(count, side, |offsets| Plan::new(ground, count, side, offsets))?;
             let (view, first) = from(plan);
-            if view.extent.places() * view.extent.channels != values.len() {
+            if view.extent.values() != values.len() {
                 return None;
             }
             slots.write(&view, values);
@@ -250,9 +248,9 @@ impl Network {
     /// that of the first one behind the pooling that follows it. None where the filters are not the architecture's.
     pub(in crate::model) fn watch(&self, images: Images<'_>, mut show: impl FnMut(usize, &[f32])) -> Option<()> {
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
-        let ground = self.ground();
+        let (ground, side) = (self.ground(), images.side());
         for values in images.values.chunks(images.one()) {
-            let (slots, plan) = prepare(&mut memory, ground, 1, images.side())?;
+            let (slots, plan) = memory.prepare(1, side, |offsets| Plan::new(ground, 1, side, offsets))?;
             for step in 0..plan.trunk {
                 self.take(plan, step..step + 1, (ground, values), slots);
                 if let Some((layer, view)) = plan.steps.get(step)?.shows(&self.architecture) {
@@ -268,8 +266,8 @@ impl Network {
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
         let ground = self.ground();
         for values in images.values.chunks(images.one() * IMAGES_OF_A_RUN) {
-            let count = values.len() / images.one();
-            let (slots, plan) = prepare(&mut memory, ground, count, images.side())?;
+            let (count, side) = (values.len() / images.one(), images.side());
+            let (slots, plan) = memory.prepare(count, side, |offsets| Plan::new(ground, count, side, offsets))?;
             let end = match reach {
                 Reach::Features => plan.early,
                 Reach::Pooled => plan.trunk,
@@ -324,24 +322,16 @@ impl WayForth for Forth<'_> {
     }
 }
 
-/// Memory and a plan for so many images of an extent.
-fn prepare<'a>(
-    memory: &'a mut Memory<Slots, Plan>,
-    ground: Ground<'_>,
-    count: usize,
-    side: (usize, usize),
-) -> Option<(&'a mut Slots, &'a mut Plan)> {
-    memory.prepare(count, side, |offsets, slots| {
-        let plan = Plan::new(ground, count, side, offsets)?;
-        slots.grow(&plan.lengths);
-        Some(plan)
-    })
+impl Room<Plan> for Slots {
+    fn grow_for(&mut self, plan: &Plan) {
+        self.grow(&plan.lengths);
+    }
 }
 
 /// The values of a view, without what fills up its places.
 pub(super) fn places(slots: &Slots, view: &View) -> Vec<f32> {
     let Extent { channels, pitch, .. } = view.extent;
-    let mut values = Vec::with_capacity(view.extent.places() * channels);
+    let mut values = Vec::with_capacity(view.extent.values());
     for place in slots.read(view).chunks_exact(pitch) {
         values.extend_from_slice(place.get(..channels).unwrap_or_default());
     }

@@ -207,7 +207,7 @@ fn filled(full: &[View], empty: &[View]) -> Slots {
     }
     slots.grow(&lengths);
     for view in full {
-        slots.write(view, &numbers.values(view.extent.places() * view.extent.channels));
+        slots.write(view, &numbers.values(view.extent.values()));
     }
     slots
 }

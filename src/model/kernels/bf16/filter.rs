@@ -101,6 +101,7 @@ mod tests {
             let filter = Filter::pack(&raw, &AsIs, reach, 16, codes);
             let wanted = raw.weights.iter().map(|weight| single(rounded(*weight)));
             assert_eq!(rig::unpacked(&filter), wanted.collect::<Vec<_>>(), "{inputs} {outputs} {size}");
+            assert_eq!(filter.bias.values().get(..outputs), Some(raw.bias.as_slice()));
         }
     }
 }

@@ -6,18 +6,19 @@ use std::sync::{Mutex, PoisonError};
 use bytemuck::Zeroable;
 use rayon::prelude::*;
 
-use super::super::backward::{Given, Weights};
+use super::super::backward::Weights;
 use super::super::buffer::Buffer;
 use super::super::crew::Crew;
 use super::super::filter::{Filter as Single, Raw};
 use super::super::geometry::{Walk, Window};
 use super::super::isa::Isa;
-use super::super::memory::Memory;
+use super::super::memory::{Memory, Room};
 use super::super::network::{Features, IMAGES_OF_A_RUN, Images, Seen, Slope, places};
-use super::super::slope::{Back, WayForth};
+use super::super::slopes::Given;
 use super::super::slots::Slots;
 use super::super::tile::Micro as SingleMicro;
 use super::super::trust;
+use super::super::way_back::{Back, WayForth};
 use super::Narrow;
 use super::filter::{Codes, Filter, Reach};
 use super::plan::{Ground, Layer, Output, Plan};
@@ -64,16 +65,17 @@ impl<T: Zeroable + Copy> Default for Blocks<T> {
 }
 
 impl<T: Zeroable + Copy> Blocks<T> {
-    /// Makes each block as large as a plan needs it.
-    fn grow<N: Narrow<Value = T>>(&mut self, plan: &Plan<N>) {
-        self.values.grow(&plan.values);
-        self.singles.grow(&plan.singles);
-    }
-
     /// What a whole run says of its images.
     fn add_to<N: Narrow<Value = T>>(&self, seen: &mut Seen, plan: &Plan<N>) {
         seen.pooled.extend(places(&self.singles, &plan.pooled));
         seen.logits.extend(places(&self.singles, &plan.logits));
+    }
+}
+
+impl<N: Narrow> Room<Plan<N>> for Blocks<N::Value> {
+    fn grow_for(&mut self, plan: &Plan<N>) {
+        self.values.grow(&plan.values);
+        self.singles.grow(&plan.singles);
     }
 }
 
@@ -160,13 +162,9 @@ impl<N: Narrow> Network<N> {
     ) -> Option<Slope> {
         let mut memory = self.explained.lock().unwrap_or_else(PoisonError::into_inner);
         let ground = self.ground();
-        let (blocks, plan) = memory.prepare(1, side, |offsets, blocks: &mut Blocks<N::Value>| {
-            let plan = Plan::of_last_stage(ground, side, offsets)?;
-            blocks.grow(&plan);
-            Some(plan)
-        })?;
+        let (blocks, plan) = memory.prepare(1, side, |offsets| Plan::of_last_stage(ground, side, offsets))?;
         let features = plan.features.extent;
-        if features.places() * features.channels != values.len() {
+        if features.values() != values.len() {
             return None;
         }
         let code = self.codes.get(self.architecture.early.last()?.expand)?;
@@ -194,11 +192,7 @@ impl<N: Narrow> Network<N> {
         let ground = self.ground();
         for values in images.values.chunks(images.one() * IMAGES_OF_A_RUN) {
             let (count, side) = (values.len() / images.one(), images.side());
-            let (blocks, plan) = memory.prepare(count, side, |offsets, blocks: &mut Blocks<N::Value>| {
-                let plan = Plan::new(ground, count, side, offsets)?;
-                blocks.grow(&plan);
-                Some(plan)
-            })?;
+            let (blocks, plan) = memory.prepare(count, side, |offsets| Plan::new(ground, count, side, offsets))?;
             let end = end(plan);
             self.take(plan, 0..end, (ground, values), blocks);
             show(plan, blocks);

@@ -44,7 +44,7 @@ pub(in super::super) fn outputs<N: Narrow>(
     }
     slots.grow(&lengths);
     for view in [from, added] {
-        let values: Vec<_> = (0..view.extent.places() * view.extent.channels).map(|_| value(&mut numbers)).collect();
+        let values: Vec<_> = (0..view.extent.values()).map(|_| value(&mut numbers)).collect();
         slots.write(&view, &values);
     }
     let zeros = vec![N::Value::zeroed(); filter.depth()];

@@ -1,9 +1,10 @@
 //! How the logits of one image change with the values in front of the last stage: back through the Dense layers, ReLU and
 //! the last stage's convolutions, by the packed weights of the way forth.
 
-use super::backward::{After, Given, Slopes, Weights, back};
+use super::backward::{Weights, back};
 use super::crew::Crew;
 use super::geometry::Extent;
+use super::slopes::{After, Given, Slopes};
 use super::tile::Micro;
 use crate::model::architecture::{Architecture, Bottleneck};
 
