@@ -72,10 +72,10 @@ impl Lane for Plain {
 
     #[inline(always)]
     unsafe fn add_products(mut self, inputs: [[f32; GROUP]; 2], weights: [[[u16; GROUP]; 8]; 2]) -> Self {
-        for (inputs, weights) in inputs.into_iter().zip(weights) {
+        for group in 0..2 {
             for column in 0..8 {
                 for index in 0..GROUP {
-                    self.0[column] += inputs[index] * single(weights[column][index]);
+                    self.0[column] += inputs[group][index] * single(weights[group][column][index]);
                 }
             }
         }
@@ -146,13 +146,13 @@ pub(super) mod x86 {
         }
 
         #[inline(always)]
-        unsafe fn add_products(mut self, inputs: [[__m256; 2]; 2], weights: [[__m256; 2]; 2]) -> Self {
-            let pairs = inputs.into_iter().flatten().zip(weights.into_iter().flatten());
-            for (input, weight) in pairs {
-                // SAFETY: the caller's processor has the instruction.
-                self.0 = unsafe { _mm256_fmadd_ps(input, weight, self.0) };
-            }
-            self
+        unsafe fn add_products(self, [first, second]: [[__m256; 2]; 2], [a, b]: [[__m256; 2]; 2]) -> Self {
+            // An iterator would have all of it go through memory, at a hundredth of the speed.
+            // SAFETY: the caller's processor has the instruction.
+            Self(unsafe {
+                let sums = _mm256_fmadd_ps(first[1], a[1], _mm256_fmadd_ps(first[0], a[0], self.0));
+                _mm256_fmadd_ps(second[1], b[1], _mm256_fmadd_ps(second[0], b[0], sums))
+            })
         }
 
         #[inline(always)]

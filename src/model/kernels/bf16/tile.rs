@@ -18,7 +18,7 @@ pub(super) fn micro(isa: Isa) -> &'static Micro<Bf16> {
 }
 
 #[cfg(target_arch = "x86_64")]
-micro!(AVX2, avx2, Avx2, crate::model::kernels::bf16::lane::x86::Avx2, 6, 1, [1, 2, 3, 4, 5, 6], "avx2,fma");
+micro!(AVX2, avx2, Avx2, crate::model::kernels::bf16::lane::x86::Avx2, 8, 1, [1, 2, 3, 4, 5, 6, 7, 8], "avx2,fma");
 #[cfg(target_arch = "x86_64")]
 micro!(
     AVX512_BF16,

@@ -74,10 +74,10 @@ impl Lane for Plain {
 
     #[inline(always)]
     unsafe fn add_products(mut self, inputs: [[u8; GROUP]; 2], weights: [[[i8; GROUP]; 8]; 2]) -> Self {
-        for (inputs, weights) in inputs.into_iter().zip(weights) {
+        for group in 0..2 {
             for column in 0..8 {
                 for index in 0..GROUP {
-                    self.0[column] += i32::from(inputs[index]) * i32::from(weights[column][index]);
+                    self.0[column] += i32::from(inputs[group][index]) * i32::from(weights[group][column][index]);
                 }
             }
         }
@@ -268,6 +268,24 @@ pub(super) mod arm {
     #[derive(Clone, Copy)]
     pub(in super::super) struct Neon(int32x4_t);
 
+    impl Neon {
+        /// Adds the products of one group.
+        ///
+        /// # Safety
+        /// The processor has the register's instructions.
+        #[inline(always)]
+        unsafe fn add_group(self, inputs: int8x16_t, weights: int8x16_t) -> Self {
+            // SAFETY: the caller keeps the contract.
+            Self(unsafe {
+                let low = vmull_s8(vget_low_s8(inputs), vget_low_s8(weights));
+                let high = vmull_high_s8(inputs, weights);
+                let moved = vshlq_n_s16::<7>(vpaddlq_s8(weights));
+                let sums = vpaddq_s32(vpaddlq_s16(low), vpaddlq_s16(high));
+                vaddq_s32(self.0, vpadalq_s16(sums, moved))
+            })
+        }
+    }
+
     impl Lane for Neon {
         type Numbers = Int8;
         const WIDTH: usize = 4;
@@ -296,18 +314,9 @@ pub(super) mod arm {
         }
 
         #[inline(always)]
-        unsafe fn add_products(mut self, inputs: [int8x16_t; 2], weights: [int8x16_t; 2]) -> Self {
-            for (inputs, weights) in inputs.into_iter().zip(weights) {
-                // SAFETY: the caller's processor has the instructions.
-                unsafe {
-                    let low = vmull_s8(vget_low_s8(inputs), vget_low_s8(weights));
-                    let high = vmull_high_s8(inputs, weights);
-                    let moved = vshlq_n_s16::<7>(vpaddlq_s8(weights));
-                    let sums = vpaddq_s32(vpaddlq_s16(low), vpaddlq_s16(high));
-                    self.0 = vaddq_s32(self.0, vpadalq_s16(sums, moved));
-                }
-            }
-            self
+        unsafe fn add_products(self, [first, second]: [int8x16_t; 2], [a, b]: [int8x16_t; 2]) -> Self {
+            // SAFETY: the caller's processor has the instructions.
+            unsafe { self.add_group(first, a).add_group(second, b) }
         }
 
         #[inline(always)]
