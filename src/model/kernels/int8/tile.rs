@@ -22,7 +22,7 @@ pub(super) fn micro(isa: Isa) -> &'static Micro<Int8> {
 }
 
 #[cfg(target_arch = "x86_64")]
-micro!(AVX2, avx2, Avx2, crate::model::kernels::int8::lane::x86::Avx2, 8, 1, [1, 2, 3, 4, 5, 6, 7, 8], "avx2");
+micro!(AVX2, avx2, Avx2, crate::model::kernels::int8::lane::x86::Avx2, 4, 2, [1, 2, 3, 4], "avx2");
 #[cfg(target_arch = "x86_64")]
 micro!(
     AVX_VNNI,
