@@ -40,8 +40,8 @@ pub(in crate::model) struct Filter {
     columns: usize,
     weights: Buffer<i8>,
     steps: Vec<f32>,
-    /// Of the values of a tap; 1 for those that fill it up.
-    input_steps: Vec<f32>,
+    /// What a weight of one step counts for a value of a tap; 0 for those that fill it up.
+    per_input: Vec<f32>,
     scale: Buffer<f32>,
     shift: Buffer<f32>,
     added: Buffer<f32>,
@@ -75,7 +75,7 @@ impl Packed<Int8> for Filter {
     fn pack(raw: &Raw, Coded { steps, bias }: &Coded, reach: Reach, columns: usize, codes: Codes<'_, Int8>) -> Self {
         let (outputs, taps, values) = (bias.len(), reach.taps(), reach.values());
         let (padded, depth) = (outputs.next_multiple_of(columns), values.next_multiple_of(PAIR));
-        let mut input_steps = reach.of_values(&codes.input.steps);
+        let input_steps = reach.of_values(&codes.input.steps);
         let mut weights = Buffer::in_small_pages(padded * taps * depth + READ_AT_ONCE * columns);
         let panels = weights.values_mut().chunks_exact_mut((taps * depth * columns).max(1));
         let each = raw.weights.chunks(columns * taps * values);
@@ -107,16 +107,17 @@ impl Packed<Int8> for Filter {
             let zero = codes.added.map_or(0.0, |added| f32::from(added.zero));
             *shift = bias / step + f32::from(codes.output.zero) - zero * *factor - zeros * *scale;
         }
-        input_steps.resize(depth, 1.0);
-        Self { reach, outputs, columns, weights, steps: steps.clone(), input_steps, scale, shift, added }
+        let mut per_input: Vec<f32> = input_steps.iter().map(|step| 1.0 / step).collect();
+        per_input.resize(depth, 0.0);
+        Self { reach, outputs, columns, weights, steps: steps.clone(), per_input, scale, shift, added }
     }
 
     fn turn(&self, tap: usize, panels: (usize, usize), columns: usize, to: &mut [f32]) {
         let widen = |input: usize, output: usize, weights: &[i8; GROUP]| {
             let step = self.steps.get(output).copied().unwrap_or_default();
-            let per = self.input_steps.as_chunks::<GROUP>().0.get(input / GROUP).copied().unwrap_or([1.0; GROUP]);
+            let per = self.per_input.as_chunks::<GROUP>().0.get(input / GROUP).copied().unwrap_or_default();
             let mut found = weights.map(f32::from);
-            found.iter_mut().zip(per).for_each(|(weight, per)| *weight *= step / per);
+            found.iter_mut().zip(per).for_each(|(weight, per)| *weight *= step * per);
             found
         };
         turned::<Int8, GROUP>(self, tap, panels, (columns, self.columns), (to, widen));
