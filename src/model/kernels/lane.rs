@@ -156,10 +156,6 @@ pub(super) fn ask_for(at: *const u8) {
     unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
 }
 
-/// Nothing is asked for where there is no instruction for it here.
-#[cfg(not(target_arch = "x86_64"))]
-pub(super) fn ask_for(_at: *const u8) {}
-
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use std::arch::x86_64::*;

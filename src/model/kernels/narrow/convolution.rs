@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::super::convolution::{After, Cut};
 use super::super::geometry::{Offsets, begin_of};
+#[cfg(target_arch = "x86_64")]
 use super::super::isa::Isa;
 use super::super::slots::{Shared, View};
 use super::super::tile::Finish;

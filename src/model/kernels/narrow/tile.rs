@@ -68,13 +68,16 @@ pub(in crate::model) struct Tile<N: Narrow> {
     /// Distance of two places in the output, and in what is added.
     pub(super) pitch: usize,
     /// Which of the inputs these are, for kernels that are given them in parts.
+    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "AMX is x86's"))]
     pub(super) part: Part,
     /// Room for the sums of a whole tile, where they are kept from one part to the next; null for kernels that need none.
+    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "AMX is x86's"))]
     pub(super) sums: *mut i32,
 }
 
 /// A part of the inputs of a tile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "AMX is x86's"))]
 pub(in crate::model) enum Part {
     /// All of them.
     Whole,
@@ -86,6 +89,7 @@ pub(in crate::model) enum Part {
     Last,
 }
 
+#[cfg(target_arch = "x86_64")]
 impl Part {
     /// The part `index` of so many.
     pub(super) fn of(index: usize, parts: usize) -> Self {
