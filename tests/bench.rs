@@ -3,6 +3,8 @@
 
 mod support;
 
+use std::process::Command;
+
 use serde_json::Value;
 use support::{AUSCULT, run, stderr, stdout};
 
@@ -31,4 +33,18 @@ fn people_get_a_line_for_each_figure() {
     assert!(said.contains(" images/s; 1 together: median "), "{said}");
     let none = run(AUSCULT, &["bench", "--batch", "0"]);
     assert!(none.status.code() == Some(2) && stderr(&none).contains("1..=256"), "{}", stderr(&none));
+}
+
+#[test]
+fn bf16_is_f32_on_a_processor_that_has_no_instructions_for_it() {
+    for isa in ["avx2", "plain"] {
+        let mut bench = Command::new(AUSCULT);
+        let bench = bench.args(["bench", "--seconds", "1", "--precision", "bf16"]).env("AUSCULT_ISA", isa);
+        let output = bench.output().unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        let model = stdout(&output).lines().find(|line| line.starts_with("model")).unwrap().to_owned();
+        assert!(model.ends_with(", f32"), "{model}");
+        let why = "the processor has no instructions for bf16, so it computes in f32";
+        assert!(stderr(&output).contains(why), "{}", stderr(&output));
+    }
 }

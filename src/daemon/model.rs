@@ -67,6 +67,8 @@ struct Loaded {
     model: Model,
     /// The device that it was to be on.
     device: usize,
+    /// The numbers that it was to be computed with.
+    wanted: ModelPrecision,
     /// What kept it from the device, if it might have been there.
     obstacle: Option<Obstacle>,
     directory: PathBuf,
@@ -98,7 +100,8 @@ fn load_on(config: &Config, device: usize) -> Result<Loaded, StartError> {
     if promised && manifest.qualification != Qualification::Product {
         return Err(StartError::Qualification(manifest.name.clone()));
     }
-    Ok(Loaded { model, device, obstacle, directory, milliseconds: started.elapsed().as_millis() })
+    let (wanted, milliseconds) = (config.model.precision, started.elapsed().as_millis());
+    Ok(Loaded { model, device, wanted, obstacle, directory, milliseconds })
 }
 
 /// Loads the model on the device, or on the processor, where it must be, and says what kept it from the device where it
@@ -149,11 +152,12 @@ fn on_device(wanted: &config::Model, manifest: &Manifest, device: usize) -> Vec<
 fn on_processor(wanted: &config::Model, manifest: &Manifest) -> Compute {
     let precision = match wanted.precision {
         ModelPrecision::Auto => Precision::automatic(manifest),
-        ModelPrecision::F32 | ModelPrecision::F16 => Precision::F32,
+        ModelPrecision::F32 => Precision::F32,
+        ModelPrecision::F16 => Precision::F16,
         ModelPrecision::Bf16 => Precision::Bf16,
         ModelPrecision::Int8 => Precision::Int8,
     };
-    Compute::Kernels { threads: wanted.threads, precision }
+    Compute::Kernels { threads: wanted.threads, precision: precision.on_processor() }
 }
 
 /// A machine without a device is nothing unusual; one whose device does not serve is.
@@ -166,13 +170,17 @@ fn tell(obstacle: &Obstacle) {
     }
 }
 
-fn tell_of(Loaded { model, device, directory, milliseconds, .. }: &Loaded) {
+fn tell_of(Loaded { model, device, wanted, directory, milliseconds, .. }: &Loaded) {
     let manifest = model.manifest();
     let name = if model.is_on_device() { format!("{} {device}", model.device()) } else { model.device().to_owned() };
     tracing::info!(
         package = %directory.display(), name = %manifest.name, version = %manifest.version, device = name.as_str(),
         precision = model.precision().name(), instructions = model.isa().name(), %milliseconds, "model loaded, self-test passed"
     );
+    if *wanted != ModelPrecision::Auto && wanted.name() != model.precision().name() {
+        let wanted = wanted.name();
+        tracing::info!("the processor has no instructions for {wanted}, so it computes in f32, which is faster there");
+    }
     if model.gate().is_none() {
         tracing::warn!(
             name = %manifest.name, "the package has no plausibility gate: whatever its header calls a frontal chest \
@@ -320,7 +328,7 @@ mod tests {
                 other => panic!("{other:?}"),
             };
         assert_eq!(numbers(ModelPrecision::Auto, &manifest), Precision::automatic(&manifest));
-        assert_eq!(numbers(ModelPrecision::Bf16, &manifest), Precision::Bf16);
+        assert_eq!(numbers(ModelPrecision::Bf16, &manifest), Precision::Bf16.on_processor());
         assert_eq!(numbers(ModelPrecision::Int8, &manifest), Precision::Int8);
         assert_eq!(numbers(ModelPrecision::F16, &manifest), Precision::F32);
         manifest.bf16 = None;

@@ -48,6 +48,16 @@ impl Precision {
         }
     }
 
+    /// What a processor computes with where these numbers are wanted: f32, which is faster then, where it has no instructions
+    /// for them.
+    pub fn on_processor(self) -> Self {
+        match self {
+            Self::F16 => Self::F32,
+            Self::Bf16 if !matches!(bf16::trusted(), Isa::Avx512Bf16 | Isa::Amx) => Self::F32,
+            other => other,
+        }
+    }
+
     /// What `auto` stands for on this processor: bf16 where it multiplies whole matrices of it (AMX) and the manifest allows
     /// it, which has an answer to the self-test in bf16 then; else f32.
     pub fn automatic(manifest: &Manifest) -> Self {

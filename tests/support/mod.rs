@@ -56,6 +56,14 @@ pub fn installed(program: &str) -> bool {
     found
 }
 
+/// What this processor computes in where these numbers are wanted: f32 where it has no instructions for bf16.
+pub fn computed_in(precision: &str) -> &str {
+    let flags = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let has_bf16 = flags.split_whitespace().any(|flag| ["amx_bf16", "avx512_bf16"].contains(&flag));
+    let may = std::env::var("AUSCULT_ISA").map_or(true, |isa| ["amx", "avx512bf16"].contains(&isa.as_str()));
+    if precision == "bf16" && !(has_bf16 && may) { "f32" } else { precision }
+}
+
 /// A port that nobody listens on.
 pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
