@@ -5,8 +5,9 @@
 //!
 //! `heat` says how many classifications a score with its heat map costs, with two threads, by the same numbers.
 //!
-//! `inference --station ENGINE THREADS`, with `kernels`, `bf16`, `int8`, the same behind `heat-`, or `candle`, is one of those processes: it reads a number of images from each line,
-//! and answers with the milliseconds that they took. `runtimes.py` uses it, too.
+//! `inference --station ENGINE THREADS`, with `kernels`, `bf16`, `int8`, the same behind `heat-`, or `candle`, is one of those
+//! processes: it says how many milliseconds loading took, then reads a number of images from each line, and answers with the
+//! milliseconds that they took and the first one's logits. `runtimes.py` uses it, too.
 #![allow(
     missing_docs,
     clippy::unwrap_used,
@@ -47,25 +48,37 @@ fn station(engine: &str, threads: usize) {
     let compute = match numbers {
         "kernels" => Compute::f32(threads),
         "int8" => Compute::Kernels { threads, precision: Precision::Int8 },
-        "bf16" => Compute::Kernels { threads, precision: Precision::Bf16 },
+        "bf16" => Compute::Kernels { threads, precision: Precision::Bf16.on_processor() },
         "candle" => Compute::Graph,
         other => panic!("no engine {other}"),
     };
+    let began = Instant::now();
     let model = Model::load_with(Path::new(REFERENCE), compute).unwrap();
+    answer(&[milliseconds(began), 0.0]);
     let ramp = model.input().ramp().unwrap();
     for line in std::io::stdin().lines() {
         let count: usize = line.unwrap().trim().parse().unwrap();
         let images = Tensor::stack(&vec![ramp.clone(); count], 0).unwrap();
         let framed = Framed { tensor: ramp.clone(), framing: Framing::whole((224, 224), (224, 224)) };
         let began = Instant::now();
-        if with_heat {
+        let probabilities = if with_heat {
             (0..count).for_each(|_| drop(model.explain(&framed).unwrap()));
+            Vec::new()
         } else {
-            model.probabilities(&images).unwrap();
-        }
-        println!("{}", began.elapsed().as_secs_f64() * 1e3);
-        std::io::stdout().flush().unwrap();
+            model.probabilities(&images).unwrap().swap_remove(0)
+        };
+        let took = milliseconds(began);
+        answer(&[vec![took], probabilities.into_iter().map(f64::ln).collect()].concat());
     }
+}
+
+fn milliseconds(began: Instant) -> f64 {
+    began.elapsed().as_secs_f64() * 1e3
+}
+
+fn answer(values: &[f64]) {
+    println!("{}", values.iter().map(f64::to_string).collect::<Vec<_>>().join(" "));
+    std::io::stdout().flush().unwrap();
 }
 
 /// A process that runs one engine.
@@ -85,7 +98,9 @@ impl Runner {
             .spawn()
             .unwrap();
         let (ask, answers) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
-        Self { child, ask, answers }
+        let mut runner = Self { child, ask, answers };
+        runner.answer();
+        runner
     }
 
     fn end(self) {
@@ -96,9 +111,14 @@ impl Runner {
 
     fn milliseconds(&mut self, images: usize) -> f64 {
         writeln!(self.ask, "{images}").unwrap();
+        self.answer()
+    }
+
+    /// The first of the values that it says.
+    fn answer(&mut self) -> f64 {
         let mut answer = String::new();
         self.answers.read_line(&mut answer).unwrap();
-        answer.trim().parse().unwrap()
+        answer.split_whitespace().next().unwrap().parse().unwrap()
     }
 }
 

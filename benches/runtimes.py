@@ -1,210 +1,150 @@
-"""Auscult's kernels beside ONNX Runtime and OpenVINO, the same weights and the same input, in turn: ratios of their times.
+"""The kernels beside other runtimes, the same weights and the same image, in turn: a table of their times.
 
-    python3 -m venv /tmp/runtimes && /tmp/runtimes/bin/pip install onnxruntime onnx numpy openvino nncf
+    python3 -m venv /tmp/runtimes && /tmp/runtimes/bin/pip install onnxruntime onnx numpy openvino nncf torch tract
     cargo bench --bench inference --no-run        # prints where the executable is
-    /tmp/runtimes/bin/python benches/runtimes.py target/release/deps/inference-...
+    cargo build --release --manifest-path benches/rten/Cargo.toml
+    /tmp/runtimes/bin/python benches/runtimes.py target/release/deps/inference-... benches/rten/target/release/rten-station
 
-Rounds alternate between all, so that a machine that changes its pace hurts all alike; medians, and the median of the
-ratios within a round. A ratio below 1 says that the kernels are faster. Without openvino and nncf those rows are left out.
+Each runtime is a process of its own, and they take turns, so that a machine that changes its pace hurts all alike: medians,
+and of ratios the median within rounds. A ratio below 1 says that the kernels are faster. Without rten's program, or a Python
+package other than the first three, those rows are left out. `--numbers f32` shows one block of the table only.
 """
 
-import io
-import json
+import argparse
+import math
 import os
 import statistics
-import struct
 import subprocess
 import sys
 import tempfile
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
-import numpy
-import onnx
-import onnxruntime
-import onnxruntime.quantization
-from onnx import TensorProto, helper, numpy_helper
+import resnet
 
-try:
-    import nncf
-    import openvino
-except ImportError:
-    openvino = None
-
-PACKAGE = Path(__file__).parent.parent / "models" / "cxr-pneumonia-reference"
-STAGES = [(3, 64, 1), (4, 128, 2), (6, 256, 2), (3, 512, 2)]
 ROUNDS = {1: 25, 16: 5}
+# Of those that take seconds for 16 images.
+FEW = 2
+SLOW = ("candle", "tract")
+KERNELS = {"f32": "kernels", "bf16": "bf16", "int8": "int8"}
+PACKAGES = {"ONNX Runtime": "onnxruntime", "OpenVINO": "openvino", "PyTorch": "torch", "tract": "tract"}
+FUNCTIONS = {"ONNX Runtime": "onnx_runtime", "OpenVINO": "open_vino", "PyTorch": "pytorch", "tract": "tract"}
+OTHERS = {
+    "f32": ["ONNX Runtime", "OpenVINO", "PyTorch", "rten", "tract", "candle"],
+    "bf16": ["OpenVINO"],
+    "int8": ["ONNX Runtime", "OpenVINO"],
+}
+# What the kernels' time may be of another's, with one image and with 16.
+WANTED = {"f32": ("ONNX Runtime", 1.0, 1.0), "bf16": ("OpenVINO", 1.1, 1 / 0.9), "int8": ("OpenVINO", 1.1, 1 / 0.9)}
 
 
-def weights():
-    """Tensors of the package by name, in f32."""
-    data = (PACKAGE / "model.safetensors").read_bytes()
-    (length,) = struct.unpack("<Q", data[:8])
-    types = {"F16": numpy.float16, "F32": numpy.float32}
-    tensors = {}
-    for name, entry in json.loads(data[8 : 8 + length]).items():
-        if name != "__metadata__" and entry["dtype"] in types:
-            begin, end = (8 + length + offset for offset in entry["data_offsets"])
-            values = numpy.frombuffer(data[begin:end], types[entry["dtype"]])
-            tensors[name] = values.reshape(entry["shape"]).astype(numpy.float32)
-    return tensors
+class Station:
+    """A runtime that has loaded the network."""
+
+    def __init__(self, command, threads):
+        environment = {**os.environ, "RAYON_NUM_THREADS": str(threads), "OMP_NUM_THREADS": str(threads)}
+        pipe = subprocess.PIPE
+        self.child = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True, env=environment)
+        self.times, self.score, self.memory = {}, None, {}
+        self.loaded, self.before = self.answer()
+        self.first_answer = self.loaded + self.run(1)
+
+    def answer(self):
+        line = self.child.stdout.readline()
+        if not line:
+            raise SystemExit(f"{self.child.args[:3]} ended with {self.child.wait()}")
+        return [float(word) for word in line.split()]
+
+    def run(self, count):
+        """Milliseconds of so many images."""
+        self.child.stdin.write(f"{count}\n")
+        self.child.stdin.flush()
+        took, *logits = self.answer()
+        largest = max(logits)
+        powers = [math.exp(logit - largest) for logit in logits]
+        self.score = powers[-1] / sum(powers)
+        status = Path(f"/proc/{self.child.pid}/status").read_text()
+        peak = next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))
+        self.memory[count] = int(peak) / 1024 - self.before
+        return took
+
+    def end(self):
+        self.child.stdin.close()
+        self.child.wait()
 
 
-class Graph:
-    """The network in ONNX, batch normalisation folded in."""
-
-    def __init__(self, tensors):
-        self.tensors, self.nodes, self.constants = tensors, [], []
-
-    def constant(self, name, value):
-        self.constants.append(numpy_helper.from_array(numpy.ascontiguousarray(value), name))
-        return name
-
-    def node(self, kind, inputs, **attributes):
-        output = f"x{len(self.nodes)}"
-        self.nodes.append(helper.make_node(kind, inputs, [output], **attributes))
-        return output
-
-    def convolution(self, x, name, norm, stride):
-        weight = self.tensors[f"{name}.weight"]
-        mean, variance = (self.tensors[f"{norm}.running_{which}"] for which in ("mean", "var"))
-        scale = self.tensors[f"{norm}.weight"] / numpy.sqrt(variance + 1e-5)
-        bias = self.tensors[f"{norm}.bias"] - mean * scale
-        inputs = [self.constant(f"{name}.w", weight * scale[:, None, None, None]), self.constant(f"{name}.b", bias)]
-        size = weight.shape[2]
-        return self.node(
-            "Conv", [x, *inputs], kernel_shape=[size] * 2, strides=[stride] * 2, pads=[size // 2] * 4
-        )
-
-    def dense(self, x, name):
-        inputs = [self.constant(f"{name}.w", self.tensors[f"{name}.weight"]), self.constant(f"{name}.b", self.tensors[f"{name}.bias"])]
-        return self.node("Gemm", [x, *inputs], transB=1)
-
-    def network(self):
-        x = self.node("Relu", [self.convolution("image", "conv1", "bn1", 2)])
-        x = self.node("MaxPool", [x], kernel_shape=[3, 3], strides=[2, 2], pads=[1] * 4)
-        for stage, (blocks, _, first) in enumerate(STAGES, 1):
-            for block in range(blocks):
-                name, stride = f"layer{stage}.{block}", first if block == 0 else 1
-                y = self.node("Relu", [self.convolution(x, f"{name}.conv1", f"{name}.bn1", 1)])
-                y = self.node("Relu", [self.convolution(y, f"{name}.conv2", f"{name}.bn2", stride)])
-                y = self.convolution(y, f"{name}.conv3", f"{name}.bn3", 1)
-                if f"{name}.downsample.0.weight" in self.tensors:
-                    x = self.convolution(x, f"{name}.downsample.0", f"{name}.downsample.1", stride)
-                x = self.node("Relu", [self.node("Add", [y, x])])
-        x = self.node("Flatten", [self.node("GlobalAveragePool", [x])])
-        x = self.dense(self.node("Relu", [self.dense(x, "fc.0")]), "fc.2")
-        image = helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", 3, 224, 224])
-        logits = helper.make_tensor_value_info(x, TensorProto.FLOAT, ["n", "outputs"])
-        graph = helper.make_graph(self.nodes, "resnet50", [image], [logits], self.constants)
-        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+def command(engine, numbers, threads, models, given):
+    """How a runtime is started; none where it is not there."""
+    if engine == "kernels":
+        return [given.inference, "--station", KERNELS[numbers], str(threads)]
+    if engine == "candle":
+        return [given.inference, "--station", "candle", str(threads)]
+    if engine == "rten":
+        return given.rten and [given.rten, str(threads), models]
+    script = Path(__file__).parent / "engines.py"
+    return find_spec(PACKAGES[engine]) and [sys.executable, script, FUNCTIONS[engine], numbers, str(threads), models]
 
 
-def ramp():
-    """The package's self-test image."""
-    side = numpy.arange(224, dtype=numpy.float32)
-    luminance = (side[None, :] + side[:, None]) / 446
-    mean, deviation = (numpy.array(v, numpy.float32)[:, None, None] for v in ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]))
-    return ((luminance[None] - mean) / deviation).astype(numpy.float32)
-
-
-def images(count):
-    return numpy.stack([ramp()] * count)
-
-
-class Calibration(onnxruntime.quantization.CalibrationDataReader):
-    """The ramp, brighter and darker: enough to measure the speed of eight bits, not their accuracy."""
-
-    def __init__(self):
-        self.inputs = iter([{"image": images(1) * factor} for factor in (1.0, 0.7, 0.4, -0.3)])
-
-    def get_next(self):
-        return next(self.inputs, None)
-
-
-def in_eight_bits(model):
-    """The network with quantised weights and activations, as ONNX Runtime's own tool makes it."""
-    with tempfile.TemporaryDirectory() as directory:
-        source, target = (os.path.join(directory, name) for name in ("f32.onnx", "int8.onnx"))
-        onnx.save(model, source)
-        onnxruntime.quantization.quantize_static(source, target, Calibration(), per_channel=True)
-        return onnx.load(target)
-
-
-def onnx_runtime(model, threads):
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    return lambda count: timed(lambda: session.run(None, {"image": images(count)}))
-
-
-def open_vino(model, threads, precision):
-    network = openvino.convert_model(io.BytesIO(model.SerializeToString()))
-    if precision == "int8":
-        data = nncf.Dataset([images(1) * factor for factor in (1.0, 0.7, 0.4, -0.3)])
-        network = nncf.quantize(network, data, subset_size=4)
-    # Left alone, it computes f32 in bf16 where the processor has instructions for that.
-    hints = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1}
-    hints["INFERENCE_PRECISION_HINT"] = "bf16" if precision == "bf16" else "f32"
-    compiled = openvino.Core().compile_model(network, "CPU", hints)
-    request = compiled.create_infer_request()
-    return lambda count: timed(lambda: request.infer({0: images(count)}))
-
-
-def timed(work):
-    began = time.perf_counter()
-    work()
-    return (time.perf_counter() - began) * 1e3
-
-
-def kernels(executable, engine, threads):
-    arguments = [executable, "--station", engine, str(threads)]
-    child = subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-    def run(count):
-        child.stdin.write(f"{count}\n")
-        child.stdin.flush()
-        return float(child.stdout.readline())
-
-    return run
-
-
-def compare(precision, threads, own, others):
-    """One block of the table: our kernels beside the others, for each number of images."""
+def measure(stations):
+    """Everybody's times by number of images, round by round."""
     for count, rounds in ROUNDS.items():
-        everybody = {"kernels": own, **others}
-        times = {name: [] for name in everybody}
-        for run in everybody.values():
-            run(count)
-        for _ in range(rounds):
-            for name, run in everybody.items():
-                times[name].append(run(count))
-                # Their threads go on looking for work for a while.
-                time.sleep(0.2)
-        for name, theirs in times.items():
-            median = statistics.median(theirs)
-            shown = f"{median:.1f} ms" if count == 1 else f"{count * 1e3 / median:.1f} /s"
-            ratio = statistics.median(a / b for a, b in zip(times["kernels"], theirs))
-            print(f"{precision:>9} {count:>6} {threads:>7} {name:>14} {shown:>12} {ratio:>6.2f}", flush=True)
+        for station in stations.values():
+            station.run(count)
+            station.times[count] = []
+        for number in range(rounds):
+            for name, station in stations.items():
+                if number < FEW or count == 1 or name not in SLOW:
+                    station.times[count].append(station.run(count))
+                    # Their threads go on looking for work for a while.
+                    time.sleep(0.2)
+
+
+def ratio(stations, name, count):
+    pairs = zip(stations["kernels"].times[count], stations[name].times[count])
+    return statistics.median(ours / theirs for ours, theirs in pairs)
+
+
+def show(numbers, threads, stations):
+    for name, station in stations.items():
+        one, sixteen = (statistics.median(station.times[count]) for count in (1, 16))
+        cells = [numbers, threads, name, f"{station.first_answer:.0f}", f"{one:.1f}", f"{ratio(stations, name, 1):.2f}"]
+        cells += [f"{16e3 / sixteen:.1f}", f"{ratio(stations, name, 16):.2f}"]
+        cells += [f"{station.memory[1]:.0f}", f"{station.memory[16]:.0f}", f"{station.score:.6f}"]
+        print("| " + " | ".join(map(str, cells)) + " |", flush=True)
+
+
+def verdicts(numbers, threads, stations):
+    name, *limits = WANTED[numbers]
+    for count, limit in zip(ROUNDS, limits):
+        if name in stations:
+            found = ratio(stations, name, count)
+            said = "reached" if found <= limit else "missed"
+            yield f"{numbers}, images: {count}, threads: {threads}: {found:.2f} of {name}'s time, wanted at most {limit:.2f}: {said}"
 
 
 def main():
-    model = Graph(weights()).network()
-    stations = {(engine, threads): kernels(sys.argv[1], engine, threads) for engine in ("kernels", "bf16", "int8") for threads in (1, 2)}
-    # The kernels' threads give way to other work by as much; what else runs here shall hurt all alike.
-    os.nice(10)
-    eight_bits = in_eight_bits(model)
-    print(f"{'precision':>9} {'images':>6} {'threads':>7} {'engine':>14} {'':>12} {'kernels / engine':>6}")
-    for threads in (1, 2):
-        others = {"ONNX Runtime": onnx_runtime(model, threads)}
-        others_in_eight = {"ONNX Runtime": onnx_runtime(eight_bits, threads)}
-        if openvino:
-            others["OpenVINO"] = open_vino(model, threads, "f32")
-            others_in_eight["OpenVINO"] = open_vino(model, threads, "int8")
-        compare("f32", threads, stations["kernels", threads], others)
-        if openvino:
-            compare("bf16", threads, stations["bf16", threads], {"OpenVINO": open_vino(model, threads, "bf16")})
-        compare("int8", threads, stations["int8", threads], others_in_eight)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("inference", help="the executable of the bench `inference`")
+    parser.add_argument("rten", nargs="?", help="the program of benches/rten")
+    parser.add_argument("--numbers", nargs="*", choices=list(KERNELS), default=list(KERNELS))
+    given = parser.parse_args()
+    said = []
+    with tempfile.TemporaryDirectory() as models:
+        resnet.write(models)
+        print("| numbers | threads | runtime | first answer, ms | 1 image, ms | kernels' time to it | 16 images, a second | kernels' time to it | MB with 1 | MB with 16 | score |")
+        print("|---|---|---|---|---|---|---|---|---|---|---|", flush=True)
+        for numbers, threads in ((numbers, threads) for numbers in given.numbers for threads in (1, 2)):
+            commands = {name: command(name, numbers, threads, models, given) for name in ["kernels", *OTHERS[numbers]]}
+            # The kernels' threads give way to other work by as much; what else runs here shall hurt all alike.
+            give_way = {name: ["nice", "-n", "10"] if name != "kernels" else [] for name in commands}
+            stations = {name: Station(give_way[name] + command, threads) for name, command in commands.items() if command}
+            measure(stations)
+            show(numbers, threads, stations)
+            said += verdicts(numbers, threads, stations)
+            for station in stations.values():
+                station.end()
+    print("", *said, sep="\n")
 
 
 main()
