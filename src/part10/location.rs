@@ -247,9 +247,13 @@ mod tests {
             eprintln!("skipped: the test program lies where nobody can tell what is in memory");
             return;
         }
-        location.forget_pixels().unwrap();
+        // A page that the system is busy with stays, and is given back when it is asked again.
+        let mut forgotten = (0..100).map(|_| {
+            location.forget_pixels().unwrap();
+            !at_hand(file.as_file(), LARGE_BYTES + LARGE_BYTES / 2)
+        });
+        assert!(forgotten.any(|forgotten| forgotten), "the pixels are given back");
         assert!(at_hand(file.as_file(), 0), "the header stays");
-        assert!(!at_hand(file.as_file(), LARGE_BYTES + LARGE_BYTES / 2), "the pixels are given back");
         let mut content = Vec::new();
         location.open().unwrap().read_to_end(&mut content).unwrap();
         assert!(content == octets);
