@@ -28,7 +28,7 @@ ROUNDS = {1: 25, 16: 5}
 FEW = 2
 SLOW = ("candle", "tract")
 KERNELS = {"f32": "kernels", "bf16": "bf16", "int8": "int8"}
-PACKAGES = {"ONNX Runtime": "onnxruntime", "OpenVINO": "openvino", "PyTorch": "torch", "tract": "tract"}
+PACKAGES = {"ONNX Runtime": ["onnxruntime"], "OpenVINO": ["openvino", "nncf"], "PyTorch": ["torch"], "tract": ["tract"]}
 FUNCTIONS = {"ONNX Runtime": "onnx_runtime", "OpenVINO": "open_vino", "PyTorch": "pytorch", "tract": "tract"}
 OTHERS = {
     "f32": ["ONNX Runtime", "OpenVINO", "PyTorch", "rten", "tract", "candle"],
@@ -83,7 +83,8 @@ def command(engine, numbers, threads, models, given):
     if engine == "rten":
         return given.rten and [given.rten, str(threads), models]
     script = Path(__file__).parent / "engines.py"
-    return find_spec(PACKAGES[engine]) and [sys.executable, script, FUNCTIONS[engine], numbers, str(threads), models]
+    is_there = all(map(find_spec, PACKAGES[engine]))
+    return [sys.executable, script, FUNCTIONS[engine], numbers, str(threads), models] if is_there else None
 
 
 def measure(stations):
