@@ -27,9 +27,13 @@ ROUNDS = {1: 25, 16: 5}
 # Of those that take seconds for 16 images.
 FEW = 2
 SLOW = ("candle", "tract")
-KERNELS = {"f32": "kernels", "bf16": "bf16", "int8": "int8"}
-PACKAGES = {"ONNX Runtime": ["onnxruntime"], "OpenVINO": ["openvino", "nncf"], "PyTorch": ["torch"], "tract": ["tract"]}
-FUNCTIONS = {"ONNX Runtime": "onnx_runtime", "OpenVINO": "open_vino", "PyTorch": "pytorch", "tract": "tract"}
+# Their functions in engines.py, and the packages that they need.
+IN_PYTHON = {
+    "ONNX Runtime": ("onnx_runtime", ["onnxruntime"]),
+    "OpenVINO": ("open_vino", ["openvino", "nncf"]),
+    "PyTorch": ("pytorch", ["torch"]),
+    "tract": ("tract", ["tract"]),
+}
 OTHERS = {
     "f32": ["ONNX Runtime", "OpenVINO", "PyTorch", "rten", "tract", "candle"],
     "bf16": ["OpenVINO"],
@@ -47,8 +51,8 @@ class Station:
         pipe = subprocess.PIPE
         self.child = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True, env=environment)
         self.times, self.score, self.memory = {}, None, {}
-        self.loaded, self.before = self.answer()
-        self.first_answer = self.loaded + self.run(1)
+        loaded, self.before = self.answer()
+        self.first_answer = loaded + self.run(1)
 
     def answer(self):
         line = self.child.stdout.readline()
@@ -77,14 +81,17 @@ class Station:
 def command(engine, numbers, threads, models, given):
     """How a runtime is started; none where it is not there."""
     if engine == "kernels":
-        return [given.inference, "--station", KERNELS[numbers], str(threads)]
+        return [given.inference, "--station", "kernels" if numbers == "f32" else numbers, str(threads)]
+    # The kernels' threads give way to other work by as much; what else runs here shall hurt all alike.
+    give_way = ["nice", "-n", "10"]
     if engine == "candle":
-        return [given.inference, "--station", "candle", str(threads)]
+        return [*give_way, given.inference, "--station", "candle", str(threads)]
     if engine == "rten":
-        return given.rten and [given.rten, str(threads), models]
+        return given.rten and [*give_way, given.rten, str(threads), models]
+    function, packages = IN_PYTHON[engine]
     script = Path(__file__).parent / "engines.py"
-    is_there = all(map(find_spec, PACKAGES[engine]))
-    return [sys.executable, script, FUNCTIONS[engine], numbers, str(threads), models] if is_there else None
+    is_there = all(map(find_spec, packages))
+    return [*give_way, sys.executable, script, function, numbers, str(threads), models] if is_there else None
 
 
 def measure(stations):
@@ -128,7 +135,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("inference", help="the executable of the bench `inference`")
     parser.add_argument("rten", nargs="?", help="the program of benches/rten")
-    parser.add_argument("--numbers", nargs="*", choices=list(KERNELS), default=list(KERNELS))
+    parser.add_argument("--numbers", nargs="*", choices=list(OTHERS), default=list(OTHERS))
     given = parser.parse_args()
     said = []
     with tempfile.TemporaryDirectory() as models:
@@ -137,9 +144,7 @@ def main():
         print("|---|---|---|---|---|---|---|---|---|---|---|", flush=True)
         for numbers, threads in ((numbers, threads) for numbers in given.numbers for threads in (1, 2)):
             commands = {name: command(name, numbers, threads, models, given) for name in ["kernels", *OTHERS[numbers]]}
-            # The kernels' threads give way to other work by as much; what else runs here shall hurt all alike.
-            give_way = {name: ["nice", "-n", "10"] if name != "kernels" else [] for name in commands}
-            stations = {name: Station(give_way[name] + command, threads) for name, command in commands.items() if command}
+            stations = {name: Station(command, threads) for name, command in commands.items() if command}
             measure(stations)
             show(numbers, threads, stations)
             said += verdicts(numbers, threads, stations)
