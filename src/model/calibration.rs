@@ -4,11 +4,12 @@ use candle_core::Tensor;
 
 use super::architecture::{Architecture, Source, Sources};
 use super::engine::{Engine, with_images};
+use super::kernels::Raw;
 use super::kernels::int8::{Code, Coded, bounded_step, kept};
 use super::kernels::narrow::{Known, Reach};
 use super::manifest::InputSpec;
 use super::quantisation::{self, Quantisation};
-use super::weights::{Folded, WeightError, Weights};
+use super::weights::{WeightError, Weights};
 use super::{Model, ModelError};
 
 /// Bars of a histogram.
@@ -190,19 +191,17 @@ impl Calibration {
 }
 
 /// The steps of a layer's weights, and its bias with what rounding takes from the mean of its sums.
-fn rounded(folded: &Folded, reach: Reach, input_steps: &[f32], input: &Output) -> Coded {
+fn rounded(folded: &Raw, reach: Reach, input_steps: &[f32], input: &Output) -> Coded {
     let (mut steps, mut bias) = (Vec::new(), Vec::new());
-    let (each, taps) = (reach.taps() * reach.values(), reach.taps());
+    let (each, mut room) = (reach.taps() * reach.values(), Vec::new());
     let value_steps = reach.of_values(input_steps);
     for (weights, value) in folded.weights.chunks(each.max(1)).zip(&folded.bias) {
-        let weights = reach.by_taps(weights);
-        let step = bounded_step(&weights, reach, &value_steps);
-        let kept = kept(&weights, reach, &value_steps, step);
-        let lost = weights
-            .iter()
-            .zip(kept)
-            .enumerate()
-            .map(|(index, (weight, kept))| f64::from(weight - kept) * input.mean(reach.input(index / taps.max(1))));
+        let weights = reach.by_taps(weights, &mut room);
+        let step = bounded_step(weights, reach, &value_steps);
+        let kept = kept(weights, reach, &value_steps, step);
+        let lost = weights.iter().zip(kept).enumerate().map(|(index, (weight, kept))| {
+            f64::from(weight - kept) * input.mean(reach.input(index % reach.values().max(1)))
+        });
         bias.push(value + lost.sum::<f64>() as f32);
         steps.push(step);
     }
@@ -230,7 +229,7 @@ mod tests {
     fn the_bias_takes_what_rounding_takes_from_the_mean() {
         let mut input = Output::new(2);
         input.add(&[3.0, 1.0, 5.0, 1.0]);
-        let folded = Folded { weights: vec![1.0, 0.0034], bias: vec![0.5] };
+        let folded = Raw { weights: vec![1.0, 0.0034], bias: vec![0.5] };
         let mut dense = Architecture::resnet50(Variant::Spatial, 2);
         dense.layers[1].inputs = 2;
         let reach = Reach::of(&dense, 1).unwrap();

@@ -7,11 +7,11 @@ use super::graph::Graph;
 use super::kernels::bf16::{self, AsIs, Bf16};
 use super::kernels::int8::{self, Int8};
 use super::kernels::narrow::{self, Known};
-use super::kernels::{self, Features, Images, Isa, Network, Raw};
+use super::kernels::{self, Features, Images, Isa, Network};
 use super::manifest::Manifest;
 use super::quantisation::Quantisation;
 use super::unfolded::Depth;
-use super::weights::{Folded, WeightError, Weights};
+use super::weights::{WeightError, Weights};
 use crate::cuda::device;
 
 /// The numbers that the kernels compute with.
@@ -148,10 +148,7 @@ impl Engine {
                 return Ok(Self::Graph(Box::new(Graph::new(folded, architecture, device, compute.precision())?)));
             }
         };
-        let layer = |layer: &_| -> std::result::Result<Raw, WeightError> {
-            let Folded { weights, bias } = weights.folded(layer)?;
-            Ok(Raw { weights, bias })
-        };
+        let layer = |layer: &_| weights.folding(layer);
         if let Some(Quantisation(known)) = quantisation {
             let network = narrow::Network::new(architecture, layer, known, threads, int8::trusted())?;
             return Ok(Self::Int8(Box::new(network)));
@@ -162,7 +159,6 @@ impl Engine {
             let network = narrow::Network::new(architecture, layer, known, threads, bf16::trusted())?;
             return Ok(Self::Bf16(Box::new(network)));
         }
-        let layer = |layer: &_| weights.folding(layer);
         Ok(Self::Kernels(Box::new(Network::new(architecture, layer, threads, kernels::trusted())?)))
     }
 

@@ -4,7 +4,8 @@ use candle_core::{D, DType, Device, Error, Module, Result, Tensor, Var};
 
 use super::architecture::{Architecture, Bottleneck, Kernel, Layer};
 use super::engine::{Precision, Seen, Sloped};
-use super::weights::{Folded, WeightError};
+use super::kernels::Raw;
+use super::weights::WeightError;
 
 /// A convolution with its batch normalisation folded in.
 #[derive(Clone)]
@@ -17,7 +18,7 @@ struct Convolution {
 
 impl Convolution {
     /// From the weights of its layer.
-    fn new(folded: Folded, layer: &Layer, device: &Device, numbers: DType) -> Result<Self> {
+    fn new(folded: Raw, layer: &Layer, device: &Device, numbers: DType) -> Result<Self> {
         let Layer { inputs, outputs, kernel, .. } = *layer;
         let tensor = |values, shape: &[usize]| Tensor::from_vec(values, shape, device)?.to_dtype(numbers);
         let weight = tensor(folded.weights, &[outputs, inputs, kernel.size, kernel.size])?;
@@ -66,7 +67,7 @@ pub(super) struct Graph {
 impl Graph {
     /// Builds it from what each layer's weights are.
     pub(super) fn new(
-        folded: impl Fn(&Layer) -> std::result::Result<Folded, WeightError>,
+        folded: impl Fn(&Layer) -> std::result::Result<Raw, WeightError>,
         architecture: Architecture,
         device: &Device,
         precision: Precision,

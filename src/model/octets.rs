@@ -61,7 +61,7 @@ impl WeightsFile {
     }
 
     fn pieces(&self, which: Range<usize>, mut show: impl FnMut(&[u8])) {
-        let mut room = [0; PIECE];
+        let mut room = vec![0; PIECE.min(which.len())];
         for first in which.clone().step_by(PIECE) {
             let piece = room.get_mut(..PIECE.min(which.end - first)).unwrap_or_default();
             if let Err(fault) = self.file.read_exact_at(piece, first as u64) {

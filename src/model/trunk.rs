@@ -14,7 +14,7 @@ use super::keras;
 use super::kernels::{Network, Raw, trusted};
 use super::manifest::{InputSpec, Output};
 use super::package::{Package, read_shared_out, sha256};
-use super::weights::{Folded, Stored, WeightError, Weights};
+use super::weights::{Stored, WeightError, Weights};
 use super::{Depth, Gate, Head, Input, ModelError, TrunkLayer, Unfolded};
 
 /// A trunk on the processor, and on a device where it was brought there.
@@ -201,15 +201,14 @@ fn build(variant: Variant, octets: &[u8], threads: usize) -> Result<(Network, bl
             hasher.update(format!("{name} {kind:?}\n").as_bytes()).update(&octets);
         }
     }
-    let raw = |layer: &Layer| headless(&weights, layer).map(|Folded { weights, bias }| Raw { weights, bias });
-    let network = Network::new(architecture, raw, threads, trusted())?;
+    let network = Network::new(architecture, |layer| headless(&weights, layer), threads, trusted())?;
     Ok((network, hasher.finalize()))
 }
 
 /// A layer of the trunk, or zeros for one of the head.
-fn headless(weights: &Weights<'_>, layer: &Layer) -> Result<Folded, WeightError> {
+fn headless(weights: &Weights<'_>, layer: &Layer) -> Result<Raw, WeightError> {
     if layer.norm.is_none() {
-        return Ok(Folded { weights: vec![0.0; layer.inputs * layer.outputs], bias: vec![0.0; layer.outputs] });
+        return Ok(Raw { weights: vec![0.0; layer.inputs * layer.outputs], bias: vec![0.0; layer.outputs] });
     }
     weights.folded(layer)
 }

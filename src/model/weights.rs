@@ -7,7 +7,7 @@ use safetensors::SafeTensorError;
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 
 use super::architecture::Layer;
-use super::kernels::Rows;
+use super::kernels::{Raw, Rows};
 use super::octets::Octets;
 use super::{Dense, Head, TensorFault, TrunkLayer};
 
@@ -45,12 +45,6 @@ impl From<candle_core::Error> for WeightError {
     fn from(error: candle_core::Error) -> Self {
         Self::Unreadable(error.into())
     }
-}
-
-/// A layer's weights `[outputs, inputs, size, size]` and bias `[outputs]`, batch normalisation folded in.
-pub(super) struct Folded {
-    pub(super) weights: Vec<f32>,
-    pub(super) bias: Vec<f32>,
 }
 
 /// A tensor as it is stored.
@@ -109,11 +103,11 @@ impl<'a> Weights<'a> {
     }
 
     /// The same as a whole.
-    pub(super) fn folded(&self, layer: &Layer) -> Result<Folded, WeightError> {
+    pub(super) fn folded(&self, layer: &Layer) -> Result<Raw, WeightError> {
         let folding = self.folding(layer)?;
         let mut weights = Vec::new();
         folding.put(0..layer.outputs, &mut weights);
-        Ok(Folded { weights, bias: folding.bias })
+        Ok(Raw { weights, bias: folding.bias })
     }
 
     /// One layer with batch normalisation, which stays apart.
@@ -215,7 +209,7 @@ impl Numbers<'_> {
     }
 }
 
-/// A layer's weights and bias as in [`Folded`], the former folded when they are asked for.
+/// A layer's weights and bias, the former folded when they are asked for.
 pub(super) struct Folding<'a> {
     numbers: Numbers<'a>,
     /// Weights of each output.

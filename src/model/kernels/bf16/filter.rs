@@ -1,7 +1,7 @@
 //! The weights of one convolution in bf16, in the order in which the micro-kernel reads them.
 
 use super::super::buffer::Buffer;
-use super::super::filter::Raw;
+use super::super::filter::{Rows, panels};
 use super::super::narrow::Narrow;
 use super::super::narrow::filter::{Codes, Filter as Packed, READ_AT_ONCE, Reach, lay, turned};
 use super::super::tile::Finish;
@@ -21,19 +21,24 @@ pub(in crate::model) struct Filter {
 }
 
 impl Packed<Bf16> for Filter {
-    fn pack(raw: &Raw, _layer: &AsIs, reach: Reach, columns: usize, _codes: Codes<'_, Bf16>) -> Self {
-        let (outputs, taps, values) = (raw.bias.len(), reach.taps(), reach.values());
+    fn pack(raw: &impl Rows, _layer: &AsIs, reach: Reach, columns: usize, _codes: Codes<'_, Bf16>) -> Self {
+        let (outputs, taps, values) = (raw.bias().len(), reach.taps(), reach.values());
         let (padded, depth) = (outputs.next_multiple_of(columns), values.next_multiple_of(Bf16::PAIR));
         let mut weights = Buffer::in_small_pages(padded * taps * depth + READ_AT_ONCE * columns);
-        let panels = weights.values_mut().chunks_exact_mut((taps * depth * columns).max(1));
-        for (panel, from) in panels.zip(raw.weights.chunks(columns * taps * values)) {
-            for (column, from) in from.chunks_exact(taps * values).enumerate() {
-                lay(groups(&reach.by_taps(from), taps), panel, (column, columns));
+        let to = weights.values_mut().chunks_exact_mut((taps * depth * columns).max(1));
+        let (mut rows, mut by_taps, mut narrow) = (Vec::new(), Vec::new(), vec![0; taps * depth]);
+        for (panel, outputs) in to.zip(panels(outputs, columns)) {
+            for (column, from) in raw.rows(outputs, &mut rows).chunks_exact(taps * values).enumerate() {
+                let from = reach.by_taps(from, &mut by_taps).chunks(values);
+                for (from, to) in from.zip(narrow.chunks_mut(depth)) {
+                    from.iter().zip(to).for_each(|(from, to)| *to = rounded(*from));
+                }
+                lay::<GROUP, _>(&narrow, panel, (column, columns));
             }
         }
         weights.settle();
         let mut bias = Buffer::zeroed(padded);
-        bias.values_mut().iter_mut().zip(&raw.bias).for_each(|(to, from)| *to = *from);
+        bias.values_mut().iter_mut().zip(raw.bias()).for_each(|(to, from)| *to = *from);
         Self { reach, outputs, columns, weights, bias }
     }
 
@@ -70,22 +75,9 @@ impl Packed<Bf16> for Filter {
     }
 }
 
-/// The weights of one output, `[inputs, places]`: for each place, for each group of inputs, which are filled up with zeros
-/// to whole pairs of groups.
-fn groups(from: &[f32], places: usize) -> impl Iterator<Item = [u16; GROUP]> {
-    let inputs = from.len() / places.max(1);
-    let all = (0..places)
-        .flat_map(move |place| (0..inputs.next_multiple_of(Bf16::PAIR) / GROUP).map(move |group| (place, group)));
-    all.map(move |(place, group)| {
-        let mut values = [0; GROUP];
-        let weights = from.iter().skip(group * GROUP * places + place).step_by(places);
-        values.iter_mut().zip(weights).for_each(|(value, weight)| *value = rounded(*weight));
-        values
-    })
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::super::filter::Raw;
     use super::super::super::geometry::Window;
     use super::super::super::narrow::rig;
     use super::*;

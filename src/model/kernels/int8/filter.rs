@@ -4,7 +4,7 @@
 //! bits, and so the weights of one sign among such four are 128 steps together at most: 128 times 255 is the most that fits.
 
 use super::super::buffer::Buffer;
-use super::super::filter::Raw;
+use super::super::filter::{Rows, panels};
 use super::super::geometry::Walk;
 use super::super::narrow::Narrow;
 use super::super::narrow::filter::{Codes, Filter as Packed, READ_AT_ONCE, Reach, lay, turned};
@@ -72,43 +72,30 @@ impl Filter {
 impl Packed<Int8> for Filter {
     /// One octet of an input times a weight counts so many of the layer's steps, one an output; its bias takes the place
     /// of `raw`'s.
-    fn pack(raw: &Raw, Coded { steps, bias }: &Coded, reach: Reach, columns: usize, codes: Codes<'_, Int8>) -> Self {
-        let (outputs, taps, values) = (bias.len(), reach.taps(), reach.values());
-        let (padded, depth) = (outputs.next_multiple_of(columns), values.next_multiple_of(PAIR));
+    fn pack(
+        raw: &impl Rows,
+        Coded { steps, bias }: &Coded,
+        reach: Reach,
+        columns: usize,
+        codes: Codes<'_, Int8>,
+    ) -> Self {
+        let outputs = bias.len();
+        let padded = outputs.next_multiple_of(columns);
         let input_steps = reach.of_values(&codes.input.steps);
-        let mut weights = Buffer::in_small_pages(padded * taps * depth + READ_AT_ONCE * columns);
-        let panels = weights.values_mut().chunks_exact_mut((taps * depth * columns).max(1));
-        let each = raw.weights.chunks(columns * taps * values);
-        // What the sums have too much where 0 is stored as something else.
-        let mut zeros = vec![0.0; outputs];
-        for (((panel, from), steps), zeros) in
-            panels.zip(each).zip(steps.chunks(columns)).zip(zeros.chunks_mut(columns))
-        {
-            for (column, ((from, step), zero)) in from.chunks_exact(taps * values).zip(steps).zip(zeros).enumerate() {
-                let mut from = reach.by_taps(from);
-                if reach.walk == Walk::Rows {
-                    from = kept(&from, reach, &input_steps, *step).into();
-                }
-                let groups = groups(&from, taps, (&input_steps, *step));
-                if codes.input.zero > 0 {
-                    let all: i32 = groups.clone().flatten().map(i32::from).sum();
-                    *zero = (all * i32::from(codes.input.zero)) as f32;
-                }
-                lay(groups, panel, (column, columns));
-            }
-        }
-        weights.settle();
+        let (weights, sums) = whole_steps(raw, reach, columns, (&input_steps, steps));
         let [mut scale, mut shift, mut added] = [(); 3].map(|()| Buffer::zeroed(padded));
         let to = scale.values_mut().iter_mut().zip(shift.values_mut()).zip(added.values_mut());
-        let from = codes.output.steps.iter().zip(steps).zip(bias.iter().zip(zeros)).enumerate();
-        for (((scale, shift), factor), (output, ((step, weight), (bias, zeros)))) in to.zip(from) {
+        let from = codes.output.steps.iter().zip(steps).zip(bias.iter().zip(sums)).enumerate();
+        for (((scale, shift), factor), (output, ((step, weight), (bias, sum)))) in to.zip(from) {
             *factor = codes.added.and_then(|added| added.steps.get(output)).map_or(0.0, |added| added / step);
             *scale = weight / step;
             let zero = codes.added.map_or(0.0, |added| f32::from(added.zero));
+            // What the sums have too much where 0 is stored as something else.
+            let zeros = (sum * i32::from(codes.input.zero)) as f32;
             *shift = bias / step + f32::from(codes.output.zero) - zero * *factor - zeros * *scale;
         }
         let mut per_input: Vec<f32> = input_steps.iter().map(|step| 1.0 / step).collect();
-        per_input.resize(depth, 0.0);
+        per_input.resize(reach.values().next_multiple_of(PAIR), 0.0);
         Self { reach, outputs, columns, weights, steps: steps.clone(), per_input, scale, shift, added }
     }
 
@@ -150,90 +137,113 @@ impl Packed<Int8> for Filter {
     }
 }
 
-/// The weights of one output, `[inputs, places]`, as whole steps: for each place, for each group of inputs, which ends
-/// with zeros.
-fn groups(
-    from: &[f32],
-    places: usize,
-    (input_steps, step): (&[f32], f32),
-) -> impl Iterator<Item = [i8; GROUP]> + Clone {
-    let inputs = from.len() / places.max(1);
-    let pairs = (0..places).flat_map(move |place| (0..inputs.div_ceil(PAIR)).map(move |pair| (place, pair)));
-    pairs.flat_map(move |(place, pair)| {
-        let mut values = [0.0; PAIR];
-        let weights = from.iter().skip(pair * PAIR * places + place).step_by(places);
-        let weights = weights.zip(input_steps.iter().skip(pair * PAIR));
-        values.iter_mut().zip(weights).for_each(|(value, (weight, per))| *value = *weight * per);
-        whole(values, 1.0 / step)
-    })
+/// Panels of weights in whole steps, of which each output has its own, and the sum of those of each output.
+fn whole_steps(
+    raw: &impl Rows,
+    reach: Reach,
+    columns: usize,
+    (input_steps, steps): (&[f32], &[f32]),
+) -> (Buffer<i8>, Vec<i32>) {
+    let (outputs, taps, values) = (steps.len(), reach.taps(), reach.values());
+    let depth = values.next_multiple_of(PAIR);
+    let mut weights = Buffer::in_small_pages(outputs.next_multiple_of(columns) * taps * depth + READ_AT_ONCE * columns);
+    let to = weights.values_mut().chunks_exact_mut((taps * depth * columns).max(1));
+    let (mut rows, mut by_taps, mut octets) = (Vec::new(), Vec::new(), vec![0; taps * depth]);
+    let mut sums = Vec::with_capacity(outputs);
+    for (panel, outputs) in to.zip(panels(outputs, columns)) {
+        let steps = steps.get(outputs.clone()).unwrap_or_default();
+        let each = raw.rows(outputs, &mut rows).chunks_exact(taps * values);
+        for (column, (from, step)) in each.zip(steps).enumerate() {
+            let from = reach.by_taps(from, &mut by_taps);
+            match reach.walk {
+                Walk::Places => whole(from, (input_steps, *step), depth, &mut octets),
+                Walk::Rows => whole(&kept(from, reach, input_steps, *step), (input_steps, *step), depth, &mut octets),
+            }
+            sums.push(octets.iter().map(|octet| i32::from(*octet)).sum());
+            lay::<GROUP, _>(&octets, panel, (column, columns));
+        }
+    }
+    weights.settle();
+    (weights, sums)
 }
 
-/// Two groups of weights in whole steps; larger ones than the bound allows are made smaller.
-fn whole(weights: [f32; PAIR], steps: f32) -> [[i8; GROUP]; 2] {
-    /// Added and taken away again, it leaves the nearest integer.
+/// The weights of one output, `[taps, values]`, in whole steps, `[taps, depth]`; larger ones than the bound allows are made
+/// smaller.
+fn whole(weights: &[f32], (input_steps, step): (&[f32], f32), depth: usize, octets: &mut [i8]) {
+    /// Added to a number, it leaves the nearest integer in the lowest bits.
     const INTEGERS: f32 = 12_582_912.0;
-    let [mut a, mut b, mut c, mut d, mut e, mut f, mut g, mut h] =
-        weights.map(|weight| ((weight * steps).clamp(-LARGEST, LARGEST) + INTEGERS - INTEGERS) as i32);
-    keep_bound([&mut a, &mut b, &mut e, &mut f]);
-    keep_bound([&mut c, &mut d, &mut g, &mut h]);
-    [[a as i8, b as i8, c as i8, d as i8], [e as i8, f as i8, g as i8, h as i8]]
+    let steps = 1.0 / step;
+    for (from, to) in weights.chunks(input_steps.len().max(1)).zip(octets.chunks_mut(depth)) {
+        for ((to, weight), per) in to.iter_mut().zip(from).zip(input_steps) {
+            *to = ((weight * per * steps).clamp(-LARGEST, LARGEST) + INTEGERS).to_bits() as i8;
+        }
+        to.as_chunks_mut().0.iter_mut().for_each(keep_bound);
+    }
 }
 
-/// Makes the largest of four weights smaller until those of one sign are together within [`BOUND`].
-fn keep_bound(mut four: [&mut i32; 4]) {
-    for sign in [1, -1] {
-        let together = |four: &[&mut i32; 4]| four.iter().map(|weight| (**weight * sign).max(0)).sum::<i32>();
-        while together(&four) > BOUND {
-            if let Some(largest) = four.iter_mut().max_by_key(|weight| ***weight * sign) {
-                **largest -= sign;
+/// What two groups have, by fours whose products are summed up in sixteen bits.
+fn fours<T>([a, b, c, d, e, f, g, h]: [T; PAIR]) -> [[T; 4]; 2] {
+    [[a, b, e, f], [c, d, g, h]]
+}
+
+/// Makes the largest of four weights of one sign smaller until they are together within [`BOUND`].
+fn keep_bound(pair: &mut [i8; PAIR]) {
+    // Nearly always.
+    if pair.iter().map(|weight| i32::from(weight.unsigned_abs())).sum::<i32>() <= BOUND {
+        return;
+    }
+    for mut four in fours(pair.each_mut()) {
+        for sign in [1, -1] {
+            let together =
+                |four: &[&mut i8; 4]| four.iter().map(|weight| (i32::from(**weight) * sign).max(0)).sum::<i32>();
+            while together(&four) > BOUND {
+                if let Some(largest) = four.iter_mut().max_by_key(|weight| i32::from(***weight) * sign) {
+                    **largest -= sign as i8;
+                }
             }
         }
     }
 }
 
-/// What the weights of one output, `[values, taps]`, count when they are whole steps: each is rounded by itself, or, where an
+/// What the weights of one output, `[taps, values]`, count when they are whole steps: each is rounded by itself, or, where an
 /// image is looked at row by row, whose channels and neighbours are alike, the next one gets what rounding takes from one,
 /// there in one row and back in the next (Floyd and Steinberg 1976 did so with pictures).
 pub(in crate::model) fn kept(weights: &[f32], reach: Reach, input_steps: &[f32], step: f32) -> Vec<f32> {
-    let (taps, values) = (reach.taps(), reach.values());
-    let (mut kept, mut left) = (vec![0.0; weights.len()], 0.0);
-    for (tap, index) in (0..taps).flat_map(|tap| (0..values).map(move |index| (tap, index))) {
-        let value = if tap % 2 == 0 { index } else { values - 1 - index };
-        let at = value * taps + tap;
-        if let (Some(weight), Some(per), Some(kept)) = (weights.get(at), input_steps.get(value), kept.get_mut(at)) {
-            let wanted = weight * per / step + left;
-            let whole = wanted.round_ties_even().clamp(-LARGEST, LARGEST);
-            *kept = whole * step / per;
-            if reach.walk == Walk::Rows {
-                left = wanted - whole;
+    let (values, mut left) = (reach.values(), 0.0);
+    let mut kept = weights.to_vec();
+    for (tap, row) in kept.chunks_mut(values.max(1)).enumerate() {
+        for at in 0..values {
+            let value = if tap % 2 == 0 { at } else { values - 1 - at };
+            if let Some((weight, per)) = row.get_mut(value).zip(input_steps.get(value)) {
+                let wanted = *weight * per / step + left;
+                let whole = wanted.round_ties_even().clamp(-LARGEST, LARGEST);
+                *weight = whole * step / per;
+                if reach.walk == Walk::Rows {
+                    left = wanted - whole;
+                }
             }
         }
     }
     kept
 }
 
-/// The smallest step with which the weights of one output, `[values, taps]`, times the steps of the values, keep the bound.
+/// The smallest step with which the weights of one output, `[taps, values]`, times the steps of the values, keep the bound.
 pub(in crate::model) fn bounded_step(weights: &[f32], reach: Reach, input_steps: &[f32]) -> f32 {
     // Rounding makes each larger by a half at most, and what the one before has left by another half.
     let (largest, most) = match reach.walk {
         Walk::Places => (LARGEST, BOUND - 2),
         Walk::Rows => (LARGEST - 1.0, BOUND - 4),
     };
-    let places = weights.len() / input_steps.len().max(1);
-    let weight = |input: usize, place: usize| {
-        weights.get(input * places + place).zip(input_steps.get(input)).map_or(0.0, |(weight, per)| weight * per)
-    };
+    let values = reach.values().max(1);
     let mut step = f32::MIN_POSITIVE;
-    for place in 0..places {
-        for pair in (0..input_steps.len()).step_by(PAIR) {
-            for first in [0, 2] {
-                let four =
-                    [first, first + 1, first + GROUP, first + GROUP + 1].map(|index| weight(pair + index, place));
-                step = four.iter().fold(step, |step, weight| step.max(weight.abs() / largest));
-                for sign in [1.0, -1.0] {
-                    let together: f32 = four.iter().map(|weight| (weight * sign).max(0.0)).sum();
-                    step = step.max(together / most as f32);
-                }
+    for (weights, steps) in weights.chunks(values).flat_map(|tap| tap.chunks(PAIR).zip(input_steps.chunks(PAIR))) {
+        let mut pair = [0.0; PAIR];
+        pair.iter_mut().zip(weights.iter().zip(steps)).for_each(|(value, (weight, per))| *value = weight * per);
+        for four in fours(pair) {
+            step = four.iter().fold(step, |step, weight| step.max(weight.abs() / largest));
+            for sign in [1.0, -1.0] {
+                let together: f32 = four.iter().map(|weight| (weight * sign).max(0.0)).sum();
+                step = step.max(together / most as f32);
             }
         }
     }
@@ -242,6 +252,7 @@ pub(in crate::model) fn bounded_step(weights: &[f32], reach: Reach, input_steps:
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::filter::Raw;
     use super::super::super::geometry::Window;
     use super::super::super::narrow::rig;
     use super::*;
@@ -255,9 +266,9 @@ mod tests {
             let weights: Vec<f32> = (0..inputs * outputs * places).map(|_| random.f32().powi(3) - 0.3).collect();
             let input = Code { steps: (0..inputs).map(|_| 0.5 + random.f32()).collect(), zero: 0 };
             let (each, value_steps) = (weights.chunks(inputs * places), reach.of_values(&input.steps));
-            let steps: Vec<f32> = each.map(|each| bounded_step(&reach.by_taps(each), reach, &value_steps)).collect();
-            let layer = Coded { steps, bias: vec![0.5; outputs] };
-            let raw = Raw { weights, bias: Vec::new() };
+            let step = |each| bounded_step(reach.by_taps(each, &mut Vec::new()), reach, &value_steps);
+            let layer = Coded { steps: each.map(step).collect(), bias: vec![0.5; outputs] };
+            let raw = Raw { weights, bias: vec![0.0; outputs] };
             let output = Code { steps: vec![1.0; outputs], zero: 0 };
             let codes = Codes { input: &input, output: &output, added: None };
             let filter = Filter::pack(&raw, &layer, reach, 16, codes);
@@ -289,8 +300,9 @@ mod tests {
     #[test]
     fn too_small_a_step_cuts_weights_and_never_breaks_the_bound() {
         for weights in [[1.0; PAIR], [-1.0; PAIR], [1.0, -1.0, 0.9, 0.1, 0.8, -0.2, 0.7, 0.6]] {
-            let [[a, b, c, d], [e, f, g, h]] = whole(weights, 127.0);
-            for four in [[a, b, e, f], [c, d, g, h]] {
+            let mut octets = [0; PAIR];
+            whole(&weights, (&[1.0; PAIR], 1.0 / 127.0), PAIR, &mut octets);
+            for four in fours(octets) {
                 for sign in [1, -1] {
                     let together: i32 = four.iter().map(|weight| (i32::from(*weight) * sign).max(0)).sum();
                     assert!(together <= BOUND, "{four:?}");

@@ -45,9 +45,10 @@ fn material(case: Case) -> Material {
     let step = ((inputs * places) as f32).sqrt() * 0.01;
     let codes = [code(inputs, 0.02, 0), code(outputs, step, 77), code(outputs, step * 0.7, 128)];
     let reach = Reach { window, walk: Walk::Places, inputs };
-    let steps = weights.chunks(inputs * places).map(|each| bounded_step(each, reach, &codes[0].steps)).collect();
+    let step = |each| bounded_step(reach.by_taps(each, &mut Vec::new()), reach, &codes[0].steps);
+    let steps = weights.chunks(inputs * places).map(step).collect();
     let layer = Coded { steps, bias: (0..outputs).map(|_| random.f32() - 0.5).collect() };
-    let raw = Raw { weights, bias: Vec::new() };
+    let raw = Raw { weights, bias: vec![0.0; outputs] };
     let length = images * window.steps(rows) * window.steps(columns) * outputs;
     let (input, added) = (octets(&mut random, images * rows * columns * inputs), octets(&mut random, length));
     Material { input, raw, layer, added, codes }
@@ -165,7 +166,7 @@ fn the_largest_inputs_and_weights_overflow_nowhere() {
     for isa in Isa::available() {
         for sign in [1.0, -1.0] {
             let micro = Int8::micro(isa);
-            let raw = Raw { weights: vec![sign; 64 * 33], bias: Vec::new() };
+            let raw = Raw { weights: vec![sign; 64 * 33], bias: vec![0.0; 33] };
             let input = Code { steps: vec![1.0; 64], zero: 0 };
             let output = Code { steps: vec![64.0 * 255.0 / 100.0; 33], zero: 128 };
             let reach = Reach { window, walk: Walk::Places, inputs: 64 };
@@ -215,11 +216,11 @@ fn the_first_convolution_sees_the_padded_image_to_the_bit() {
         let (input, output) =
             (Code { steps: vec![0.0155, 0.016, 0.018], zero: 116 }, Code { steps: vec![0.1; 40], zero: 0 });
         let weights: Vec<f32> = (0..40 * 147).map(|_| random.f32() - 0.5).collect();
-        let raw = Raw { weights, bias: Vec::new() };
+        let raw = Raw { weights, bias: vec![0.0; 40] };
         let reach = Reach { window, walk: Walk::Rows, inputs: 3 };
         let value_steps = reach.of_values(&input.steps);
-        let steps =
-            raw.weights.chunks(147).map(|each| bounded_step(&reach.by_taps(each), reach, &value_steps)).collect();
+        let step = |each| bounded_step(reach.by_taps(each, &mut Vec::new()), reach, &value_steps);
+        let steps = raw.weights.chunks(147).map(step).collect();
         let layer = Coded { steps, bias: (0..40).map(|_| random.f32()).collect() };
         let codes = || Codes { input: &input, output: &output, added: None };
         let from = view(0, pooling::Interleave::output_of(side.0, side.1, 3));

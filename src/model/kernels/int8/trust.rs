@@ -33,7 +33,8 @@ fn agrees(micro: &Micro<Int8>) -> bool {
 fn filter(micro: &Micro<Int8>, reach: Reach) -> Filter {
     let (inputs, outputs) = (reach.inputs, CHANNELS.1);
     let mut numbers = Numbers::new();
-    let raw = Raw { weights: numbers.values(outputs * inputs * reach.window.size.pow(2)), bias: Vec::new() };
+    let weights = numbers.values(outputs * inputs * reach.window.size.pow(2));
+    let raw = Raw { weights, bias: vec![0.0; outputs] };
     let layer = Coded { steps: vec![0.0001; outputs], bias: numbers.values(outputs) };
     let code = |channels, step, zero| Code { steps: vec![step; channels], zero };
     let (input, output, added) = (code(inputs, 0.01, 0), code(outputs, 0.02, 100), code(outputs, 0.01, 128));

@@ -1,10 +1,8 @@
 //! What a convolution asks of its packed weights, whatever their numbers.
 
-use std::borrow::Cow;
-
 #[cfg(doc)]
 use super::super::backward::Weights;
-use super::super::filter::Raw;
+use super::super::filter::Rows;
 use super::super::geometry::{Extent, Walk, Window};
 use super::super::tile::Finish;
 use super::Narrow;
@@ -61,13 +59,20 @@ impl Reach {
         }
     }
 
-    /// The weights of an output, `[inputs, size, size]`, as `[values, taps]`.
-    pub(in crate::model) fn by_taps<'a>(&self, weights: &'a [f32]) -> Cow<'a, [f32]> {
-        if self.walk == Walk::Places {
-            return weights.into();
+    /// The weights of an output, `[inputs, size, size]`, as `[taps, values]`, in `room` where they do not lie so.
+    pub(in crate::model) fn by_taps<'a>(&self, weights: &'a [f32], room: &'a mut Vec<f32>) -> &'a [f32] {
+        let taps = self.taps();
+        if taps == 1 {
+            return weights;
         }
-        let all = (0..self.values()).flat_map(|value| (0..self.taps()).map(move |tap| self.index(value, tap)));
-        all.map(|index| weights.get(index).copied().unwrap_or_default()).collect()
+        room.clear();
+        for tap in 0..taps {
+            match self.walk {
+                Walk::Places => room.extend(weights.iter().skip(tap).step_by(taps)),
+                Walk::Rows => room.extend((0..self.values()).filter_map(|value| weights.get(self.index(value, tap)))),
+            }
+        }
+        room
     }
 
     /// What there is one of for each channel of the input, for each value of a tap.
@@ -89,7 +94,7 @@ pub(in crate::model) struct Codes<'a, N: Narrow> {
 /// of each output. Outputs are filled up with zeros to whole panels, inputs to whole pairs of groups.
 pub(in crate::model) trait Filter<N: Narrow>: Send + Sync {
     /// Packs weights that reach so far, for panels of so many columns.
-    fn pack(raw: &Raw, layer: &N::Layer, reach: Reach, columns: usize, codes: Codes<'_, N>) -> Self;
+    fn pack(raw: &impl Rows, layer: &N::Layer, reach: Reach, columns: usize, codes: Codes<'_, N>) -> Self;
 
     /// Lays some weights, as they count, of a square of panels of so many columns: see [`Weights::turn`].
     fn turn(&self, tap: usize, panels: (usize, usize), columns: usize, to: &mut [f32]);
@@ -155,15 +160,15 @@ pub(in super::super) fn turned<N: Narrow, const GROUP: usize>(
     }
 }
 
-/// Where the weights of each output go: a panel's groups, of which those at `column` are the output's.
+/// Lays the weights of an output, `[taps, depth]`, where they go: of each of the panel's groups those at `column` are its.
 pub(in super::super) fn lay<const GROUP: usize, W: Copy>(
-    groups: impl Iterator<Item = [W; GROUP]>,
+    weights: &[W],
     panel: &mut [W],
     (column, columns): (usize, usize),
 ) {
-    for (group, to) in groups.zip(panel.chunks_exact_mut(columns * GROUP)) {
+    for (group, to) in weights.as_chunks::<GROUP>().0.iter().zip(panel.chunks_exact_mut(columns * GROUP)) {
         if let Some(to) = to.as_chunks_mut().0.get_mut(column) {
-            *to = group;
+            *to = *group;
         }
     }
 }

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use super::super::backward::Weights;
 use super::super::buffer::Buffer;
 use super::super::crew::Crew;
-use super::super::filter::{Filter as Single, Raw};
+use super::super::filter::{Filter as Single, Rows};
 use super::super::geometry::{Walk, Window};
 use super::super::isa::Isa;
 use super::super::memory::{Memory, Room};
@@ -81,9 +81,9 @@ impl<N: Narrow> Room<Plan<N>> for Blocks<N::Value> {
 
 impl<N: Narrow> Network<N> {
     /// Packs the weights that `layer` gives for each layer, for these instructions; 0 threads are one a processor.
-    pub(in crate::model) fn new<E: Send + From<rayon::ThreadPoolBuildError>>(
+    pub(in crate::model) fn new<R: Rows, E: Send + From<rayon::ThreadPoolBuildError>>(
         architecture: Architecture,
-        layer: impl Fn(&architecture::Layer) -> Result<Raw, E> + Sync,
+        layer: impl Fn(&architecture::Layer) -> Result<R, E> + Sync,
         known: Known<N>,
         threads: usize,
         isa: Isa,
