@@ -1,9 +1,9 @@
 //! The weights of one convolution in bf16, in the order in which the micro-kernel reads them.
 
 use super::super::buffer::Buffer;
-use super::super::filter::{Rows, panels};
+use super::super::filter::Rows;
 use super::super::narrow::Narrow;
-use super::super::narrow::filter::{Codes, Filter as Packed, READ_AT_ONCE, Reach, lay, turned};
+use super::super::narrow::filter::{self, Codes, Panels, Reach};
 use super::super::tile::Finish;
 use super::lane::{Ends, rounded, single};
 use super::{AsIs, Bf16};
@@ -13,59 +13,30 @@ pub(super) const GROUP: usize = Bf16::GROUP;
 
 /// Packed weights.
 pub(in crate::model) struct Filter {
-    reach: Reach,
-    outputs: usize,
-    columns: usize,
-    weights: Buffer<u16>,
+    weights: Panels<Bf16>,
     bias: Buffer<f32>,
 }
 
-impl Packed<Bf16> for Filter {
+impl filter::Filter<Bf16> for Filter {
     fn pack(raw: &impl Rows, _layer: &AsIs, reach: Reach, columns: usize, _codes: Codes<'_, Bf16>) -> Self {
-        let (outputs, taps, values) = (raw.bias().len(), reach.taps(), reach.values());
-        let (padded, depth) = (outputs.next_multiple_of(columns), values.next_multiple_of(Bf16::PAIR));
-        let mut weights = Buffer::in_small_pages(padded * taps * depth + READ_AT_ONCE * columns);
-        let to = weights.values_mut().chunks_exact_mut((taps * depth * columns).max(1));
-        let (mut rows, mut by_taps, mut narrow) = (Vec::new(), Vec::new(), vec![0; taps * depth]);
-        for (panel, outputs) in to.zip(panels(outputs, columns)) {
-            for (column, from) in raw.rows(outputs, &mut rows).chunks_exact(taps * values).enumerate() {
-                let from = reach.by_taps(from, &mut by_taps).chunks(values);
-                for (from, to) in from.zip(narrow.chunks_mut(depth)) {
-                    from.iter().zip(to).for_each(|(from, to)| *to = rounded(*from));
-                }
-                lay::<GROUP, _>(&narrow, panel, (column, columns));
+        let outputs = raw.bias().len();
+        let weights = Panels::new(raw, (reach, outputs), columns, |_, from, to| {
+            let depth = to.len() / reach.taps();
+            for (from, to) in from.chunks(reach.values()).zip(to.chunks_mut(depth)) {
+                from.iter().zip(to).for_each(|(from, to)| *to = rounded(*from));
             }
-        }
-        weights.settle();
-        let mut bias = Buffer::zeroed(padded);
+        });
+        let mut bias = Buffer::zeroed(outputs.next_multiple_of(columns));
         bias.values_mut().iter_mut().zip(raw.bias()).for_each(|(to, from)| *to = *from);
-        Self { reach, outputs, columns, weights, bias }
+        Self { weights, bias }
     }
 
-    fn turn(&self, tap: usize, panels: (usize, usize), columns: usize, to: &mut [f32]) {
-        let widen = |_, _, weights: &[u16; GROUP]| weights.map(single);
-        turned::<Bf16, GROUP>(self, tap, panels, (columns, self.columns), (to, widen));
-    }
-
-    fn reach(&self) -> Reach {
-        self.reach
-    }
-
-    fn outputs(&self) -> usize {
-        self.outputs
-    }
-
-    fn panels(&self) -> usize {
-        self.outputs.div_ceil(self.columns)
-    }
-
-    fn panel(&self, panel: usize) -> &[u16] {
-        let length = self.taps() * self.depth() * self.columns;
-        self.weights.values().get(panel * length..(panel + 1) * length).unwrap_or_default()
+    fn weights(&self) -> &Panels<Bf16> {
+        &self.weights
     }
 
     fn ends(&self, panel: usize, finish: Finish<u16>) -> Ends {
-        let bias = self.bias.values().as_ptr().wrapping_add(panel * self.columns);
+        let bias = self.bias.values().as_ptr().wrapping_add(panel * self.weights.columns);
         let (least, added) = match finish {
             Finish::Keep => (f32::NEG_INFINITY, None),
             Finish::Rectify => (0.0, None),
@@ -73,12 +44,18 @@ impl Packed<Bf16> for Filter {
         };
         Ends { bias, least, added }
     }
+
+    fn turn(&self, tap: usize, panels: (usize, usize), columns: usize, to: &mut [f32]) {
+        let widen = |_, _, weights: &[u16; GROUP]| weights.map(single);
+        self.weights.turn(tap, panels, columns, (to, widen));
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::super::filter::Raw;
     use super::super::super::geometry::Window;
+    use super::super::super::narrow::filter::Filter as _;
     use super::super::super::narrow::rig;
     use super::*;
 

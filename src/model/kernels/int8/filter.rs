@@ -4,10 +4,10 @@
 //! bits, and so the weights of one sign among such four are 128 steps together at most: 128 times 255 is the most that fits.
 
 use super::super::buffer::Buffer;
-use super::super::filter::{Rows, panels};
+use super::super::filter::Rows;
 use super::super::geometry::Walk;
 use super::super::narrow::Narrow;
-use super::super::narrow::filter::{Codes, Filter as Packed, READ_AT_ONCE, Reach, lay, turned};
+use super::super::narrow::filter::{self, Codes, Panels, Reach};
 use super::super::tile::Finish;
 use super::lane::Ends;
 use super::{Coded, Int8};
@@ -35,10 +35,7 @@ pub(in crate::model) struct Code {
 
 /// Packed weights, with a step for each output.
 pub(in crate::model) struct Filter {
-    reach: Reach,
-    outputs: usize,
-    columns: usize,
-    weights: Buffer<i8>,
+    weights: Panels<Int8>,
     steps: Vec<f32>,
     /// What a weight of one step counts for a value of a tap; 0 for those that fill it up.
     per_input: Vec<f32>,
@@ -50,7 +47,8 @@ pub(in crate::model) struct Filter {
 impl Filter {
     /// One value a column of a panel.
     fn of_panel<'a>(&self, values: &'a Buffer<f32>, panel: usize) -> &'a [f32] {
-        values.values().get(panel * self.columns..(panel + 1) * self.columns).unwrap_or_default()
+        let columns = self.weights.columns;
+        values.values().get(panel * columns..(panel + 1) * columns).unwrap_or_default()
     }
 
     /// What the sums of a panel are multiplied by, one value a column.
@@ -69,7 +67,7 @@ impl Filter {
     }
 }
 
-impl Packed<Int8> for Filter {
+impl filter::Filter<Int8> for Filter {
     /// One octet of an input times a weight counts so many of the layer's steps, one an output; its bias takes the place
     /// of `raw`'s.
     fn pack(
@@ -79,11 +77,16 @@ impl Packed<Int8> for Filter {
         columns: usize,
         codes: Codes<'_, Int8>,
     ) -> Self {
-        let outputs = bias.len();
-        let padded = outputs.next_multiple_of(columns);
         let input_steps = reach.of_values(&codes.input.steps);
-        let (weights, sums) = whole_steps(raw, reach, columns, (&input_steps, steps));
-        let [mut scale, mut shift, mut added] = [(); 3].map(|()| Buffer::zeroed(padded));
+        let mut sums = vec![0; bias.len()];
+        let weights = Panels::new(raw, (reach, bias.len()), columns, |output, from, to| {
+            if let Some((sum, step)) = sums.get_mut(output).zip(steps.get(output)) {
+                let kept = (reach.walk == Walk::Rows).then(|| kept(from, reach, &input_steps, *step));
+                whole(kept.as_deref().unwrap_or(from), (&input_steps, *step), reach, to);
+                *sum = to.iter().map(|octet| i32::from(*octet)).sum();
+            }
+        });
+        let [mut scale, mut shift, mut added] = [(); 3].map(|()| Buffer::zeroed(bias.len().next_multiple_of(columns)));
         let to = scale.values_mut().iter_mut().zip(shift.values_mut()).zip(added.values_mut());
         let from = codes.output.steps.iter().zip(steps).zip(bias.iter().zip(sums)).enumerate();
         for (((scale, shift), factor), (output, ((step, weight), (bias, sum)))) in to.zip(from) {
@@ -96,35 +99,11 @@ impl Packed<Int8> for Filter {
         }
         let mut per_input: Vec<f32> = input_steps.iter().map(|step| 1.0 / step).collect();
         per_input.resize(reach.values().next_multiple_of(PAIR), 0.0);
-        Self { reach, outputs, columns, weights, steps: steps.clone(), per_input, scale, shift, added }
+        Self { weights, steps: steps.clone(), per_input, scale, shift, added }
     }
 
-    fn turn(&self, tap: usize, panels: (usize, usize), columns: usize, to: &mut [f32]) {
-        let widen = |input: usize, output: usize, weights: &[i8; GROUP]| {
-            let step = self.steps.get(output).copied().unwrap_or_default();
-            let per = self.per_input.as_chunks::<GROUP>().0.get(input / GROUP).copied().unwrap_or_default();
-            let mut found = weights.map(f32::from);
-            found.iter_mut().zip(per).for_each(|(weight, per)| *weight *= step * per);
-            found
-        };
-        turned::<Int8, GROUP>(self, tap, panels, (columns, self.columns), (to, widen));
-    }
-
-    fn reach(&self) -> Reach {
-        self.reach
-    }
-
-    fn outputs(&self) -> usize {
-        self.outputs
-    }
-
-    fn panels(&self) -> usize {
-        self.outputs.div_ceil(self.columns)
-    }
-
-    fn panel(&self, panel: usize) -> &[i8] {
-        let length = self.taps() * self.depth() * self.columns;
-        self.weights.values().get(panel * length..(panel + 1) * length).unwrap_or_default()
+    fn weights(&self) -> &Panels<Int8> {
+        &self.weights
     }
 
     /// Negative sums become zero where the output's code has no room for them.
@@ -135,45 +114,26 @@ impl Packed<Int8> for Filter {
         };
         Ends { scale: self.panel_scale(panel).as_ptr(), shift: self.panel_shift(panel).as_ptr(), added }
     }
-}
 
-/// Panels of weights in whole steps, of which each output has its own, and the sum of those of each output.
-fn whole_steps(
-    raw: &impl Rows,
-    reach: Reach,
-    columns: usize,
-    (input_steps, steps): (&[f32], &[f32]),
-) -> (Buffer<i8>, Vec<i32>) {
-    let (outputs, taps, values) = (steps.len(), reach.taps(), reach.values());
-    let depth = values.next_multiple_of(PAIR);
-    let mut weights = Buffer::in_small_pages(outputs.next_multiple_of(columns) * taps * depth + READ_AT_ONCE * columns);
-    let to = weights.values_mut().chunks_exact_mut((taps * depth * columns).max(1));
-    let (mut rows, mut by_taps, mut octets) = (Vec::new(), Vec::new(), vec![0; taps * depth]);
-    let mut sums = Vec::with_capacity(outputs);
-    for (panel, outputs) in to.zip(panels(outputs, columns)) {
-        let steps = steps.get(outputs.clone()).unwrap_or_default();
-        let each = raw.rows(outputs, &mut rows).chunks_exact(taps * values);
-        for (column, (from, step)) in each.zip(steps).enumerate() {
-            let from = reach.by_taps(from, &mut by_taps);
-            match reach.walk {
-                Walk::Places => whole(from, (input_steps, *step), depth, &mut octets),
-                Walk::Rows => whole(&kept(from, reach, input_steps, *step), (input_steps, *step), depth, &mut octets),
-            }
-            sums.push(octets.iter().map(|octet| i32::from(*octet)).sum());
-            lay::<GROUP, _>(&octets, panel, (column, columns));
-        }
+    fn turn(&self, tap: usize, panels: (usize, usize), columns: usize, to: &mut [f32]) {
+        let widen = |input: usize, output: usize, weights: &[i8; GROUP]| {
+            let step = self.steps.get(output).copied().unwrap_or_default();
+            let per = self.per_input.as_chunks::<GROUP>().0.get(input / GROUP).copied().unwrap_or_default();
+            let mut found = weights.map(f32::from);
+            found.iter_mut().zip(per).for_each(|(weight, per)| *weight *= step * per);
+            found
+        };
+        self.weights.turn(tap, panels, columns, (to, widen));
     }
-    weights.settle();
-    (weights, sums)
 }
 
 /// The weights of one output, `[taps, values]`, in whole steps, `[taps, depth]`; larger ones than the bound allows are made
 /// smaller.
-fn whole(weights: &[f32], (input_steps, step): (&[f32], f32), depth: usize, octets: &mut [i8]) {
+fn whole(weights: &[f32], (input_steps, step): (&[f32], f32), reach: Reach, octets: &mut [i8]) {
     /// Added to a number, it leaves the nearest integer in the lowest bits.
     const INTEGERS: f32 = 12_582_912.0;
-    let steps = 1.0 / step;
-    for (from, to) in weights.chunks(input_steps.len().max(1)).zip(octets.chunks_mut(depth)) {
+    let (steps, depth) = (1.0 / step, octets.len() / reach.taps());
+    for (from, to) in weights.chunks(reach.values()).zip(octets.chunks_mut(depth)) {
         for ((to, weight), per) in to.iter_mut().zip(from).zip(input_steps) {
             *to = ((weight * per * steps).clamp(-LARGEST, LARGEST) + INTEGERS).to_bits() as i8;
         }
@@ -254,6 +214,7 @@ pub(in crate::model) fn bounded_step(weights: &[f32], reach: Reach, input_steps:
 mod tests {
     use super::super::super::filter::Raw;
     use super::super::super::geometry::Window;
+    use super::super::super::narrow::filter::Filter as _;
     use super::super::super::narrow::rig;
     use super::*;
 
@@ -301,7 +262,8 @@ mod tests {
     fn too_small_a_step_cuts_weights_and_never_breaks_the_bound() {
         for weights in [[1.0; PAIR], [-1.0; PAIR], [1.0, -1.0, 0.9, 0.1, 0.8, -0.2, 0.7, 0.6]] {
             let mut octets = [0; PAIR];
-            whole(&weights, (&[1.0; PAIR], 1.0 / 127.0), PAIR, &mut octets);
+            let reach = Reach { window: Window { size: 1, stride: 1, padding: 0 }, walk: Walk::Places, inputs: PAIR };
+            whole(&weights, (&[1.0; PAIR], 1.0 / 127.0), reach, &mut octets);
             for four in fours(octets) {
                 for sign in [1, -1] {
                     let together: i32 = four.iter().map(|weight| (i32::from(*weight) * sign).max(0)).sum();

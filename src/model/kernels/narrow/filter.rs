@@ -1,16 +1,19 @@
 //! What a convolution asks of its packed weights, whatever their numbers.
 
+use bytemuck::{Pod, Zeroable};
+
 #[cfg(doc)]
 use super::super::backward::Weights;
-use super::super::filter::Rows;
+use super::super::buffer::Buffer;
+use super::super::filter::{Rows, panels};
 use super::super::geometry::{Extent, Walk, Window};
 use super::super::tile::Finish;
-use super::Narrow;
+use super::{Narrow, OCTETS_OF_A_GROUP};
 use crate::model::architecture::{Architecture, Kernel, Layer};
 
 /// Octets of an input that are read at once where whole matrices are multiplied: a filter has room for as many groups of
 /// weights behind its last ones, which no input counts.
-pub(in super::super) const READ_AT_ONCE: usize = 64;
+const READ_AT_ONCE: usize = 64;
 
 /// What a convolution reads of its input for one place of its output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,33 +93,43 @@ pub(in crate::model) struct Codes<'a, N: Narrow> {
     pub(in super::super) added: Option<&'a N::Code>,
 }
 
-/// Packed weights: for each panel of outputs, for each place of the window, for each group of inputs, the group's weights
-/// of each output. Outputs are filled up with zeros to whole panels, inputs to whole pairs of groups.
-pub(in crate::model) trait Filter<N: Narrow>: Send + Sync {
+/// The packed weights of one convolution, and what becomes of its sums.
+pub(in crate::model) trait Filter<N: Narrow>: Sized + Send + Sync {
     /// Packs weights that reach so far, for panels of so many columns.
     fn pack(raw: &impl Rows, layer: &N::Layer, reach: Reach, columns: usize, codes: Codes<'_, N>) -> Self;
+
+    /// The weights.
+    fn weights(&self) -> &Panels<N>;
+
+    /// What becomes of a panel's sums.
+    fn ends(&self, panel: usize, finish: Finish<N::Value>) -> N::Ends;
 
     /// Lays some weights, as they count, of a square of panels of so many columns: see [`Weights::turn`].
     fn turn(&self, tap: usize, panels: (usize, usize), columns: usize, to: &mut [f32]);
 
     /// What it reads.
-    fn reach(&self) -> Reach;
+    fn reach(&self) -> Reach {
+        self.weights().reach
+    }
 
     /// Channels that it makes.
-    fn outputs(&self) -> usize;
+    fn outputs(&self) -> usize {
+        self.weights().outputs
+    }
 
     /// Panels of outputs.
-    fn panels(&self) -> usize;
+    fn panels(&self) -> usize {
+        self.outputs().div_ceil(self.weights().columns)
+    }
 
     /// The weights of one panel.
-    fn panel(&self, panel: usize) -> &[N::Weight];
-
-    /// What becomes of a panel's sums.
-    fn ends(&self, panel: usize, finish: Finish<N::Value>) -> N::Ends;
+    fn panel(&self, panel: usize) -> &[N::Weight] {
+        self.weights().panel(panel)
+    }
 
     /// Values of a tap, filled up to whole pairs of groups.
     fn depth(&self) -> usize {
-        self.reach().values().next_multiple_of(N::PAIR)
+        depth::<N>(self.reach())
     }
 
     /// Taps of the window as the walk counts them.
@@ -130,45 +143,96 @@ pub(in crate::model) trait Filter<N: Narrow>: Send + Sync {
     }
 }
 
-/// A square of panels of so many columns, by [`Weights::turn`]: `widen` makes numbers of a group of weights, given the first of its
-/// inputs and its output.
-pub(in super::super) fn turned<N: Narrow, const GROUP: usize>(
-    filter: &impl Filter<N>,
-    tap: usize,
-    (outputs, inputs): (usize, usize),
-    (columns, own): (usize, usize),
-    (to, widen): (&mut [f32], impl Fn(usize, usize, &[N::Weight; GROUP]) -> [f32; GROUP]),
-) {
-    to.fill(0.0);
-    let (depth, first) = (filter.depth(), inputs * columns);
-    let groups = depth.saturating_sub(first).min(columns) / GROUP;
-    let mut done = 0;
-    while done < columns {
-        let output = outputs * columns + done;
-        let rows = (own - output % own).min(columns - done);
-        let weights = filter.panel(output / own).get((tap * depth + first) * own..).unwrap_or_default();
-        let to = to.get_mut(done * columns..(done + rows) * columns).unwrap_or_default();
-        for (at, group) in weights.chunks_exact(own * GROUP).take(groups).enumerate() {
-            let each = group.as_chunks::<GROUP>().0.iter().skip(output % own);
-            for (row, (weights, to)) in each.zip(to.chunks_exact_mut(columns)).enumerate() {
-                if let Some(to) = to.as_chunks_mut().0.get_mut(at) {
-                    *to = widen(first + at * GROUP, output + row, weights);
-                }
+/// Packed weights: for each panel of outputs, for each tap, for each group of values, the group's weights of each output. Outputs are
+/// filled up with zeros to whole panels, values to whole pairs of groups.
+pub(in crate::model) struct Panels<N: Narrow> {
+    reach: Reach,
+    outputs: usize,
+    pub(in super::super) columns: usize,
+    weights: Buffer<N::Weight>,
+}
+
+impl<N: Narrow> Panels<N> {
+    /// For panels of so many columns. `narrow` is given each output, its weights, `[taps, values]`, and where they go, `[taps,
+    /// depth]`, which is zeros behind the values.
+    pub(in super::super) fn new(
+        raw: &impl Rows,
+        (reach, outputs): (Reach, usize),
+        columns: usize,
+        mut narrow: impl FnMut(usize, &[f32], &mut [N::Weight]),
+    ) -> Self {
+        let each = reach.taps() * depth::<N>(reach);
+        let padded = outputs.next_multiple_of(columns);
+        let mut weights = Buffer::in_small_pages(padded * each + READ_AT_ONCE * columns);
+        let to = weights.values_mut().chunks_exact_mut((each * columns).max(1));
+        let (mut rows, mut by_taps, mut narrowed) = (Vec::new(), Vec::new(), vec![N::Weight::zeroed(); each]);
+        for (panel, outputs) in to.zip(panels(outputs, columns)) {
+            let from = raw.rows(outputs.clone(), &mut rows).chunks_exact((reach.taps() * reach.values()).max(1));
+            for ((column, output), from) in outputs.enumerate().zip(from) {
+                narrow(output, reach.by_taps(from, &mut by_taps), &mut narrowed);
+                lay(&narrowed, panel, (column, columns));
             }
         }
-        done += rows;
+        weights.settle();
+        Self { reach, outputs, columns, weights }
+    }
+
+    /// Those of one panel.
+    fn panel(&self, panel: usize) -> &[N::Weight] {
+        let length = self.reach.taps() * depth::<N>(self.reach) * self.columns;
+        self.weights.values().get(panel * length..(panel + 1) * length).unwrap_or_default()
+    }
+
+    /// A square of panels of so many columns, by [`Weights::turn`]: `widen` makes numbers of a group of weights, given the
+    /// first of its inputs and its output.
+    pub(in super::super) fn turn<const GROUP: usize>(
+        &self,
+        tap: usize,
+        (outputs, inputs): (usize, usize),
+        columns: usize,
+        (to, widen): (&mut [f32], impl Fn(usize, usize, &[N::Weight; GROUP]) -> [f32; GROUP]),
+    ) {
+        to.fill(0.0);
+        let (own, depth, first) = (self.columns, depth::<N>(self.reach), inputs * columns);
+        let groups = depth.saturating_sub(first).min(columns) / GROUP;
+        let mut done = 0;
+        while done < columns {
+            let output = outputs * columns + done;
+            let rows = (own - output % own).min(columns - done);
+            let weights = self.panel(output / own).get((tap * depth + first) * own..).unwrap_or_default();
+            let to = to.get_mut(done * columns..(done + rows) * columns).unwrap_or_default();
+            for (at, group) in weights.chunks_exact(own * GROUP).take(groups).enumerate() {
+                let each = group.as_chunks::<GROUP>().0.iter().skip(output % own);
+                for (row, (weights, to)) in each.zip(to.chunks_exact_mut(columns)).enumerate() {
+                    if let Some(to) = to.as_chunks_mut().0.get_mut(at) {
+                        *to = widen(first + at * GROUP, output + row, weights);
+                    }
+                }
+            }
+            done += rows;
+        }
     }
 }
 
+/// Values of a tap, filled up to whole pairs of groups.
+fn depth<N: Narrow>(reach: Reach) -> usize {
+    reach.values().next_multiple_of(N::PAIR)
+}
+
 /// Lays the weights of an output, `[taps, depth]`, where they go: of each of the panel's groups those at `column` are its.
-pub(in super::super) fn lay<const GROUP: usize, W: Copy>(
-    weights: &[W],
-    panel: &mut [W],
-    (column, columns): (usize, usize),
-) {
-    for (group, to) in weights.as_chunks::<GROUP>().0.iter().zip(panel.chunks_exact_mut(columns * GROUP)) {
-        if let Some(to) = to.as_chunks_mut().0.get_mut(column) {
-            *to = *group;
-        }
+fn lay<W: Pod>(weights: &[W], panel: &mut [W], (column, columns): (usize, usize)) {
+    let (groups, panel) = (by_groups(weights), by_groups_mut(panel));
+    for (group, to) in groups.iter().zip(panel.iter_mut().skip(column).step_by(columns)) {
+        *to = *group;
     }
+}
+
+/// Whole groups of weights.
+fn by_groups<W: Pod>(weights: &[W]) -> &[[u8; OCTETS_OF_A_GROUP]] {
+    bytemuck::cast_slice::<_, u8>(weights).as_chunks().0
+}
+
+/// Whole groups of weights, to write to.
+fn by_groups_mut<W: Pod>(weights: &mut [W]) -> &mut [[u8; OCTETS_OF_A_GROUP]] {
+    bytemuck::cast_slice_mut::<_, u8>(weights).as_chunks_mut().0
 }

@@ -15,7 +15,7 @@ pub(super) mod rig;
 pub(super) mod tile;
 pub(super) mod trust;
 
-use bytemuck::{AnyBitPattern, Zeroable};
+use bytemuck::{AnyBitPattern, Pod};
 
 use super::isa::Isa;
 pub(in crate::model) use filter::Reach;
@@ -29,7 +29,7 @@ pub(in crate::model) trait Narrow: Sized + Send + Sync + 'static {
     /// An activation.
     type Value: AnyBitPattern + Send + Sync;
     /// A weight, as many octets as an activation.
-    type Weight: Zeroable + Copy + Send + Sync;
+    type Weight: Pod + Send + Sync;
     /// How the activations of a layer are stored.
     type Code: Clone + Send + Sync;
     /// What is known of a layer beside its weights.
