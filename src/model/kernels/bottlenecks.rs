@@ -1,5 +1,6 @@
 //! How bottlenecks follow each other through memory, whatever numbers they are computed with.
 
+use super::convolution::After;
 use super::geometry::Extent;
 use super::slots::View;
 use crate::model::architecture::Bottleneck;
@@ -8,6 +9,10 @@ use crate::model::architecture::Bottleneck;
 pub(super) trait Bottlenecks {
     /// Blocks of memory where bottlenecks read and write, in turn.
     const TURNS: [usize; 2];
+    /// The blocks for what comes of a bottleneck's first two convolutions, and of the one around them.
+    const REDUCED: usize;
+    const SPATIAL: usize;
+    const SHORTCUT: usize;
     /// The block for what the stages that go image by image say of each.
     const GATHERED: usize;
     /// The block for whatever a plan makes, where all of it stays.
@@ -25,8 +30,32 @@ pub(super) trait Bottlenecks {
     /// The stem and the pooling of one image of the run, of `rows` by `columns`.
     fn enter(&mut self, image: usize, side: (usize, usize)) -> Option<View>;
 
+    /// A convolution.
+    fn convolve_into(&mut self, layer: usize, input: View, output: View, after: After) -> Option<()>;
+
+    /// A convolution into a block of memory.
+    fn convolve(&mut self, layer: usize, input: View, slot: usize, after: After) -> Option<View> {
+        let extent = self.output_of(layer, input.extent)?;
+        let output = self.view(slot, extent);
+        self.convolve_into(layer, input, output, after)?;
+        Some(output)
+    }
+
+    /// A bottleneck's convolution over several places; negative values become zero.
+    fn spatial(&mut self, layer: usize, input: View) -> Option<View> {
+        self.convolve(layer, input, Self::SPATIAL, After::Rectify)
+    }
+
     /// One bottleneck, from `x` to `output`.
-    fn bottleneck(&mut self, block: &Bottleneck, x: View, output: View) -> Option<()>;
+    fn bottleneck(&mut self, block: &Bottleneck, x: View, output: View) -> Option<()> {
+        let around = match block.shortcut {
+            Some(shortcut) => self.convolve(shortcut, x, Self::SHORTCUT, After::Keep)?,
+            None => x,
+        };
+        let y = self.convolve(block.reduce, x, Self::REDUCED, After::Rectify)?;
+        let y = self.spatial(block.spatial, y)?;
+        self.convolve_into(block.expand, y, output, After::AddAndRectify(around))
+    }
 
     /// A view at the beginning of a block of memory, or behind what stays.
     fn view(&mut self, slot: usize, extent: Extent) -> View {

@@ -176,6 +176,9 @@ struct Builder<'a> {
 
 impl Bottlenecks for Builder<'_> {
     const TURNS: [usize; 2] = slot::TURNS;
+    const REDUCED: usize = slot::REDUCED;
+    const SPATIAL: usize = slot::SPATIAL;
+    const SHORTCUT: usize = slot::SHORTCUT;
     const GATHERED: usize = slot::GATHERED;
     const KEPT: usize = slot::KEPT;
 
@@ -203,17 +206,19 @@ impl Bottlenecks for Builder<'_> {
         Some(pooled)
     }
 
-    fn bottleneck(&mut self, block: &Bottleneck, x: View, output: View) -> Option<()> {
-        let around = match block.shortcut {
-            Some(shortcut) => self.convolve(shortcut, x, slot::SHORTCUT, After::Keep)?,
-            None => x,
-        };
-        let y = self.convolve(block.reduce, x, slot::REDUCED, After::Rectify)?;
-        let y = match self.ground.matrices.get(block.spatial).copied().flatten() {
-            Some(matrices) => self.by_matrices(block.spatial, matrices, y)?,
-            None => self.convolve(block.spatial, y, slot::SPATIAL, After::Rectify)?,
-        };
-        self.convolve_into(block.expand, y, output, After::AddAndRectify(around))
+    fn convolve_into(&mut self, layer: usize, input: View, output: View, after: After) -> Option<()> {
+        let filter = self.ground.filters.get(layer)?;
+        let machine = (self.ground.micro, self.ground.threads);
+        let step = Convolution::new((layer, filter), (input, output), after, self.offsets, machine);
+        self.steps.push(Step::Convolve(vec![step]));
+        Some(())
+    }
+
+    fn spatial(&mut self, layer: usize, input: View) -> Option<View> {
+        match self.ground.matrices.get(layer).copied().flatten() {
+            Some(matrices) => self.by_matrices(layer, matrices, input),
+            None => self.convolve(layer, input, slot::SPATIAL, After::Rectify),
+        }
     }
 }
 
@@ -240,21 +245,6 @@ impl<'a> Builder<'a> {
     /// Channels within a bottleneck.
     fn width(&self, block: &Bottleneck) -> usize {
         self.ground.filters.get(block.reduce).map_or(0, |filter| filter.outputs)
-    }
-
-    fn convolve(&mut self, index: usize, input: View, slot: usize, after: After) -> Option<View> {
-        let extent = self.output_of(index, input.extent)?;
-        let output = self.view(slot, extent);
-        self.convolve_into(index, input, output, after)?;
-        Some(output)
-    }
-
-    fn convolve_into(&mut self, index: usize, input: View, output: View, after: After) -> Option<()> {
-        let filter = self.ground.filters.get(index)?;
-        let machine = (self.ground.micro, self.ground.threads);
-        let step = Convolution::new((index, filter), (input, output), after, self.offsets, machine);
-        self.steps.push(Step::Convolve(vec![step]));
-        Some(())
     }
 
     /// A 3x3 convolution by Winograd's matrices, whose filters begin at `matrices`; negative values become zero.

@@ -249,6 +249,9 @@ struct Builder<'a, N: Narrow> {
 
 impl<N: Narrow> Bottlenecks for Builder<'_, N> {
     const TURNS: [usize; 2] = slot::TURNS;
+    const REDUCED: usize = slot::REDUCED;
+    const SPATIAL: usize = slot::SPATIAL;
+    const SHORTCUT: usize = slot::SHORTCUT;
     const GATHERED: usize = slot::GATHERED;
     const KEPT: usize = slot::KEPT;
 
@@ -279,14 +282,12 @@ impl<N: Narrow> Bottlenecks for Builder<'_, N> {
         Some(pooled)
     }
 
-    fn bottleneck(&mut self, block: &Bottleneck, x: View, output: View) -> Option<()> {
-        let around = match block.shortcut {
-            Some(shortcut) => self.convolve(shortcut, x, slot::SHORTCUT, After::Keep)?,
-            None => x,
-        };
-        let y = self.convolve(block.reduce, x, slot::REDUCED, After::Rectify)?;
-        let y = self.convolve(block.spatial, y, slot::SPATIAL, After::Rectify)?;
-        self.convolve_into(block.expand, y, output, After::AddAndRectify(around))
+    fn convolve_into(&mut self, layer: usize, input: View, output: View, after: After) -> Option<()> {
+        let filter = self.ground.narrow(layer)?;
+        let machine = (self.ground.micro, self.ground.threads);
+        let step = Convolution::new((layer, filter), (input, output), after, self.offsets, machine);
+        self.steps.push(Step::Convolve(step));
+        Some(())
     }
 }
 
@@ -313,21 +314,6 @@ impl<'a, N: Narrow> Builder<'a, N> {
     /// A view of f32 at the beginning of a block of memory.
     fn single_view(&mut self, slot: usize, extent: Extent) -> View {
         View { slot, start: 0, extent }.kept_in(&mut self.singles)
-    }
-
-    fn convolve(&mut self, index: usize, input: View, slot: usize, after: After) -> Option<View> {
-        let extent = self.output_of(index, input.extent)?;
-        let output = self.view(slot, extent);
-        self.convolve_into(index, input, output, after)?;
-        Some(output)
-    }
-
-    fn convolve_into(&mut self, index: usize, input: View, output: View, after: After) -> Option<()> {
-        let filter = self.ground.narrow(index)?;
-        let machine = (self.ground.micro, self.ground.threads);
-        let step = Convolution::new((index, filter), (input, output), after, self.offsets, machine);
-        self.steps.push(Step::Convolve(step));
-        Some(())
     }
 
     /// A layer in f32.
