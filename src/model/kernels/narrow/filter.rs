@@ -1,4 +1,4 @@
-//! What a convolution asks of its packed weights, whatever their numbers.
+//! The packed weights of a convolution, whatever their numbers, and what it asks of them.
 
 use bytemuck::{Pod, Zeroable};
 
