@@ -211,7 +211,7 @@ impl Engine {
             (Self::Kernels(network), Depth::LastStage) => network.look_at_last(values, images, side),
             (Self::Kernels(network), Depth::Pooled) => network.look_at_pooled(values, images, side),
         };
-        seen(images, found.ok_or_else(|| Error::msg("the layers do not fit together"))?)
+        seen(images, found.ok_or_else(unfit)?)
     }
 
     /// What the last stage but one says of each place: `[n, 3, h, w] f32` to `[n, h / 16, w / 16, 1024] f32`, rounded
@@ -226,8 +226,8 @@ impl Engine {
         Tensor::from_vec(values, &shape, &Device::Cpu)
     }
 
-    /// How a weighted sum of the logits changes with [`Engine::features`] of one image, `[1, h, w, 1024] f32`: in f32, through the
-    /// last stage with the weights as they count in the engine. `weights` says how much each of the logits counts, given all of them.
+    /// How a weighted sum of the logits changes with [`Engine::features`] of one image, `[1, h, w, 1024] f32`: through the last
+    /// stage with the engine's weights, by its numbers. `weights` says how much each of the logits counts, given all of them.
     pub(super) fn slope(&self, features: &Tensor, weights: impl FnOnce(&[f32]) -> Vec<f32>) -> Result<Sloped> {
         match self {
             Self::Graph(graph) => graph.slope(features, weights),
@@ -249,8 +249,7 @@ pub(super) struct Sloped {
 /// By the kernels, which are given the features of one image and their rows and columns.
 fn sloped(features: &Tensor, slope: impl FnOnce(&[f32], (usize, usize)) -> Option<kernels::Slope>) -> Result<Sloped> {
     let (_, rows, columns, _) = features.dims4()?;
-    let values = features.flatten_all()?.to_vec1::<f32>()?;
-    let found = slope(&values, (rows, columns)).ok_or_else(|| Error::msg("the layers do not fit together"))?;
+    let found = with_values(features, |values| slope(values, (rows, columns)))?;
     Ok(Sloped { slopes: found.slopes, seen: Some(seen(1, found.seen)?) })
 }
 
@@ -265,18 +264,25 @@ fn seen(count: usize, kernels::Seen { pooled, logits }: kernels::Seen) -> Result
 
 /// Shows a tensor `[n, 3, h, w] f32` to the kernels.
 pub(super) fn with_images<T>(images: &Tensor, look: impl FnOnce(Images<'_>) -> Option<T>) -> Result<T> {
-    let images = images.contiguous()?;
     let (n, channels, rows, columns) = images.dims4()?;
-    let (storage, layout) = images.storage_and_layout();
+    let shape = [n, channels, rows, columns];
+    let wrong = || Error::msg(format!("the network takes [n, 3, rows, columns], not {shape:?}"));
+    with_values(images, |values| Some(Images::new(values, shape).map(look)))?.ok_or_else(wrong)?.ok_or_else(unfit)
+}
+
+/// Shows the values of a tensor to the kernels.
+pub(super) fn with_values<T>(tensor: &Tensor, look: impl FnOnce(&[f32]) -> Option<T>) -> Result<T> {
+    let tensor = tensor.contiguous()?;
+    let (storage, layout) = tensor.storage_and_layout();
     let Storage::Cpu(CpuStorage::F32(values)) = &*storage else {
         return Err(Error::msg("the kernels take f32 in main memory"));
     };
     let values = layout.contiguous_offsets().and_then(|(first, end)| values.get(first..end));
-    let images = values.and_then(|values| Images::new(values, [n, channels, rows, columns]));
-    let images = images.ok_or_else(|| {
-        Error::msg(format!("the network takes [n, 3, rows, columns], not {:?}", [n, channels, rows, columns]))
-    })?;
-    look(images).ok_or_else(|| Error::msg("the layers do not fit together"))
+    values.and_then(look).ok_or_else(unfit)
+}
+
+fn unfit() -> Error {
+    Error::msg("the layers do not fit together")
 }
 
 #[cfg(test)]

@@ -7,10 +7,10 @@
 //! all, is no evidence. The map says where there is evidence for the finding, more of what raises the score or less of
 //! what lowers it; evidence against it is not subtracted.
 
-use candle_core::{Result, Tensor};
+use candle_core::{Device, Result, Tensor};
 
 use super::architecture::Architecture;
-use super::engine::{Engine, Seen};
+use super::engine::{Engine, Seen, with_values};
 use super::framing::Framing;
 use super::gate::Plausibility;
 use super::input::Framed;
@@ -31,7 +31,7 @@ pub struct Explanation {
 }
 
 /// The map over the stored image of the output `positive`, and what the network says of the image where that comes along. The
-/// slopes are f32, whatever the engine computes with: weights, as they count, features and ReLUs are the engine's.
+/// slopes go back by the engine's numbers, too, each layer's as its weights want them.
 pub(super) fn heat_map(
     engine: &Engine,
     positive: usize,
@@ -43,11 +43,11 @@ pub(super) fn heat_map(
     let (_, rows, columns, channels) = features.dims4()?;
     let (all, one) = ([rows, columns, channels], [rows, columns, 1]);
     (0..2).for_each(|_| smooth(&mut sloped.slopes, all));
-    let values = features.flatten_all()?.to_vec1::<f32>()?;
     let channels = channels.max(1);
-    let each = values.chunks(channels).zip(reference.chunks(channels)).zip(sloped.slopes.chunks(channels));
-    let mut evidence: Vec<f32> =
-        each.map(|((values, reference), slopes)| evidence(values, reference, slopes)).collect();
+    let mut evidence: Vec<f32> = with_values(&features.to_device(&Device::Cpu)?, |values| {
+        let each = values.chunks(channels).zip(reference.chunks(channels)).zip(sloped.slopes.chunks(channels));
+        Some(each.map(|((values, reference), slopes)| evidence(values, reference, slopes)).collect())
+    })?;
     // The rim of a blob has more of it than its middle; smoothed once, one in fifty has its maximum on the rim.
     (0..2).for_each(|_| smooth(&mut evidence, one));
     let map = map(&framed.framing, evidence, (rows, columns));
@@ -161,11 +161,9 @@ fn map(framing: &Framing, evidence: Vec<f32>, (rows, columns): (usize, usize)) -
 mod tests {
     use std::path::Path;
 
-    use candle_core::Device;
-
     use super::*;
     use crate::heat::Extent;
-    use crate::model::{Crop, Model, Resize};
+    use crate::model::{Compute, Crop, Model, Precision, Resize};
     use crate::pixels::{Radiograph, Turn};
 
     #[derive(Clone, Copy)]
@@ -193,24 +191,26 @@ mod tests {
     }
 
     #[test]
-    fn the_only_bright_blob_is_where_the_shipped_model_sees_something() {
+    fn the_only_bright_blob_is_where_the_shipped_model_sees_something_whatever_its_numbers() {
         let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/cxr-pneumonia-reference");
-        let model = Model::load(&package).unwrap();
-        let mut chance = fastrand::Rng::with_seed(7);
-        let mut beside = Vec::new();
-        for _ in 0..24 {
-            let mut side = || chance.u32(200..600);
-            let extent = Extent { rows: side(), columns: side() };
-            // From a place of the map on; of smaller ones it tells the place less surely.
-            let (radius, ground) = (0.07 + 0.07 * chance.f32(), 0.1 + 0.4 * chance.f32());
-            let mut place = || radius + (1.0 - 2.0 * radius) * chance.f32();
-            let (x, y) = (place(), place());
-            let off = off(&model, &phantom(extent, ground, Edge::Soft, (x, y), radius), (x, y));
-            if off > radius {
-                beside.push((extent, ground, (x, y), radius, off / radius));
+        for precision in [Precision::F32, Precision::Bf16, Precision::Int8] {
+            let model = Model::load_with(&package, Compute::Kernels { threads: 0, precision }).unwrap();
+            let mut chance = fastrand::Rng::with_seed(7);
+            let mut beside = Vec::new();
+            for _ in 0..24 {
+                let mut side = || chance.u32(200..600);
+                let extent = Extent { rows: side(), columns: side() };
+                // From a place of the map on; of smaller ones it tells the place less surely.
+                let (radius, ground) = (0.07 + 0.07 * chance.f32(), 0.1 + 0.4 * chance.f32());
+                let mut place = || radius + (1.0 - 2.0 * radius) * chance.f32();
+                let (x, y) = (place(), place());
+                let off = off(&model, &phantom(extent, ground, Edge::Soft, (x, y), radius), (x, y));
+                if off > radius {
+                    beside.push((extent, ground, (x, y), radius, off / radius));
+                }
             }
+            assert!(beside.is_empty(), "{precision:?}: {beside:?}");
         }
-        assert!(beside.is_empty(), "{beside:?}");
     }
 
     #[test]

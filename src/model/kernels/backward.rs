@@ -4,8 +4,9 @@
 use rayon::prelude::*;
 
 use super::filter::Filter;
-use super::geometry::{LINE, Window, begin_of, tiles};
+use super::geometry::{LINE, begin_of, tiles};
 use super::lane::{Lane, WIDEST};
+use super::phases::Phase;
 use super::slopes::{After, Slopes};
 use super::tile::{Begin, Finish, Micro, OUTSIDE, Tile};
 
@@ -18,38 +19,9 @@ const COLUMNS: usize = 2 * WIDEST;
 /// What the sums begin with, and what is outside.
 static ZEROS: [f32; COLUMNS] = [0.0; COLUMNS];
 
-/// The weights of a convolution as the way back wants them, whatever numbers they are stored in.
-pub(super) trait Weights: Sync {
-    /// Places of its input that it reads for one of its output.
-    fn window(&self) -> Window;
-    /// Channels of its input.
-    fn inputs(&self) -> usize;
-    /// Channels that it makes.
-    fn outputs(&self) -> usize;
-
-    /// Lays the weights of a panel of outputs for a panel of inputs by one tap into `to`: a row of inputs for each output. What
-    /// fills up either panel is zero.
-    fn turn(&self, micro: &Micro, tap: usize, panels: (usize, usize), to: &mut [f32]);
-
-    /// The weights that [`Weights::turn`] reads for the same, and how far those of the next panel of outputs are behind them;
-    /// none where the processor finds them by itself.
-    fn read_by_turn(&self, _micro: &Micro, _tap: usize, _panels: (usize, usize)) -> (&[f32], usize) {
-        (&[], 0)
-    }
-}
-
 /// Weights of a panel's inputs, one row an output.
 #[repr(align(64))]
 struct Turned([f32; DEPTH * COLUMNS]);
-
-/// Places of the input that the same taps of the window reach.
-struct Phase {
-    places: Vec<usize>,
-    taps: Vec<usize>,
-    /// For each tap, each tile of places, each panel of outputs that is turned over at once, and each place of a tile: where
-    /// in the slopes the tap leads.
-    offsets: Vec<u32>,
-}
 
 /// From slopes of a convolution's output to those of its input, of `side` rows and columns. None for slopes or an activation of
 /// another extent.
@@ -57,22 +29,20 @@ struct Phase {
 /// Runs on the rayon pool that the caller is in.
 pub(super) fn back(
     micro: &Micro,
-    weights: &dyn Weights,
+    filter: &Filter,
     slopes: &Slopes,
     side: (usize, usize),
     after: &After<'_>,
 ) -> Option<Slopes> {
-    let (window, columns, places) = (weights.window(), micro.columns, side.0 * side.1);
-    let out = window.steps(side.0) * window.steps(side.1);
-    let length = weights.inputs().next_multiple_of(columns) * places;
-    let fits = slopes.values.len() == weights.outputs().next_multiple_of(columns) * out
-        && after.beside.is_none_or(|beside| beside.values.len() == length)
-        && after.rectified.as_ref().is_none_or(|given| given.values.len() == given.apart * places);
-    if !fits || out == 0 {
+    let (columns, places) = (micro.columns, side.0 * side.1);
+    let out = filter.window.steps(side.0) * filter.window.steps(side.1);
+    if !slopes.are((out, filter.outputs), columns) || !after.fits((places, filter.inputs), columns) {
         return None;
     }
-    let job = Job { micro, weights, slopes, phases: phases(window, side, micro) };
-    let mut found = Slopes { values: vec![0.0; length], places, columns };
+    let with_offsets = |phase| (offsets(&phase, out, micro), phase);
+    let phases = Phase::all(filter.window, side).into_iter().map(with_offsets).collect();
+    let job = Job { micro, filter, slopes, phases };
+    let mut found = Slopes::zeros((places, filter.inputs), columns);
     found.values.par_chunks_exact_mut(places * columns).enumerate().with_max_len(1).for_each(|(panel, to)| {
         job.panel(panel, to);
         after.finish(panel, to, columns);
@@ -82,9 +52,9 @@ pub(super) fn back(
 
 struct Job<'a> {
     micro: &'a Micro,
-    weights: &'a dyn Weights,
+    filter: &'a Filter,
     slopes: &'a Slopes,
-    phases: Vec<Phase>,
+    phases: Vec<(Vec<u32>, Phase)>,
 }
 
 impl Job<'_> {
@@ -93,13 +63,13 @@ impl Job<'_> {
         let columns = self.micro.columns;
         let mut turned = Turned([0.0; DEPTH * COLUMNS]);
         let mut rest = &mut *to;
-        for phase in &self.phases {
+        for (offsets, phase) in &self.phases {
             let (sums, behind) = std::mem::take(&mut rest).split_at_mut(phase.places.len() * columns);
-            self.phase(phase, panel, sums, &mut turned);
+            self.phase((phase, offsets), panel, sums, &mut turned);
             rest = behind;
         }
         if self.phases.len() > 1 {
-            let order = self.phases.iter().flat_map(|phase| &phase.places);
+            let order = self.phases.iter().flat_map(|(_, phase)| phase.order());
             let sums = to.to_vec();
             for (sums, place) in sums.chunks_exact(columns).zip(order) {
                 let to = to.get_mut(place * columns..(place + 1) * columns);
@@ -109,20 +79,20 @@ impl Job<'_> {
     }
 
     /// Those of the places of a phase.
-    fn phase(&self, phase: &Phase, panel: usize, sums: &mut [f32], turned: &mut Turned) {
-        let Self { micro, weights, slopes, .. } = self;
+    fn phase(&self, (phase, offsets): (&Phase, &[u32]), panel: usize, sums: &mut [f32], turned: &mut Turned) {
+        let Self { micro, filter, slopes, .. } = self;
         let (columns, together) = (micro.columns, DEPTH / micro.columns);
-        let (places, panels) = (phase.places.len(), weights.outputs().div_ceil(columns));
+        let (places, panels) = (phase.places.len(), filter.outputs.div_ceil(columns));
         let (tiles, groups) = (tiles(places, micro.rows), panels.div_ceil(together));
         for step in 0..phase.taps.len() * groups {
             let (tap, group) = (step / groups, step % groups);
             let outputs = panels.min((group + 1) * together) - group * together;
             for (at, to) in turned.0.chunks_exact_mut(columns * columns).take(outputs).enumerate() {
                 let tap = phase.taps.get(tap).copied().unwrap_or_default();
-                weights.turn(micro, tap, (group * together + at, panel), to);
+                turn(micro, filter.read_by_turn(micro, tap, (group * together + at, panel)).0, to);
             }
             let next = phase.taps.get((step + 1) / groups);
-            let next = next.map(|tap| weights.read_by_turn(micro, *tap, ((step + 1) % groups * together, panel)));
+            let next = next.map(|tap| filter.read_by_turn(micro, *tap, ((step + 1) % groups * together, panel)));
             let (next, apart) = next.unwrap_or_default();
             for tile in 0..tiles {
                 // Each tile asks for a part of every square that is turned over next.
@@ -132,8 +102,8 @@ impl Job<'_> {
                     _ => (turned.0.as_ptr(), 0),
                 };
                 let (first, end) = (begin_of(tile, tiles, places), begin_of(tile + 1, tiles, places));
-                let offsets = (tap * tiles + tile) * together * micro.rows;
-                let offsets = phase.offsets.get(offsets..offsets + together * micro.rows).unwrap_or_default();
+                let at = (tap * tiles + tile) * together * micro.rows;
+                let offsets = offsets.get(at..at + together * micro.rows).unwrap_or_default();
                 let output = sums.get_mut(first * columns..end * columns).unwrap_or_default();
                 if offsets.is_empty() || output.is_empty() {
                     continue;
@@ -162,24 +132,9 @@ impl Job<'_> {
     }
 }
 
-impl Weights for Filter {
-    fn window(&self) -> Window {
-        self.window
-    }
-
-    fn inputs(&self) -> usize {
-        self.inputs
-    }
-
-    fn outputs(&self) -> usize {
-        self.outputs
-    }
-
-    fn turn(&self, micro: &Micro, tap: usize, panels: (usize, usize), to: &mut [f32]) {
-        turn(micro, self.read_by_turn(micro, tap, panels).0, to);
-    }
-
-    /// A row of outputs for each input.
+impl Filter {
+    /// The weights of a panel of outputs for a panel of inputs by one tap, a row of outputs for each input; and how far those of the
+    /// next panel of outputs are behind them.
     fn read_by_turn(&self, micro: &Micro, tap: usize, (outputs, inputs): (usize, usize)) -> (&[f32], usize) {
         let (columns, first) = (micro.columns, tap * self.inputs + inputs * micro.columns);
         let end = (first + columns).min((tap + 1) * self.inputs);
@@ -235,42 +190,19 @@ pub(super) unsafe fn turned<L: Lane, const WIDTH: usize, const LANES: usize>(fro
     }
 }
 
-/// The phases of the places of an input of `side` rows and columns.
-fn phases(window: Window, (rows, columns): (usize, usize), micro: &Micro) -> Vec<Phase> {
-    let out = (window.steps(rows), window.steps(columns));
-    let starts = (0..window.stride).flat_map(|row| (0..window.stride).map(move |column| (row, column)));
-    let phase = |(row, column): (usize, usize)| {
-        let across = move |row| (column..columns).step_by(window.stride).map(move |column| (row, column));
-        let places: Vec<_> = (row..rows).step_by(window.stride).flat_map(across).collect();
-        let in_step = |at: usize, tap: usize| (at + window.padding) % window.stride == tap % window.stride;
-        let taps = (0..window.size * window.size)
-            .filter(|tap| in_step(row, tap / window.size) && in_step(column, tap % window.size))
-            .collect::<Vec<_>>();
-        let offsets = taps.iter().flat_map(|tap| offsets(window, (&places, *tap), out, micro)).collect();
-        Phase { places: places.into_iter().map(|(row, column)| row * columns + column).collect(), taps, offsets }
-    };
-    starts.map(phase).filter(|phase| !phase.places.is_empty()).collect()
-}
-
-/// Those of one tap from some places, by row and column; the output has `out` rows and columns.
-fn offsets(window: Window, (places, tap): (&[(usize, usize)], usize), out: (usize, usize), micro: &Micro) -> Vec<u32> {
-    let along = |at: usize, tap: usize, out: usize| {
-        let step = (at + window.padding).checked_sub(tap)? / window.stride;
-        (step < out).then_some(step)
-    };
-    let leads = |(row, column): (usize, usize)| {
-        let (row, column) = (along(row, tap / window.size, out.0)?, along(column, tap % window.size, out.1)?);
-        Some((row * out.1 + column) * micro.columns)
-    };
-    let count = tiles(places.len(), micro.rows);
-    let mut offsets = Vec::with_capacity(count * DEPTH / micro.columns * micro.rows);
-    for tile in 0..count {
-        let [first, end] = [tile, tile + 1].map(|tile| begin_of(tile, count, places.len()));
-        let tile: Vec<_> = places.iter().take(end).skip(first).map(|place| leads(*place)).collect();
-        for panel in 0..DEPTH / micro.columns {
-            let before = panel * out.0 * out.1 * micro.columns;
-            let offset = |row| Some(u32::try_from(before + (*tile.get(row)?)?).unwrap_or(OUTSIDE));
-            offsets.extend((0..micro.rows).map(|row| offset(row).unwrap_or(OUTSIDE)));
+/// For each tap, each tile of places, each panel of outputs that is turned over at once, and each place of a tile: where in the
+/// slopes, of so many places, the tap leads.
+fn offsets(phase: &Phase, places: usize, micro: &Micro) -> Vec<u32> {
+    let (count, together) = (tiles(phase.places.len(), micro.rows), DEPTH / micro.columns);
+    let mut offsets = Vec::with_capacity(phase.taps.len() * count * together * micro.rows);
+    for (tap, tile) in phase.taps.iter().flat_map(|tap| (0..count).map(move |tile| (*tap, tile))) {
+        let [first, end] = [tile, tile + 1].map(|tile| begin_of(tile, count, phase.places.len()));
+        let tile = phase.places.iter().take(end).skip(first);
+        let tile: Vec<_> = tile.map(|place| phase.leads(tap, *place)).collect();
+        for panel in 0..together {
+            let offset = |row| Some((panel * places + (*tile.get(row)?)?) * micro.columns);
+            let offset = |row| offset(row).and_then(|offset| u32::try_from(offset).ok()).unwrap_or(OUTSIDE);
+            offsets.extend((0..micro.rows).map(offset));
         }
     }
     offsets
@@ -279,7 +211,7 @@ fn offsets(window: Window, (places, tap): (&[(usize, usize)], usize), out: (usiz
 #[cfg(test)]
 mod tests {
     use super::super::filter::Raw;
-    use super::super::geometry::Walk;
+    use super::super::geometry::{Walk, Window};
     use super::super::isa::Isa;
     use super::super::slopes::Given;
     use super::*;

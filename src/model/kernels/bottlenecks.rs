@@ -9,9 +9,11 @@ use crate::model::architecture::Bottleneck;
 pub(super) trait Bottlenecks {
     /// Blocks of memory where bottlenecks read and write, in turn.
     const TURNS: [usize; 2];
-    /// The blocks for what comes of a bottleneck's first two convolutions, and of the one around them.
+    /// The block for what comes of a bottleneck's first convolution.
     const REDUCED: usize;
+    /// The block for what comes of its second one.
     const SPATIAL: usize;
+    /// The block for what comes of the one around them.
     const SHORTCUT: usize;
     /// The block for what the stages that go image by image say of each.
     const GATHERED: usize;

@@ -148,12 +148,18 @@ macro_rules! lane {
 }
 
 /// Asks for the cache line at `at`, which need not exist.
-#[cfg(target_arch = "x86_64")]
 #[inline(always)]
+#[cfg_attr(
+    not(target_arch = "x86_64"),
+    expect(unused_variables, reason = "Rust has no such instruction of others yet")
+)]
 pub(super) fn ask_for(at: *const u8) {
-    use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-    // SAFETY: a prefetch is a hint; it faults nowhere, and every x86-64 has it.
-    unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a prefetch is a hint; it faults nowhere, and every x86-64 has it.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+    }
 }
 
 #[cfg(target_arch = "x86_64")]

@@ -22,6 +22,7 @@ mod lane;
 mod memory;
 pub(super) mod narrow;
 mod network;
+mod phases;
 mod plan;
 mod pooling;
 mod product;

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 
-use super::backward::Weights;
+use super::backward::back;
 use super::buffer::Buffer;
 use super::crew::Crew;
 use super::filter::{Filter, Rows};
@@ -14,7 +14,7 @@ use super::isa::Isa;
 use super::memory::{Memory, Room};
 use super::plan::{Ground, Plan};
 use super::pooling::COLOURS;
-use super::slopes::Given;
+use super::slopes::{After, Given, Slopes};
 use super::slots::{Slots, View};
 use super::tile::Micro;
 use super::way_back::{Back, WayForth};
@@ -68,10 +68,11 @@ impl Features {
         Self { values: Vec::new(), shape: [0; 4] }
     }
 
-    /// Those of more images.
-    pub(super) fn more(&mut self, extent: Extent, values: impl IntoIterator<Item = f32>) {
+    /// Those of more images, a few after the other.
+    pub(super) fn more(&mut self, extent: Extent, values: impl Iterator<Item: IntoIterator<Item = f32>>) {
         self.shape = [self.shape[0] + extent.images, extent.rows, extent.columns, extent.channels];
-        self.values.extend(values);
+        self.values.reserve(extent.values());
+        values.for_each(|values| self.values.extend(values));
     }
 }
 
@@ -202,8 +203,8 @@ impl Network {
         self.take(plan, 0..plan.steps.len(), (ground, &[]), slots);
         let seen = Seen { pooled: places(slots, &plan.pooled), logits: places(slots, &plan.logits) };
         let Self { architecture, filters, micro, crew, .. } = self;
-        let forth = Forth { architecture, filters, plan, slots };
-        let back = Back { architecture, micro, crew, features: plan.features.extent, forth: &forth };
+        let forth = Forth { architecture, filters, micro, plan, slots };
+        let back = Back { architecture, crew, features: plan.features.extent, forth: &forth };
         let slopes = back.through_all(&weights(&seen.logits))?;
         Some(Slope { seen, slopes })
     }
@@ -239,7 +240,7 @@ impl Network {
     pub(in crate::model) fn features(&self, images: Images<'_>) -> Option<Features> {
         let mut features = Features::none();
         self.run(images, Reach::Features, |plan, slots| {
-            features.more(plan.features.extent, places(slots, &plan.features));
+            features.more(plan.features.extent, std::iter::once(places(slots, &plan.features)));
         })?;
         Some(features)
     }
@@ -307,18 +308,27 @@ impl Network {
 struct Forth<'a> {
     architecture: &'a Architecture,
     filters: &'a [Filter],
+    micro: &'a Micro,
     plan: &'a Plan,
     slots: &'a Slots,
 }
 
 impl WayForth for Forth<'_> {
-    fn weights(&self, layer: usize) -> Option<&dyn Weights> {
-        self.filters.get(layer).map(|filter| filter as &dyn Weights)
+    fn window(&self, layer: usize) -> Option<Window> {
+        Some(self.filters.get(layer)?.window)
     }
 
     fn given(&self, layer: usize) -> Option<Given<'_>> {
         let view = self.plan.output_of(layer, self.architecture)?;
         Some(Given { values: self.slots.read(&view).into(), apart: view.extent.pitch })
+    }
+
+    fn columns(&self, _layer: usize) -> Option<usize> {
+        Some(self.micro.columns)
+    }
+
+    fn back(&self, layer: usize, slopes: &Slopes, side: (usize, usize), after: &After<'_>) -> Option<Slopes> {
+        back(self.micro, self.filters.get(layer)?, slopes, side, after)
     }
 }
 

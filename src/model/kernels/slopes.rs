@@ -27,10 +27,21 @@ pub(super) struct After<'a> {
 }
 
 impl Slopes {
+    /// Of nothing, in panels of so many columns.
+    pub(super) fn zeros((places, channels): (usize, usize), columns: usize) -> Self {
+        Self { values: vec![0.0; places * channels.next_multiple_of(columns)], places, columns }
+    }
+
+    /// Whether they are those of so many places and channels in such panels.
+    pub(super) fn are(&self, (places, channels): (usize, usize), columns: usize) -> bool {
+        let length = places * channels.next_multiple_of(columns);
+        places > 0 && (self.places, self.columns, self.values.len()) == (places, columns, length)
+    }
+
     /// From `[places, channels]`.
     pub(super) fn of(values: &[f32], places: usize, columns: usize) -> Self {
         let channels = values.len() / places.max(1);
-        let mut slopes = Self { values: vec![0.0; channels.next_multiple_of(columns) * places], places, columns };
+        let mut slopes = Self::zeros((places, channels), columns);
         for (panel, to) in slopes.values.chunks_exact_mut((places * columns).max(1)).enumerate() {
             for (to, from) in to.chunks_exact_mut(columns).zip(values.chunks_exact(channels.max(1))) {
                 let from = from.get(panel * columns..channels.min((panel + 1) * columns)).unwrap_or_default();
@@ -77,6 +88,12 @@ impl Given<'_> {
 }
 
 impl After<'_> {
+    /// Whether it is that of slopes of so many places and channels, in such panels.
+    pub(super) fn fits(&self, (places, channels): (usize, usize), columns: usize) -> bool {
+        self.beside.is_none_or(|beside| beside.are((places, channels), columns))
+            && self.rectified.as_ref().is_none_or(|given| given.values.len() == given.apart * places)
+    }
+
     /// Does it to the slopes of one panel.
     pub(super) fn finish(&self, panel: usize, slopes: &mut [f32], columns: usize) {
         if let Some(beside) = self.beside {

@@ -1,25 +1,29 @@
 //! How the logits of one image change with the values in front of the last stage: back through the Dense layers, ReLU and
 //! the last stage's convolutions, by the packed weights of the way forth.
 
-use super::backward::{Weights, back};
 use super::crew::Crew;
-use super::geometry::Extent;
+use super::geometry::{Extent, Window};
 use super::slopes::{After, Given, Slopes};
-use super::tile::Micro;
 use crate::model::architecture::{Architecture, Bottleneck};
 
 /// The way forth through the last stage and what is behind it, of which everything has stayed.
 pub(super) trait WayForth: Sync {
-    /// The weights of a layer.
-    fn weights(&self, layer: usize) -> Option<&dyn Weights>;
+    /// Places of its input that a layer reads for one of its output.
+    fn window(&self, layer: usize) -> Option<Window>;
     /// What a layer gave.
     fn given(&self, layer: usize) -> Option<Given<'_>>;
+    /// Columns of the panels of slopes of a layer.
+    fn columns(&self, layer: usize) -> Option<usize>;
+    /// From slopes of a layer's output to those of its input, of `side` rows and columns. None for slopes or an activation of another
+    /// extent.
+    ///
+    /// Runs on the rayon pool that the caller is in.
+    fn back(&self, layer: usize, slopes: &Slopes, side: (usize, usize), after: &After<'_>) -> Option<Slopes>;
 }
 
 /// What the way back needs of a network.
 pub(super) struct Back<'a> {
     pub(super) architecture: &'a Architecture,
-    pub(super) micro: &'static Micro,
     pub(super) crew: &'a Crew,
     /// What the last stage was given.
     pub(super) features: Extent,
@@ -36,11 +40,10 @@ impl Back<'_> {
             for block in last {
                 sides.push(self.steps(block.spatial, self.steps(block.reduce, *sides.last()?)?)?);
             }
-            let columns = self.micro.columns;
-            let of_logits = Slopes::of(of_logits, 1, columns);
+            let of_logits = Slopes::of(of_logits, 1, self.forth.columns(*logits)?);
             let of_hidden = self.through(*logits, &of_logits, (1, 1), None, Some(*hidden))?;
             let of_mean = self.through(*hidden, &of_hidden, (1, 1), None, None)?;
-            let mean = of_mean.by_place(self.forth.weights(*hidden)?.inputs());
+            let mean = of_mean.by_place(self.architecture.layers.get(*hidden)?.inputs);
             let mut slopes = self.of_last(&mean, sides.last().map(|(rows, columns)| rows * columns)?)?;
             for (at, (block, side)) in last.iter().zip(&sides).enumerate().rev() {
                 let before = at.checked_sub(1).and_then(|at| last.get(at)).map(|block| block.expand);
@@ -53,8 +56,9 @@ impl Back<'_> {
     /// From slopes of the mean of so many places to those of each, in front of the last block's ReLU.
     fn of_last(&self, of_mean: &[f32], places: usize) -> Option<Slopes> {
         let each: Vec<f32> = of_mean.iter().map(|slope| slope / places as f32).collect();
-        let mut slopes = Slopes::of(&each.repeat(places), places, self.micro.columns);
-        slopes.rectify(&self.forth.given(self.architecture.last.last()?.expand)?);
+        let last = self.architecture.last.last()?.expand;
+        let mut slopes = Slopes::of(&each.repeat(places), places, self.forth.columns(last)?);
+        slopes.rectify(&self.forth.given(last)?);
         Some(slopes)
     }
 
@@ -81,7 +85,7 @@ impl Back<'_> {
 
     /// Rows and columns that a layer makes of some.
     fn steps(&self, layer: usize, (rows, columns): (usize, usize)) -> Option<(usize, usize)> {
-        let window = self.forth.weights(layer)?.window();
+        let window = self.forth.window(layer)?;
         Some((window.steps(rows), window.steps(columns)))
     }
 
@@ -99,6 +103,6 @@ impl Back<'_> {
             Some(layer) => Some(self.forth.given(layer)?),
             None => None,
         };
-        back(self.micro, self.forth.weights(layer)?, slopes, side, &After { beside, rectified })
+        self.forth.back(layer, slopes, side, &After { beside, rectified })
     }
 }

@@ -1,11 +1,13 @@
 //! The weights of one convolution in bf16, in the order in which the micro-kernel reads them.
 
+use std::borrow::Cow;
+
 use super::super::buffer::Buffer;
 use super::super::filter::Rows;
 use super::super::narrow::Narrow;
 use super::super::narrow::filter::{self, Codes, Panels, Reach};
 use super::super::tile::Finish;
-use super::lane::{Ends, rounded, single};
+use super::lane::{Ends, rounded};
 use super::{AsIs, Bf16};
 
 /// Inputs that a register multiplies at once for each column.
@@ -45,9 +47,16 @@ impl filter::Filter<Bf16> for Filter {
         Ends { bias, least, added }
     }
 
-    fn turn(&self, tap: usize, panels: (usize, usize), columns: usize, to: &mut [f32]) {
-        let widen = |_, _, weights: &[u16; GROUP]| weights.map(single);
-        self.weights.turn(tap, panels, columns, (to, widen));
+    fn turn(&self, tap: usize, panel: usize, to: &mut [u16]) {
+        self.weights.turn::<GROUP>((tap, panel), to, |[[a, b], [c, d]]| [[a, c], [b, d]]);
+    }
+
+    fn steps(&self) -> (Cow<'_, [f32]>, Cow<'_, [f32]>) {
+        (vec![1.0; self.outputs()].into(), vec![1.0; self.reach().values()].into())
+    }
+
+    fn slope_code(&self, _largest: f32) -> (f32, f32) {
+        (1.0, 0.0)
     }
 }
 
@@ -57,6 +66,7 @@ mod tests {
     use super::super::super::geometry::Window;
     use super::super::super::narrow::filter::Filter as _;
     use super::super::super::narrow::rig;
+    use super::super::lane::single;
     use super::*;
 
     #[test]
@@ -69,7 +79,7 @@ mod tests {
             let codes = Codes { input: &AsIs, output: &AsIs, added: None };
             let filter = Filter::pack(&raw, &AsIs, reach, 16, codes);
             let wanted = raw.weights.iter().map(|weight| single(rounded(*weight)));
-            assert_eq!(rig::unpacked(&filter), wanted.collect::<Vec<_>>(), "{inputs} {outputs} {size}");
+            assert_eq!(rig::unpacked(&filter, single), wanted.collect::<Vec<_>>(), "{inputs} {outputs} {size}");
             assert_eq!(filter.bias.values().get(..outputs), Some(raw.bias.as_slice()));
         }
     }

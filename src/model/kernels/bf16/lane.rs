@@ -83,6 +83,12 @@ impl Lane for Plain {
     }
 
     #[inline(always)]
+    unsafe fn keep(self, to: *mut i32) {
+        // SAFETY: the caller has room for eight sums.
+        unsafe { to.cast::<[f32; 8]>().write(self.0) }
+    }
+
+    #[inline(always)]
     unsafe fn finish(self, ends: &Ends, to: *mut u16) {
         for column in 0..8 {
             // SAFETY: the caller has `WIDTH` values everywhere.
@@ -156,6 +162,12 @@ pub(super) mod x86 {
         }
 
         #[inline(always)]
+        unsafe fn keep(self, to: *mut i32) {
+            // SAFETY: the caller has room for eight sums, and its processor has the instruction.
+            unsafe { _mm256_storeu_ps(to.cast(), self.0) }
+        }
+
+        #[inline(always)]
         unsafe fn finish(self, ends: &Ends, to: *mut u16) {
             // SAFETY: the caller has eight values everywhere, and its processor has the instructions.
             unsafe {
@@ -223,6 +235,12 @@ pub(super) mod x86 {
         unsafe fn add_products(self, [first, second]: [__m512bh; 2], [a, b]: [__m512bh; 2]) -> Self {
             // SAFETY: the caller's processor has the instruction.
             Self(unsafe { _mm512_dpbf16_ps(_mm512_dpbf16_ps(self.0, first, a), second, b) })
+        }
+
+        #[inline(always)]
+        unsafe fn keep(self, to: *mut i32) {
+            // SAFETY: the caller has room for 16 sums, and its processor has the instruction.
+            unsafe { _mm512_storeu_ps(to.cast(), self.0) }
         }
 
         #[inline(always)]

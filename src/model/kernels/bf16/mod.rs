@@ -49,6 +49,11 @@ impl Narrow for Bf16 {
         lane::single(value)
     }
 
+    fn beyond(sum: i32, other: i32) -> f32 {
+        let [sum, other] = [sum, other].map(|sum| f32::from_bits(sum.cast_unsigned()));
+        sum - other
+    }
+
     fn zero(_code: &AsIs) -> f32 {
         0.0
     }

@@ -206,7 +206,7 @@ fn the_first_convolution_sees_the_padded_image() {
         run(2, interleave.tasks(), |row| unsafe { interleave.run(row, &image, &shared) });
         // SAFETY: the processor has the instructions, and the crew does each task once.
         run(2, step.tasks(), |task| unsafe { step.run(task, &filter, &shared, &[0; 24], micro) });
-        let back = rig::unpacked(&filter);
+        let back = rig::unpacked(&filter, single);
         let mut found = taken(&slots, &to).into_iter().map(single);
         for (row, column) in (0..to.extent.rows).flat_map(|y| (0..to.extent.columns).map(move |x| (y, x))) {
             for output in 0..40 {

@@ -3,6 +3,9 @@
 //! Each output has a step; its weights are -127 to 127 steps. Where AVX2 multiplies, it sums up four products in sixteen
 //! bits, and so the weights of one sign among such four are 128 steps together at most: 128 times 255 is the most that fits.
 
+use std::borrow::Cow;
+use std::sync::OnceLock;
+
 use super::super::buffer::Buffer;
 use super::super::filter::Rows;
 use super::super::geometry::Walk;
@@ -37,8 +40,10 @@ pub(in crate::model) struct Code {
 pub(in crate::model) struct Filter {
     weights: Panels<Int8>,
     steps: Vec<f32>,
-    /// What a weight of one step counts for a value of a tap; 0 for those that fill it up.
-    per_input: Vec<f32>,
+    /// What a weight of one step counts for each value of a tap.
+    per_value: Vec<f32>,
+    /// See [`Panels::most_turned`]; only the way back asks.
+    most_turned: OnceLock<i32>,
     scale: Buffer<f32>,
     shift: Buffer<f32>,
     added: Buffer<f32>,
@@ -67,6 +72,21 @@ impl Filter {
     }
 }
 
+impl Panels<Int8> {
+    /// The most steps that weights of one sign have together among four outputs whose products with slopes are summed up in sixteen bits.
+    fn most_turned(&self) -> i32 {
+        let each = |eight: &[[i8; GROUP]; PAIR]| {
+            let of_input = |input: usize| fours(eight.map(|output| i32::from(output[input])));
+            let of_sign =
+                |four: [i32; 4]| [1, -1].map(|sign| four.into_iter().map(|weight| (weight * sign).max(0)).sum());
+            (0..GROUP).flat_map(of_input).flat_map(of_sign).fold(0, i32::max)
+        };
+        let eights =
+            |panel: &[i8]| panel.as_chunks::<GROUP>().0.as_chunks::<PAIR>().0.iter().map(each).fold(0, i32::max);
+        self.panels().map(eights).fold(0, i32::max)
+    }
+}
+
 impl filter::Filter<Int8> for Filter {
     /// One octet of an input times a weight counts so many of the layer's steps, one an output; its bias takes the place
     /// of `raw`'s.
@@ -83,7 +103,9 @@ impl filter::Filter<Int8> for Filter {
             if let Some((sum, step)) = sums.get_mut(output).zip(steps.get(output)) {
                 let kept = (reach.walk == Walk::Rows).then(|| kept(from, reach, &input_steps, *step));
                 whole(kept.as_deref().unwrap_or(from), (&input_steps, *step), reach, to);
-                *sum = to.iter().map(|octet| i32::from(*octet)).sum();
+                if codes.input.zero > 0 {
+                    *sum = to.iter().map(|octet| i32::from(*octet)).sum();
+                }
             }
         });
         let [mut scale, mut shift, mut added] = [(); 3].map(|()| Buffer::zeroed(bias.len().next_multiple_of(columns)));
@@ -97,9 +119,8 @@ impl filter::Filter<Int8> for Filter {
             let zeros = (sum * i32::from(codes.input.zero)) as f32;
             *shift = bias / step + f32::from(codes.output.zero) - zero * *factor - zeros * *scale;
         }
-        let mut per_input: Vec<f32> = input_steps.iter().map(|step| 1.0 / step).collect();
-        per_input.resize(reach.values().next_multiple_of(PAIR), 0.0);
-        Self { weights, steps: steps.clone(), per_input, scale, shift, added }
+        let per_value = input_steps.iter().map(|step| 1.0 / step).collect();
+        Self { weights, steps: steps.clone(), per_value, most_turned: OnceLock::new(), scale, shift, added }
     }
 
     fn weights(&self) -> &Panels<Int8> {
@@ -115,15 +136,19 @@ impl filter::Filter<Int8> for Filter {
         Ends { scale: self.panel_scale(panel).as_ptr(), shift: self.panel_shift(panel).as_ptr(), added }
     }
 
-    fn turn(&self, tap: usize, panels: (usize, usize), columns: usize, to: &mut [f32]) {
-        let widen = |input: usize, output: usize, weights: &[i8; GROUP]| {
-            let step = self.steps.get(output).copied().unwrap_or_default();
-            let per = self.per_input.as_chunks::<GROUP>().0.get(input / GROUP).copied().unwrap_or_default();
-            let mut found = weights.map(f32::from);
-            found.iter_mut().zip(per).for_each(|(weight, per)| *weight *= step * per);
-            found
-        };
-        self.weights.turn(tap, panels, columns, (to, widen));
+    fn turn(&self, tap: usize, panel: usize, to: &mut [i8]) {
+        self.weights.turn::<GROUP>((tap, panel), to, turned);
+    }
+
+    fn steps(&self) -> (Cow<'_, [f32]>, Cow<'_, [f32]>) {
+        (self.steps.as_slice().into(), self.per_value.as_slice().into())
+    }
+
+    /// As many steps as products of the weights, turned over, leave room for where four are summed up in sixteen bits.
+    fn slope_code(&self, largest: f32) -> (f32, f32) {
+        let most = *self.most_turned.get_or_init(|| self.weights.most_turned());
+        let zero = (i32::from(i16::MAX) / most.max(BOUND) / 2) as f32;
+        ((largest / zero).max(f32::MIN_POSITIVE), zero)
     }
 }
 
@@ -141,6 +166,18 @@ fn whole(weights: &[f32], (input_steps, step): (&[f32], f32), reach: Reach, octe
     }
 }
 
+/// Rows become columns, by swapping octets, then pairs of them (Warren, Hacker's Delight, 7-3).
+fn turned(square: [[i8; GROUP]; GROUP]) -> [[i8; GROUP]; GROUP] {
+    let in_twos = |rows: [u8; 8]| {
+        let rows = u64::from_le_bytes(rows);
+        let swapped = (rows ^ rows >> 24) & 0xFF00_FF00;
+        rows ^ swapped ^ swapped << 24
+    };
+    let [upper, lower] = bytemuck::cast::<_, [[u8; 8]; 2]>(square).map(in_twos);
+    let swapped = (upper >> 16 ^ lower) & 0xFFFF_0000_FFFF;
+    bytemuck::cast([upper ^ swapped << 16, lower ^ swapped].map(u64::to_le_bytes))
+}
+
 /// What two groups have, by fours whose products are summed up in sixteen bits.
 fn fours<T>([a, b, c, d, e, f, g, h]: [T; PAIR]) -> [[T; 4]; 2] {
     [[a, b, e, f], [c, d, g, h]]
@@ -148,11 +185,11 @@ fn fours<T>([a, b, c, d, e, f, g, h]: [T; PAIR]) -> [[T; 4]; 2] {
 
 /// Makes the largest of four weights of one sign smaller until they are together within [`BOUND`].
 fn keep_bound(pair: &mut [i8; PAIR]) {
-    // Nearly always.
-    if pair.iter().map(|weight| i32::from(weight.unsigned_abs())).sum::<i32>() <= BOUND {
-        return;
-    }
     for mut four in fours(pair.each_mut()) {
+        // Nearly always.
+        if four.iter().map(|weight| i32::from(weight.unsigned_abs())).sum::<i32>() <= BOUND {
+            continue;
+        }
         for sign in [1, -1] {
             let together =
                 |four: &[&mut i8; 4]| four.iter().map(|weight| (i32::from(**weight) * sign).max(0)).sum::<i32>();
@@ -233,7 +270,7 @@ mod tests {
             let output = Code { steps: vec![1.0; outputs], zero: 0 };
             let codes = Codes { input: &input, output: &output, added: None };
             let filter = Filter::pack(&raw, &layer, reach, 16, codes);
-            let back = rig::unpacked(&filter);
+            let back = rig::unpacked(&filter, f32::from);
             for ((found, wanted), step) in
                 back.chunks(inputs * places).zip(raw.weights.chunks(inputs * places)).zip(&layer.steps)
             {
@@ -256,6 +293,13 @@ mod tests {
         assert!(lost.abs() <= step * 0.501, "{lost} of {step}");
         let rounded = weights.iter().map(|weight| weight - (weight / step).round() * step);
         assert!(rounded.sum::<f32>().abs() > step, "the same weights, each rounded by itself, lose more");
+    }
+
+    #[test]
+    fn rows_become_columns() {
+        let square = std::array::from_fn(|row| std::array::from_fn(|column| (row * 16 + column) as i8));
+        assert_eq!(turned(square), std::array::from_fn(|row| square.map(|values| values[row])));
+        assert_eq!(turned(turned(square)), square);
     }
 
     #[test]

@@ -85,6 +85,12 @@ impl Lane for Plain {
     }
 
     #[inline(always)]
+    unsafe fn keep(self, to: *mut i32) {
+        // SAFETY: the caller has room for eight sums.
+        unsafe { to.cast::<[i32; 8]>().write(self.0) }
+    }
+
+    #[inline(always)]
     unsafe fn finish(self, ends: &Ends, to: *mut u8) {
         for column in 0..8 {
             // SAFETY: the caller has `WIDTH` values everywhere.
@@ -135,6 +141,12 @@ macro_rules! lane_of_eight {
                 let $sums = self.0;
                 // SAFETY: the caller's processor has the instructions.
                 Self(unsafe { $products })
+            }
+
+            #[inline(always)]
+            unsafe fn keep(self, to: *mut i32) {
+                // SAFETY: the caller has room for eight sums, and its processor has the instruction.
+                unsafe { _mm256_storeu_si256(to.cast(), self.0) }
             }
 
             #[inline(always)]
@@ -235,6 +247,12 @@ pub(super) mod x86 {
         }
 
         #[inline(always)]
+        unsafe fn keep(self, to: *mut i32) {
+            // SAFETY: the caller has room for 16 sums, and its processor has the instruction.
+            unsafe { _mm512_storeu_si512(to.cast(), self.0) }
+        }
+
+        #[inline(always)]
         unsafe fn finish(self, ends: &Ends, to: *mut u8) {
             // SAFETY: the caller has 16 values everywhere, and its processor has the instructions.
             unsafe {
@@ -317,6 +335,12 @@ pub(super) mod arm {
         unsafe fn add_products(self, [first, second]: [int8x16_t; 2], [a, b]: [int8x16_t; 2]) -> Self {
             // SAFETY: the caller's processor has the instructions.
             unsafe { self.add_group(first, a).add_group(second, b) }
+        }
+
+        #[inline(always)]
+        unsafe fn keep(self, to: *mut i32) {
+            // SAFETY: the caller has room for four sums, and its processor has the instruction.
+            unsafe { vst1q_s32(to, self.0) }
         }
 
         #[inline(always)]

@@ -52,6 +52,10 @@ impl Narrow for Int8 {
         f32::from(value)
     }
 
+    fn beyond(sum: i32, other: i32) -> f32 {
+        sum.wrapping_sub(other) as f32
+    }
+
     fn zero(code: &Code) -> f32 {
         f32::from(code.zero)
     }

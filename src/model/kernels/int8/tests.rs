@@ -57,7 +57,7 @@ fn material(case: Case) -> Material {
 /// `[images, rows, columns, outputs]`: exact sums of the weights as they are packed, and their way to octets.
 fn naive(case: Case, material: &Material, filter: &Filter) -> Vec<u8> {
     let Case { images, side: (rows, columns), channels: (inputs, outputs), window, added } = case;
-    let weights = rig::unpacked(filter);
+    let weights = rig::unpacked(filter, f32::from);
     let whole = |output: usize, index: usize| {
         let per = material.codes[0].steps[index / window.size.pow(2)] / material.layer.steps[output];
         (weights[output * inputs * window.size.pow(2) + index] * per).round() as i32
@@ -244,7 +244,7 @@ fn the_first_convolution_sees_the_padded_image_to_the_bit() {
             run(2, interleave.tasks(), |row| unsafe { interleave.run(row, &image, &shared) });
             // SAFETY: the processor has the instructions, and the crew does each task once.
             run(2, step.tasks(), |task| unsafe { step.run(task, &filter, &shared, &[0; 24], micro) });
-            let back = rig::unpacked(&filter);
+            let back = rig::unpacked(&filter, f32::from);
             let mut found = taken(&slots, &to).into_iter();
             for (row, column) in (0..to.extent.rows).flat_map(|y| (0..to.extent.columns).map(move |x| (y, x))) {
                 for output in 0..40 {

@@ -1,19 +1,24 @@
 //! The packed weights of a convolution, whatever their numbers, and what it asks of them.
 
+use std::borrow::Cow;
+
 use bytemuck::{Pod, Zeroable};
 
-#[cfg(doc)]
-use super::super::backward::Weights;
 use super::super::buffer::Buffer;
 use super::super::filter::{Rows, panels};
 use super::super::geometry::{Extent, Walk, Window};
+use super::super::lane::ask_for;
 use super::super::tile::Finish;
+use super::tile::LINE;
 use super::{Narrow, OCTETS_OF_A_GROUP};
 use crate::model::architecture::{Architecture, Kernel, Layer};
 
 /// Octets of an input that are read at once where whole matrices are multiplied: a filter has room for as many groups of
 /// weights behind its last ones, which no input counts.
 const READ_AT_ONCE: usize = 64;
+
+/// Panels that are asked for before one is turned over: they lie too far apart for the processor to see it coming.
+const TURNED_AHEAD: usize = 6;
 
 /// What a convolution reads of its input for one place of its output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,8 +109,15 @@ pub(in crate::model) trait Filter<N: Narrow>: Sized + Send + Sync {
     /// What becomes of a panel's sums.
     fn ends(&self, panel: usize, finish: Finish<N::Value>) -> N::Ends;
 
-    /// Lays some weights, as they count, of a square of panels of so many columns: see [`Weights::turn`].
-    fn turn(&self, tap: usize, panels: (usize, usize), columns: usize, to: &mut [f32]);
+    /// The weights of a panel of inputs, turned over: see [`Panels::turn`].
+    fn turn(&self, tap: usize, panel: usize, to: &mut [N::Weight]);
+
+    /// What a weight of one step counts, for each output, and for each value of a tap.
+    fn steps(&self) -> (Cow<'_, [f32]>, Cow<'_, [f32]>);
+
+    /// How slopes are stored of which none is larger than this, multiplied with the step of its output: their step, and what 0 is
+    /// stored as.
+    fn slope_code(&self, largest: f32) -> (f32, f32);
 
     /// What it reads.
     fn reach(&self) -> Reach {
@@ -177,39 +189,41 @@ impl<N: Narrow> Panels<N> {
         Self { reach, outputs, columns, weights }
     }
 
+    /// Those of one panel after the other.
+    pub(in super::super) fn panels(&self) -> impl Iterator<Item = &[N::Weight]> {
+        (0..self.outputs.div_ceil(self.columns)).map(|panel| self.panel(panel))
+    }
+
     /// Those of one panel.
     fn panel(&self, panel: usize) -> &[N::Weight] {
         let length = self.reach.taps() * depth::<N>(self.reach) * self.columns;
         self.weights.values().get(panel * length..(panel + 1) * length).unwrap_or_default()
     }
 
-    /// A square of panels of so many columns, by [`Weights::turn`]: `widen` makes numbers of a group of weights, given the
-    /// first of its inputs and its output.
+    /// The weights of a panel's inputs by a tap for all outputs, turned over: for each group of outputs, the group's weights of each of the
+    /// inputs. Inputs that there are not leave what is there. `square` turns the weights of a group of inputs and a group of outputs.
     pub(in super::super) fn turn<const GROUP: usize>(
         &self,
-        tap: usize,
-        (outputs, inputs): (usize, usize),
-        columns: usize,
-        (to, widen): (&mut [f32], impl Fn(usize, usize, &[N::Weight; GROUP]) -> [f32; GROUP]),
+        (tap, panel): (usize, usize),
+        to: &mut [N::Weight],
+        square: impl Fn([[N::Weight; GROUP]; GROUP]) -> [[N::Weight; GROUP]; GROUP],
     ) {
-        to.fill(0.0);
-        let (own, depth, first) = (self.columns, depth::<N>(self.reach), inputs * columns);
-        let groups = depth.saturating_sub(first).min(columns) / GROUP;
-        let mut done = 0;
-        while done < columns {
-            let output = outputs * columns + done;
-            let rows = (own - output % own).min(columns - done);
-            let weights = self.panel(output / own).get((tap * depth + first) * own..).unwrap_or_default();
-            let to = to.get_mut(done * columns..(done + rows) * columns).unwrap_or_default();
-            for (at, group) in weights.chunks_exact(own * GROUP).take(groups).enumerate() {
-                let each = group.as_chunks::<GROUP>().0.iter().skip(output % own);
-                for (row, (weights, to)) in each.zip(to.chunks_exact_mut(columns)).enumerate() {
-                    if let Some(to) = to.as_chunks_mut().0.get_mut(at) {
-                        *to = widen(first + at * GROUP, output + row, weights);
-                    }
+        let (columns, depth) = (self.columns, depth::<N>(self.reach));
+        let (first, end) = ((tap * depth + panel * columns) * columns, (tap + 1) * depth * columns);
+        let of_inputs =
+            |outputs| self.panel(outputs).get(first..end.min(first + columns * columns)).unwrap_or_default();
+        for (outputs, to) in to.chunks_exact_mut(columns * columns).enumerate() {
+            of_inputs(outputs + TURNED_AHEAD)
+                .chunks(LINE / OCTETS_OF_A_GROUP * GROUP)
+                .for_each(|line| ask_for(line.as_ptr().cast()));
+            // One group of inputs after the other, and of each the groups of outputs; then the other way round.
+            let from = of_inputs(outputs).as_chunks::<GROUP>().0.as_chunks::<GROUP>().0;
+            let (to, across) = (to.as_chunks_mut::<GROUP>().0.as_chunks_mut::<GROUP>().0, columns / GROUP);
+            for (outputs, to) in to.chunks_exact_mut(across).enumerate() {
+                for (to, from) in to.iter_mut().zip(from.iter().skip(outputs).step_by(across)) {
+                    *to = square(*from);
                 }
             }
-            done += rows;
         }
     }
 }

@@ -3,6 +3,7 @@
 
 #[cfg(target_arch = "x86_64")]
 pub(super) mod amx;
+mod backward;
 pub(super) mod convolution;
 pub(super) mod filter;
 mod network;
@@ -52,6 +53,8 @@ pub(in crate::model) trait Narrow: Sized + Send + Sync + 'static {
     fn number(value: Self::Value) -> f32;
     /// What 0 is stored as, in steps.
     fn zero(code: &Self::Code) -> f32;
+    /// How far a sum is beyond another, both as a kernel keeps them.
+    fn beyond(sum: i32, other: i32) -> f32;
     /// The steps of so many channels.
     fn steps(code: &Self::Code, channels: usize) -> Vec<f32>;
     /// The micro-kernels of an instruction set, or of the largest part of it that this program has some for.

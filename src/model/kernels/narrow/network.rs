@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use bytemuck::Zeroable;
 use rayon::prelude::*;
 
-use super::super::backward::Weights;
+use super::super::backward;
 use super::super::buffer::Buffer;
 use super::super::crew::Crew;
 use super::super::filter::{Filter as Single, Rows};
@@ -14,12 +14,13 @@ use super::super::geometry::{Walk, Window};
 use super::super::isa::Isa;
 use super::super::memory::{Memory, Room};
 use super::super::network::{Features, IMAGES_OF_A_RUN, Images, Seen, Slope, places};
-use super::super::slopes::Given;
+use super::super::slopes::{After, Given, Slopes};
 use super::super::slots::Slots;
 use super::super::tile::Micro as SingleMicro;
 use super::super::trust;
 use super::super::way_back::{Back, WayForth};
 use super::Narrow;
+use super::backward::back;
 use super::filter::{Codes, Filter, Reach};
 use super::plan::{Ground, Layer, Output, Plan};
 use super::tile::Micro;
@@ -144,16 +145,16 @@ impl<N: Narrow> Network<N> {
         let show = |plan: &Plan<N>, blocks: &Blocks<N::Value>| {
             let extent = plan.features.extent;
             let steps = N::steps(code, extent.channels);
-            let number = |(value, step): (&N::Value, &f32)| N::number(*value) * step;
             let places = blocks.values.read(&plan.features).chunks_exact(extent.pitch);
-            features.more(extent, places.flat_map(|place| place.iter().zip(&steps).map(number)));
+            let number = |(value, step): (&N::Value, &f32)| N::number(*value) * step;
+            features.more(extent, places.map(|place| place.iter().zip(&steps).map(number)));
         };
         self.run(images, |plan| plan.early, show)?;
         Some(features)
     }
 
-    /// What the last stage makes of what [`Network::features`] gave of one image: as [`super::super::Network::slope`], with slopes in
-    /// f32, of the weights as they count.
+    /// What the last stage makes of what [`Network::features`] gave of one image: as [`super::super::Network::slope`], with slopes
+    /// that are rounded where a layer's weights are multiplied with them.
     pub(in crate::model) fn slope(
         &self,
         values: &[f32],
@@ -169,14 +170,17 @@ impl<N: Narrow> Network<N> {
         }
         let code = self.codes.get(self.architecture.early.last()?.expand)?;
         let steps = N::steps(code, features.channels);
-        let stored =
-            values.iter().zip(steps.iter().cycle()).map(|(value, step)| N::value(value / step + N::zero(code)));
-        blocks.values.write(&plan.features, &stored.collect::<Vec<_>>());
+        let (zero, mut stored) = (N::zero(code), Vec::with_capacity(values.len()));
+        for place in values.chunks(features.channels) {
+            stored.extend(place.iter().zip(&steps).map(|(value, step)| N::value(value / step + zero)));
+        }
+        blocks.values.write(&plan.features, &stored);
         self.take(plan, 0..plan.steps.len(), (ground, &[]), blocks);
         let mut seen = Seen::nothing();
         blocks.add_to(&mut seen, plan);
-        let Self { architecture, layers, single_micro: micro, crew, .. } = self;
-        let back = Back { architecture, micro, crew, features, forth: &Forth { layers, plan, blocks } };
+        let Self { architecture, layers, crew, .. } = self;
+        let forth = Forth { layers, micros: (self.micro, self.single_micro), plan, blocks };
+        let back = Back { architecture, crew, features, forth: &forth };
         let slopes = back.through_all(&weights(&seen.logits))?;
         Some(Slope { seen, slopes })
     }
@@ -236,13 +240,17 @@ impl<N: Narrow> Network<N> {
 /// A way forth in narrow numbers.
 struct Forth<'a, N: Narrow> {
     layers: &'a [Layer<N>],
+    micros: (&'a Micro<N>, &'a SingleMicro),
     plan: &'a Plan<N>,
     blocks: &'a Blocks<N::Value>,
 }
 
 impl<N: Narrow> WayForth for Forth<'_, N> {
-    fn weights(&self, layer: usize) -> Option<&dyn Weights> {
-        self.layers.get(layer).map(|layer| layer as &dyn Weights)
+    fn window(&self, layer: usize) -> Option<Window> {
+        Some(match self.layers.get(layer)? {
+            Layer::Single(filter) => filter.window,
+            Layer::Narrow(filter) => filter.reach().window,
+        })
     }
 
     fn given(&self, layer: usize) -> Option<Given<'_>> {
@@ -254,6 +262,22 @@ impl<N: Narrow> WayForth for Forth<'_, N> {
                 let numbers = self.blocks.values.read(&view).iter().map(|value| N::number(*value));
                 Some(Given { values: numbers.collect(), apart: view.extent.pitch })
             }
+        }
+    }
+
+    fn columns(&self, layer: usize) -> Option<usize> {
+        let (narrow, single) = self.micros;
+        Some(match self.layers.get(layer)? {
+            Layer::Single(_) => single.columns,
+            Layer::Narrow(_) => narrow.columns,
+        })
+    }
+
+    fn back(&self, layer: usize, slopes: &Slopes, side: (usize, usize), after: &After<'_>) -> Option<Slopes> {
+        let (narrow, single) = self.micros;
+        match self.layers.get(layer)? {
+            Layer::Single(filter) => backward::back(single, filter, slopes, side, after),
+            Layer::Narrow(filter) => back(narrow, filter, slopes, side, after),
         }
     }
 }

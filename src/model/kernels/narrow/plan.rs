@@ -1,12 +1,11 @@
 //! A run of the network in narrow numbers laid out beforehand: every step, what it reads and writes, and how much memory that
 //! takes.
 
-use super::super::backward::Weights;
 use super::super::bottlenecks::Bottlenecks;
 use super::super::convolution::{self, After};
 use super::super::crew::Run;
 use super::super::filter::Filter as Single;
-use super::super::geometry::{Extent, Offsets, Window};
+use super::super::geometry::{Extent, Offsets};
 use super::super::plan::{POOLING, TOGETHER_FROM};
 use super::super::pooling;
 use super::super::slots::{SLOTS, Shared, View};
@@ -54,36 +53,6 @@ pub(super) enum Layer<N: Narrow> {
     /// In f32.
     Single(Single),
     Narrow(N::Filter),
-}
-
-impl<N: Narrow> Weights for Layer<N> {
-    fn window(&self) -> Window {
-        match self {
-            Self::Single(filter) => filter.window(),
-            Self::Narrow(filter) => filter.reach().window,
-        }
-    }
-
-    fn inputs(&self) -> usize {
-        match self {
-            Self::Single(filter) => filter.inputs(),
-            Self::Narrow(filter) => filter.reach().inputs,
-        }
-    }
-
-    fn outputs(&self) -> usize {
-        match self {
-            Self::Single(filter) => filter.outputs(),
-            Self::Narrow(filter) => filter.outputs(),
-        }
-    }
-
-    fn turn(&self, micro: &SingleMicro, tap: usize, panels: (usize, usize), to: &mut [f32]) {
-        match self {
-            Self::Single(filter) => filter.turn(micro, tap, panels, to),
-            Self::Narrow(filter) => filter.turn(tap, panels, micro.columns, to),
-        }
-    }
 }
 
 /// What the plans of a network have in common.

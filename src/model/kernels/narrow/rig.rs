@@ -49,25 +49,22 @@ pub(in super::super) fn run(threads: usize, tasks: usize, task: impl Fn(usize) +
     Crew::new(threads).unwrap().run(&mut Run::new(vec![tasks], threads), 0..1, |_, number| task(number));
 }
 
-/// The weights of a filter as they count, `[outputs, inputs, size, size]`, by way of the turned squares of panels of any width.
-pub(in super::super) fn unpacked<N: Narrow>(filter: &impl Filter<N>) -> Vec<f32> {
-    const COLUMNS: usize = 24;
-    let (reach, outputs) = (filter.reach(), filter.outputs());
-    let each = reach.values() * reach.taps();
+/// The weights of a filter as they count, `[outputs, inputs, size, size]`; `number` gives a weight in steps.
+pub(in super::super) fn unpacked<N: Narrow>(filter: &impl Filter<N>, number: impl Fn(N::Weight) -> f32) -> Vec<f32> {
+    let (reach, outputs, (of_outputs, of_values)) = (filter.reach(), filter.outputs(), filter.steps());
+    let (columns, depth, each) = (filter.weights().columns, filter.depth(), reach.values() * reach.taps());
     let mut weights = vec![f32::NAN; outputs * each];
-    let mut square = [f32::NAN; COLUMNS * COLUMNS];
-    for tap in 0..reach.taps() {
-        for (down, across) in (0..outputs.div_ceil(COLUMNS))
-            .flat_map(|down| (0..reach.values().div_ceil(COLUMNS)).map(move |across| (down, across)))
-        {
-            filter.turn(tap, (down, across), COLUMNS, &mut square);
-            for (row, values) in square.chunks(COLUMNS).enumerate() {
-                for (column, weight) in values.iter().enumerate() {
-                    let (output, value) = (down * COLUMNS + row, across * COLUMNS + column);
+    for panel in 0..filter.panels() {
+        for (group, of_columns) in filter.panel(panel).chunks(columns * N::GROUP).enumerate() {
+            for (column, group_weights) in of_columns.chunks(N::GROUP).enumerate() {
+                for (index, weight) in group_weights.iter().enumerate() {
+                    let (output, at) = (panel * columns + column, group * N::GROUP + index);
+                    let (tap, value, weight) = (at / depth, at % depth, number(*weight));
                     if output < outputs && value < reach.values() {
-                        weights[output * each + reach.index(value, tap)] = *weight;
+                        weights[output * each + reach.index(value, tap)] =
+                            weight * of_outputs[output] * of_values[value];
                     } else {
-                        assert_eq!(*weight, 0.0);
+                        assert_eq!(weight, 0.0);
                     }
                 }
             }

@@ -36,6 +36,8 @@ pub(in super::super) trait Lane: Copy {
     unsafe fn weights(from: *const Weight<Self>) -> Self::Weights;
     /// Adds the products of two groups of inputs with their weights.
     unsafe fn add_products(self, inputs: [Self::Inputs; 2], weights: [Self::Weights; 2]) -> Self;
+    /// Writes the sums as they are.
+    unsafe fn keep(self, to: *mut i32);
     /// Writes `WIDTH` values.
     unsafe fn finish(self, ends: &<Self::Numbers as Narrow>::Ends, to: *mut Value<Self>);
     /// Asks for the cache line at `at`, which need not exist.
@@ -67,11 +69,10 @@ pub(in crate::model) struct Tile<N: Narrow> {
     pub(super) output: *mut N::Value,
     /// Distance of two places in the output, and in what is added.
     pub(super) pitch: usize,
-    /// Which of the inputs these are, for kernels that are given them in parts.
-    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "AMX is x86's"))]
+    /// Which of the inputs these are; only kernels of AMX go on with sums that others have begun.
     pub(super) part: Part,
-    /// Room for the sums of a whole tile, where they are kept from one part to the next; null for kernels that need none.
-    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "AMX is x86's"))]
+    /// Room for the sums of a whole tile, row by row, where they are kept behind a part that is not the last one, and by kernels of AMX
+    /// always; else null.
     pub(super) sums: *mut i32,
 }
 
@@ -81,7 +82,7 @@ pub(in crate::model) struct Tile<N: Narrow> {
 pub(in crate::model) enum Part {
     /// All of them.
     Whole,
-    /// The first of several.
+    /// The first of several, or all where the sums are what is wanted.
     First,
     /// Neither the first nor the last.
     Middle,
@@ -89,9 +90,9 @@ pub(in crate::model) enum Part {
     Last,
 }
 
-#[cfg(target_arch = "x86_64")]
 impl Part {
     /// The part `index` of so many.
+    #[cfg(target_arch = "x86_64")]
     pub(super) fn of(index: usize, parts: usize) -> Self {
         match (index == 0, index + 1 >= parts) {
             (true, true) => Self::Whole,
@@ -102,6 +103,7 @@ impl Part {
     }
 
     /// Whether there are no sums yet.
+    #[cfg(target_arch = "x86_64")]
     pub(super) fn begins(self) -> bool {
         matches!(self, Self::Whole | Self::First)
     }
@@ -185,16 +187,21 @@ pub(in super::super) unsafe fn compute<L: Lane, const ROWS: usize, const MOST: u
             }
         }
         // Written out: a loop that the compiler keeps would have all sums go through memory, at every step above.
-        macro_rules! finish_rows {
-            ($($row:literal)*) => {
+        macro_rules! for_each_sum {
+            (|$at:ident, $sum:ident| $end:expr, $($row:literal)*) => {
                 $(if $row < ROWS {
                     for lane in 0..LANES {
-                        finish(tile, ($row, lane), sums[$row][lane]);
+                        let ($at, $sum) = (($row, lane), sums[$row][lane]);
+                        $end;
                     }
                 })*
             };
         }
-        finish_rows!(0 1 2 3 4 5 6 7 8 9 10 11);
+        if tile.part.ends() {
+            for_each_sum!(|at, sum| finish(tile, at, sum), 0 1 2 3 4 5 6 7 8 9 10 11);
+        } else {
+            for_each_sum!(|at, sum| keep::<L, LANES>(tile, at, sum), 0 1 2 3 4 5 6 7 8 9 10 11);
+        }
     }
 }
 
@@ -208,6 +215,16 @@ pub(super) unsafe fn finish<L: Lane>(tile: &Tile<L::Numbers>, (row, lane): (usiz
     let at = row * tile.pitch + column;
     // SAFETY: the caller keeps the contract.
     unsafe { sums.finish(&tile.ends.at(column, at), tile.output.add(at)) }
+}
+
+/// Writes the sums of one register.
+///
+/// # Safety
+/// As [`finish`], and there is room for the sums.
+#[inline(always)]
+unsafe fn keep<L: Lane, const LANES: usize>(tile: &Tile<L::Numbers>, (row, lane): (usize, usize), sums: L) {
+    // SAFETY: the caller keeps the contract.
+    unsafe { sums.keep(tile.sums.add((row * LANES + lane) * L::WIDTH)) }
 }
 
 /// The table of one instruction set: its name, a module for its functions, the set, the register, the most rows of a tile,
