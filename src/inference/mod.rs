@@ -37,6 +37,7 @@ struct Card {
     algorithm: Algorithm,
     operating_point: OperatingPoint,
     intended_age: Option<AgeRange>,
+    at_once: usize,
 }
 
 impl Inference {
@@ -56,6 +57,7 @@ impl Inference {
             algorithm: first.algorithm(),
             operating_point: first.operating_point(),
             intended_age: first.intended_age(),
+            at_once: 2 * models.iter().map(Model::largest_batch).sum::<usize>(),
         });
         let (jobs, waiting) = mpsc::channel(queue);
         let waiting = Arc::new(Mutex::new(waiting));
@@ -83,6 +85,12 @@ impl Inference {
     /// Where a score turns into a statement.
     pub fn operating_point(&self) -> OperatingPoint {
         self.card.operating_point
+    }
+
+    /// Images that are worth asking for at the same time: as many as the models take together, and as many that are decoded
+    /// meanwhile.
+    pub fn at_once(&self) -> usize {
+        self.card.at_once
     }
 
     /// The patients' ages that the model is made for; `None` for all.

@@ -171,9 +171,9 @@ impl Model {
         !self.device.is_cpu()
     }
 
-    /// Most images that it is worth giving it together: a processor is no faster with several, and each takes memory.
+    /// Most images that it is worth giving it together: a processor takes no more than so many at a time.
     pub fn largest_batch(&self) -> usize {
-        if self.is_on_device() { LARGEST_BATCH } else { 1 }
+        if self.is_on_device() { LARGEST_BATCH } else { kernels::IMAGES_OF_A_RUN }
     }
 
     /// Where a score turns into a statement.

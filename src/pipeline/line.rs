@@ -16,8 +16,6 @@ use crate::ledger::Waiting;
 use crate::scp::Arrived;
 use crate::stop::stopped;
 
-/// Images that are decoded at the same time.
-const IMAGES_AT_ONCE: usize = 4;
 /// Studies that are reported at the same time.
 const STUDIES_AT_ONCE: usize = 4;
 /// How long a study that failed for a passing reason waits for its next try; doubled for each further one.
@@ -145,7 +143,8 @@ impl Line {
     }
 
     fn start_images(&mut self) {
-        while self.examining.len() < IMAGES_AT_ONCE
+        let at_once = self.pipeline.borrow().examiner.inference().at_once();
+        while self.examining.len() < at_once
             && let Some(instance) = self.images.next()
         {
             let examiner = self.pipeline.borrow().examiner.clone();

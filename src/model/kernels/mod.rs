@@ -37,6 +37,6 @@ mod winograd;
 
 pub(super) use filter::{Raw, Rows};
 pub use isa::Isa;
-pub(super) use network::{Features, Images, Network, Seen, Slope};
+pub(super) use network::{Features, IMAGES_OF_A_RUN, Images, Network, Seen, Slope};
 pub use product::{Columns, Sum, multiply};
 pub use trust::trusted;

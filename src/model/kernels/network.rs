@@ -22,7 +22,7 @@ use super::winograd;
 use crate::model::architecture::{Architecture, Layer};
 
 /// Images of one run. Larger batches are done in several: more would not be faster, and take more memory.
-pub(super) const IMAGES_OF_A_RUN: usize = 4;
+pub(in crate::model) const IMAGES_OF_A_RUN: usize = 4;
 
 /// Places of the largest image; offsets into its activations fit in 32 bits.
 const LARGEST_IMAGE: usize = 1 << 22;
