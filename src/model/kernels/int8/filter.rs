@@ -74,6 +74,7 @@ impl Filter {
 
 impl Panels<Int8> {
     /// The most steps that weights of one sign have together among four outputs whose products with slopes are summed up in sixteen bits.
+    #[allow(clippy::indexing_slicing, reason = "constant bounds")]
     fn most_turned(&self) -> i32 {
         let each = |eight: &[[i8; GROUP]; PAIR]| {
             let of_input = |input: usize| fours(eight.map(|output| i32::from(output[input])));

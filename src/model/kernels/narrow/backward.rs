@@ -81,6 +81,7 @@ impl<T: Zeroable + Copy> Stored<T> {
             }
         }
         let mut nothing = Buffer::zeroed(out.channels.next_multiple_of(columns));
+        debug_assert!(nothing.values().len() <= out.pitch);
         nothing.values_mut().fill(N::value(zero));
         let counts = of_values.iter().map(|of_value| of_value * step).collect();
         Self { values, nothing, counts }
