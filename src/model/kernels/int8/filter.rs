@@ -78,8 +78,7 @@ impl Panels<Int8> {
     fn most_turned(&self) -> i32 {
         let each = |eight: &[[i8; GROUP]; PAIR]| {
             let of_input = |input: usize| fours(eight.map(|output| i32::from(output[input])));
-            let of_sign =
-                |four: [i32; 4]| [1, -1].map(|sign| four.into_iter().map(|weight| (weight * sign).max(0)).sum());
+            let of_sign = |four: [i32; 4]| [1, -1].map(|sign| together(four, sign));
             (0..GROUP).flat_map(of_input).flat_map(of_sign).fold(0, i32::max)
         };
         let eights =
@@ -184,6 +183,11 @@ fn fours<T>([a, b, c, d, e, f, g, h]: [T; PAIR]) -> [[T; 4]; 2] {
     [[a, b, e, f], [c, d, g, h]]
 }
 
+/// How many steps those of one sign have together.
+fn together(four: [i32; 4], sign: i32) -> i32 {
+    four.into_iter().map(|weight| (weight * sign).max(0)).sum()
+}
+
 /// Makes the largest of four weights of one sign smaller until they are together within [`BOUND`].
 fn keep_bound(pair: &mut [i8; PAIR]) {
     for mut four in fours(pair.each_mut()) {
@@ -192,9 +196,7 @@ fn keep_bound(pair: &mut [i8; PAIR]) {
             continue;
         }
         for sign in [1, -1] {
-            let together =
-                |four: &[&mut i8; 4]| four.iter().map(|weight| (i32::from(**weight) * sign).max(0)).sum::<i32>();
-            while together(&four) > BOUND {
+            while together(four.each_ref().map(|weight| i32::from(**weight)), sign) > BOUND {
                 if let Some(largest) = four.iter_mut().max_by_key(|weight| i32::from(***weight) * sign) {
                     **largest -= sign as i8;
                 }
