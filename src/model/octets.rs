@@ -3,9 +3,12 @@
 use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
+
+use rustix::buffer::spare_capacity;
+use rustix::io::{pread, retry_on_intr};
 
 /// Octets that are read at a time: they stay in a second-level cache while they are used. A multiple of what a number takes.
 const PIECE: usize = 1 << 16;
@@ -61,15 +64,27 @@ impl WeightsFile {
     }
 
     fn pieces(&self, which: Range<usize>, mut show: impl FnMut(&[u8])) {
-        let mut room = vec![0; PIECE.min(which.len())];
+        let mut piece = Vec::with_capacity(PIECE.min(which.len()));
         for first in which.clone().step_by(PIECE) {
-            let piece = room.get_mut(..PIECE.min(which.end - first)).unwrap_or_default();
-            if let Err(fault) = self.file.read_exact_at(piece, first as u64) {
+            piece.clear();
+            if let Err(fault) = self.read(first..which.end.min(first + PIECE), &mut piece) {
                 self.fault.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(fault);
                 return;
             }
-            show(piece);
+            show(&piece);
         }
+    }
+
+    /// Adds some of them to `room`, which is not written to before.
+    fn read(&self, which: Range<usize>, room: &mut Vec<u8>) -> io::Result<()> {
+        while room.len() < which.len() {
+            let next = (which.start + room.len()) as u64;
+            if retry_on_intr(|| pread(&self.file, spare_capacity(room), next))? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        room.truncate(which.len());
+        Ok(())
     }
 }
 

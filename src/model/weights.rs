@@ -7,7 +7,7 @@ use safetensors::SafeTensorError;
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 
 use super::architecture::Layer;
-use super::kernels::{Raw, Rows};
+use super::kernels::{Raw, Rows, widen};
 use super::octets::Octets;
 use super::{Dense, Head, TensorFault, TrunkLayer};
 
@@ -197,10 +197,7 @@ impl Numbers<'_> {
     fn put(&self, which: Range<usize>, to: &mut Vec<f32>) {
         let place = |first: usize, size: usize| first + which.start * size..first + which.end * size;
         match self {
-            Self::Halves { octets, first } => octets.show(place(*first, size_of::<u16>()), |piece| {
-                let halves = piece.as_chunks().0.iter();
-                to.extend(halves.map(|octets| widened(u16::from_le_bytes(*octets))));
-            }),
+            Self::Halves { octets, first } => octets.show(place(*first, size_of::<u16>()), |piece| widen(piece, to)),
             Self::Singles { octets, first } => octets.show(place(*first, size_of::<f32>()), |piece| {
                 to.extend(piece.as_chunks().0.iter().map(|octets| f32::from_le_bytes(*octets)));
             }),
@@ -240,15 +237,6 @@ impl Rows for Folding<'_> {
     fn bias(&self) -> &[f32] {
         &self.bias
     }
-}
-
-/// The value of an IEEE 754 half-precision number, given by its bits.
-fn widened(half: u16) -> f32 {
-    let (sign, magnitude) = (u32::from(half & 0x8000) << 16, u32::from(half & 0x7fff) << 13);
-    // The exponent's bias differs by 112; the product is right for subnormal numbers, too.
-    let value = f32::from_bits(magnitude) * f32::from_bits((127 + 112) << 23);
-    let infinite = if half & 0x7c00 == 0x7c00 { 0x7f80_0000 } else { 0 };
-    f32::from_bits(value.to_bits() | infinite | sign)
 }
 
 #[cfg(test)]
@@ -297,23 +285,5 @@ mod tests {
             }
             assert_eq!((together, parts.bias()), (whole.weights, whole.bias.as_slice()), "{stored:?}");
         }
-    }
-
-    #[test]
-    fn half_precision_is_widened_exactly() {
-        for (half, value) in [
-            (0x3c00, 1.0),
-            (0xc000, -2.0),
-            (0x3555, 0.333_251_95),
-            (0x7bff, 65_504.0),
-            (0x0001, 5.960_464_5e-8),
-            (0x83ff, -6.097_555e-5),
-            (0x0400, 6.103_515_6e-5),
-            (0x7c00, f32::INFINITY),
-            (0xfc00, f32::NEG_INFINITY),
-        ] {
-            assert_eq!(widened(half), value, "{half:#06x}");
-        }
-        assert!(widened(0x7e01).is_nan() && widened(0x8000).is_sign_negative());
     }
 }

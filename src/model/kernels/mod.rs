@@ -16,6 +16,7 @@ mod convolution;
 mod crew;
 mod filter;
 mod geometry;
+mod halves;
 pub(super) mod int8;
 mod isa;
 mod lane;
@@ -36,6 +37,7 @@ mod way_back;
 mod winograd;
 
 pub(super) use filter::{Raw, Rows};
+pub(super) use halves::widen;
 pub use isa::Isa;
 pub(super) use network::{Features, IMAGES_OF_A_RUN, Images, Network, Seen, Slope};
 pub use product::{Columns, Sum, multiply};
