@@ -121,29 +121,27 @@ impl Key {
         };
         let places = input.images * down * across;
         let tiles = tiles(places, rows);
+        let of_image = |image| (0..down).flat_map(move |row| (0..across).map(move |column| (image, (row, column))));
+        let of_output: Vec<(usize, (usize, usize))> = (0..input.images).flat_map(of_image).collect();
         let mut table = Vec::with_capacity(tiles * taps * rows);
         for tile in 0..tiles {
             let (first, end) = (begin_of(tile, tiles, places), begin_of(tile + 1, tiles, places));
+            let of_tile = of_output.get(first..end).unwrap_or_default();
             for tap in 0..taps {
-                table.extend((first..first + rows).map(|place| {
-                    if place >= end {
-                        return OUTSIDE;
-                    }
-                    let (image, place) = (place / (down * across), place % (down * across));
-                    self.offset(image, (place / across, place % across), tap)
-                }));
+                let tap = match walk {
+                    Walk::Places => (tap / window.size, tap % window.size),
+                    Walk::Rows => (tap, 0),
+                };
+                table.extend(of_tile.iter().map(|(image, place)| self.offset(*image, *place, tap)));
+                table.extend(std::iter::repeat_n(OUTSIDE, rows - of_tile.len().min(rows)));
             }
         }
         table
     }
 
-    /// Where the values of one tap of the window at `place` (row, column of the output) begin.
-    fn offset(&self, image: usize, place: (usize, usize), tap: usize) -> u32 {
-        let Self { input, window, walk, .. } = *self;
-        let (down, across) = match walk {
-            Walk::Places => (tap / window.size, tap % window.size),
-            Walk::Rows => (tap, 0),
-        };
+    /// Where the values of one tap of the window at `place` (row, column of the output) begin; a tap is so far down and across.
+    fn offset(&self, image: usize, place: (usize, usize), (down, across): (usize, usize)) -> u32 {
+        let Self { input, window, .. } = *self;
         let row = (place.0 * window.stride + down).checked_sub(window.padding).filter(|row| *row < input.rows);
         let column = (place.1 * window.stride + across).checked_sub(window.padding).filter(|at| *at < input.columns);
         let (Some(row), Some(column)) = (row, column) else { return OUTSIDE };
