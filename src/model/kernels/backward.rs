@@ -5,16 +5,13 @@ use rayon::prelude::*;
 
 use super::filter::Filter;
 use super::geometry::{LINE, begin_of, tiles};
-use super::lane::{Lane, WIDEST};
 use super::phases::Phase;
 use super::slopes::{After, Slopes};
 use super::tile::{Begin, Finish, Micro, OUTSIDE, Tile};
+use super::turn::{COLUMNS, turn};
 
 /// Outputs whose weights are turned over at once: with the widest panel they take a first-level cache.
 const DEPTH: usize = 256;
-
-/// Most columns of a panel.
-const COLUMNS: usize = 2 * WIDEST;
 
 /// What the sums begin with, and what is outside.
 static ZEROS: [f32; COLUMNS] = [0.0; COLUMNS];
@@ -89,7 +86,7 @@ impl Job<'_> {
             let outputs = panels.min((group + 1) * together) - group * together;
             for (at, to) in turned.0.chunks_exact_mut(columns * columns).take(outputs).enumerate() {
                 let tap = phase.taps.get(tap).copied().unwrap_or_default();
-                turn(micro, filter.read_by_turn(micro, tap, (group * together + at, panel)).0, to);
+                turn(micro, filter.read_by_turn(micro, tap, (group * together + at, panel)).0, columns, to);
             }
             let next = phase.taps.get((step + 1) / groups);
             let next = next.map(|tap| filter.read_by_turn(micro, *tap, ((step + 1) % groups * together, panel)));
@@ -139,54 +136,6 @@ impl Filter {
         let (columns, first) = (micro.columns, tap * self.inputs + inputs * micro.columns);
         let end = (first + columns).min((tap + 1) * self.inputs);
         (self.panel(outputs).get(first * columns..end * columns).unwrap_or_default(), self.sums() * columns)
-    }
-}
-
-/// Turns a square of a panel's columns over, `[inputs, outputs]` to `[outputs, inputs]`; missing inputs are zeros.
-pub(super) fn turn(micro: &Micro, square: &[f32], to: &mut [f32]) {
-    let side = micro.columns;
-    if square.len() == side * side && to.len() == side * side {
-        // SAFETY: the instructions are those of this processor, and both are squares of a panel's columns.
-        return unsafe { (micro.turn)(square.as_ptr(), to.as_mut_ptr()) };
-    }
-    for (output, to) in to.chunks_exact_mut(side).enumerate() {
-        let from = square.iter().skip(output).step_by(side).chain(std::iter::repeat(&0.0));
-        to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
-    }
-}
-
-/// Turns a square of `LANES` registers a side over; a register has `WIDTH` values.
-///
-/// Rows are shuffled with those half a register's values behind them, as often as halves can be halved: so each value's row and
-/// column change places (Stone, IEEE Trans. Computers 1971).
-///
-/// # Safety
-/// The processor has the register's instructions; both squares are there, and apart from each other.
-#[inline(always)]
-#[allow(clippy::indexing_slicing, clippy::needless_range_loop, reason = "constant bounds, checked when compiled")]
-pub(super) unsafe fn turned<L: Lane, const WIDTH: usize, const LANES: usize>(from: *const f32, to: *mut f32) {
-    let side = LANES * WIDTH;
-    // SAFETY: the caller keeps the contract; every offset stays within a square.
-    unsafe {
-        for down in 0..LANES {
-            for across in 0..LANES {
-                let mut rows = [L::splat(0.0); WIDTH];
-                for row in 0..WIDTH {
-                    rows[row] = L::load(from.add((down * WIDTH + row) * side + across * WIDTH));
-                }
-                for _ in 0..WIDTH.ilog2() {
-                    let before = rows;
-                    for row in 0..WIDTH / 2 {
-                        let (first, second) = before[row].shuffled_with(before[row + WIDTH / 2]);
-                        rows[2 * row] = first;
-                        rows[2 * row + 1] = second;
-                    }
-                }
-                for row in 0..WIDTH {
-                    rows[row].store(to.add((across * WIDTH + row) * side + down * WIDTH));
-                }
-            }
-        }
     }
 }
 
@@ -256,7 +205,7 @@ mod tests {
                     for isa in Isa::available() {
                         let micro = Micro::of(isa);
                         let of = |values: &[f32], places| Slopes::of(values, places, micro.columns);
-                        let filter = Filter::pack(&raw, inputs, window, Walk::Places, micro.columns);
+                        let filter = Filter::pack(&raw, inputs, window, Walk::Places, micro);
                         let beside = of(&beside, side.0 * side.1);
                         let given = Given { values: (&given).into(), apart: inputs };
                         let after = After { beside: Some(&beside), rectified: Some(given) };

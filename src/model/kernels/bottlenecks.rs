@@ -50,12 +50,13 @@ pub(super) trait Bottlenecks {
 
     /// One bottleneck, from `x` to `output`.
     fn bottleneck(&mut self, block: &Bottleneck, x: View, output: View) -> Option<()> {
+        let y = self.convolve(block.reduce, x, Self::REDUCED, After::Rectify)?;
+        let y = self.spatial(block.spatial, y)?;
+        // Last, for its block of memory and that of what is reduced are free until then.
         let around = match block.shortcut {
             Some(shortcut) => self.convolve(shortcut, x, Self::SHORTCUT, After::Keep)?,
             None => x,
         };
-        let y = self.convolve(block.reduce, x, Self::REDUCED, After::Rectify)?;
-        let y = self.spatial(block.spatial, y)?;
         self.convolve_into(block.expand, y, output, After::AddAndRectify(around))
     }
 

@@ -2,19 +2,28 @@
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::ptr::NonNull;
+use std::sync::Arc;
 
 use bytemuck::Zeroable;
 
+use super::pages::{self, LARGE_PAGE, Map};
+
 /// Bytes of a cache line, and of the widest register.
 const ALIGNMENT: usize = 64;
-
-/// Bytes of the pages that large buffers are made of where the system has such.
-const LARGE_PAGE: usize = 2 << 20;
 
 /// A block of numbers that begins on a cache line.
 pub(super) struct Buffer<T = f32> {
     start: NonNull<T>,
     length: usize,
+    memory: Memory,
+}
+
+/// Whose memory it is.
+enum Memory {
+    /// The allocator's, or there is none.
+    Allocated(Option<Layout>),
+    /// The system's.
+    Mapped(Arc<Map>),
 }
 
 // SAFETY: a buffer owns its memory as a Vec does, and gives it out by the same rules.
@@ -23,33 +32,42 @@ unsafe impl<T: Send> Send for Buffer<T> {}
 unsafe impl<T: Sync> Sync for Buffer<T> {}
 
 impl<T: Zeroable + Copy> Buffer<T> {
-    /// Zeros. Pages of a large buffer that nobody writes to cost no memory.
+    /// Zeros. Pages of a large buffer that nobody writes to cost no memory. [`Buffer::settle`] may be called when all that will be
+    /// has been written.
     pub(super) fn zeroed(length: usize) -> Self {
-        let buffer = Self::in_small_pages(length);
-        buffer.settle();
-        buffer
+        // The allocator would write a large buffer's zeros at once, in small pages.
+        let map = Self::layout(length).filter(|layout| layout.size() >= LARGE_PAGE / 2).and_then(|layout| {
+            let map = Map::new(layout.size().checked_next_multiple_of(LARGE_PAGE)?)?;
+            map.want_large_pages();
+            Some((map.start(), Arc::new(map)))
+        });
+        Self::in_memory(length, map.map(|(start, map)| (map, start)))
     }
 
-    /// The same for what is written once and read for a long time: [`Buffer::settle`] is to be called when it is written.
-    /// Whoever writes then does not wait for large pages, which take long where the host of a virtual machine has to find them.
-    pub(super) fn in_small_pages(length: usize) -> Self {
-        let Some(layout) = Self::layout(length) else { return Self { start: NonNull::dangling(), length: 0 } };
-        let start = if is_mapped(layout) {
-            mapped(layout.size())
-        } else {
-            // SAFETY: the layout has at least one byte.
-            unsafe { alloc_zeroed(layout) }
+    /// The same for what is written once and read for a long time; [`Buffer::settle`] is to be called then.
+    pub(super) fn to_keep(length: usize) -> Self {
+        Self::in_memory(length, Self::layout(length).and_then(|layout| pages::part(layout.size())))
+    }
+
+    /// In memory of the system, or of the allocator.
+    fn in_memory(length: usize, map: Option<(Arc<Map>, NonNull<u8>)>) -> Self {
+        let Some(layout) = Self::layout(length) else {
+            return Self { start: NonNull::dangling(), length: 0, memory: Memory::Allocated(None) };
         };
-        let Some(start) = NonNull::new(start.cast()) else { handle_alloc_error(layout) };
         // All bytes zero is a value of the type.
-        Self { start, length }
+        if let Some((map, start)) = map {
+            return Self { start: start.cast(), length, memory: Memory::Mapped(map) };
+        }
+        // SAFETY: the layout has at least one byte.
+        let start = NonNull::new(unsafe { alloc_zeroed(layout) });
+        let Some(start) = start else { handle_alloc_error(layout) };
+        Self { start: start.cast(), length, memory: Memory::Allocated(Some(layout)) }
     }
 
-    /// Asks the system to make it of large pages as far as whole ones go: those that are not written to yet at once, others in
-    /// its own time.
+    /// Asks the system to make it of large pages as far as it is not: it gathers them in its own time.
     pub(super) fn settle(&self) {
-        if let Some(layout) = Self::layout(self.length).filter(|layout| is_mapped(*layout)) {
-            advise(self.start.as_ptr().cast(), layout.size());
+        if let Memory::Mapped(map) = &self.memory {
+            map.gather(self.start.cast(), self.length * size_of::<T>());
         }
     }
 
@@ -64,9 +82,7 @@ impl<T: Zeroable + Copy> Buffer<T> {
         // SAFETY: `start` has `length` initialised values, and `self` is borrowed by nobody else.
         unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.length) }
     }
-}
 
-impl<T> Buffer<T> {
     /// None for no values, or for more than an address space has.
     fn layout(length: usize) -> Option<Layout> {
         let bytes = length.checked_mul(size_of::<T>()).filter(|bytes| *bytes > 0)?;
@@ -76,76 +92,12 @@ impl<T> Buffer<T> {
 
 impl<T> Drop for Buffer<T> {
     fn drop(&mut self) {
-        let Some(layout) = Self::layout(self.length) else { return };
-        if is_mapped(layout) {
-            unmapped(self.start.as_ptr().cast(), layout.size());
-        } else {
+        if let Memory::Allocated(Some(layout)) = self.memory {
             // SAFETY: the memory came from `alloc_zeroed` with this layout, and nothing refers to it any more.
             unsafe { dealloc(self.start.as_ptr().cast(), layout) }
         }
     }
 }
-
-/// Whether a buffer is mapped by itself: the allocator would write its zeros at once, in small pages.
-fn is_mapped(layout: Layout) -> bool {
-    cfg!(target_os = "linux") && layout.size() >= LARGE_PAGE
-}
-
-/// Asks the system to make memory of large pages.
-#[cfg(target_os = "linux")]
-fn advise(start: *mut u8, bytes: usize) {
-    // SAFETY: the advice changes nothing that can be read.
-    unsafe { libc::madvise(start.cast(), bytes / LARGE_PAGE * LARGE_PAGE, libc::MADV_HUGEPAGE) };
-}
-
-#[cfg(not(target_os = "linux"))]
-fn advise(_start: *mut u8, _bytes: usize) {}
-
-/// Zeros from the system, on a boundary of large pages; null where it has none.
-#[cfg(target_os = "linux")]
-fn mapped(bytes: usize) -> *mut u8 {
-    let whole = bytes.checked_next_multiple_of(SMALL_PAGE);
-    let Some((whole, room)) = whole.and_then(|whole| Some((whole, whole.checked_add(LARGE_PAGE)?))) else {
-        return std::ptr::null_mut();
-    };
-    let (protection, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
-    // SAFETY: new memory at an address that the system chooses.
-    let map = unsafe { libc::mmap(std::ptr::null_mut(), room, protection, flags, -1, 0) };
-    if map == libc::MAP_FAILED {
-        return std::ptr::null_mut();
-    }
-    let before = map.align_offset(LARGE_PAGE);
-    let start = map.wrapping_byte_add(before);
-    // SAFETY: what is given back lies within the map before and behind the buffer, in whole pages; without it there is more
-    // memory than needed.
-    unsafe {
-        if before > 0 {
-            libc::munmap(map, before);
-        }
-        if before < LARGE_PAGE {
-            libc::munmap(start.wrapping_byte_add(whole), LARGE_PAGE - before);
-        }
-    }
-    start.cast()
-}
-
-/// Bytes of a page as the system counts maps: of those that Linux can be built for, the largest.
-#[cfg(target_os = "linux")]
-const SMALL_PAGE: usize = 64 << 10;
-
-#[cfg(target_os = "linux")]
-fn unmapped(start: *mut u8, bytes: usize) {
-    // SAFETY: `mapped` made so many bytes there, and nothing refers to them any more.
-    unsafe { libc::munmap(start.cast(), bytes.next_multiple_of(SMALL_PAGE)) };
-}
-
-#[cfg(not(target_os = "linux"))]
-fn mapped(_bytes: usize) -> *mut u8 {
-    std::ptr::null_mut()
-}
-
-#[cfg(not(target_os = "linux"))]
-fn unmapped(_start: *mut u8, _bytes: usize) {}
 
 #[cfg(test)]
 mod tests {
@@ -154,7 +106,7 @@ mod tests {
     #[test]
     fn buffers_of_any_size_are_zeros_on_a_cache_line() {
         for length in [1, 17, LARGE_PAGE / 4 - 1, LARGE_PAGE / 4, LARGE_PAGE / 4 + 1, LARGE_PAGE + 4097] {
-            for mut buffer in [Buffer::<f32>::zeroed(length), Buffer::in_small_pages(length)] {
+            for mut buffer in [Buffer::<f32>::zeroed(length), Buffer::to_keep(length)] {
                 assert!(buffer.values().len() == length && buffer.values().iter().all(|value| *value == 0.0));
                 assert_eq!(buffer.values().as_ptr().addr() % ALIGNMENT, 0);
                 buffer.values_mut().fill(1.0);
@@ -162,6 +114,22 @@ mod tests {
                 assert_eq!(buffer.values().iter().sum::<f32>(), length as f32);
             }
         }
-        assert!(Buffer::<f32>::zeroed(0).values().is_empty());
+        assert!(Buffer::<f32>::zeroed(0).values().is_empty() && Buffer::<f32>::to_keep(0).values().is_empty());
+    }
+
+    #[test]
+    fn buffers_that_share_memory_are_apart_and_outlive_each_other() {
+        let mut random = fastrand::Rng::with_seed(5);
+        let mut buffers: Vec<(Buffer<u8>, u8)> = Vec::new();
+        for number in 0..200 {
+            let mut buffer = Buffer::to_keep(random.usize(1..LARGE_PAGE / 4));
+            assert!(buffer.values().iter().all(|value| *value == 0));
+            buffer.values_mut().fill(number);
+            buffers.push((buffer, number));
+            if number % 3 == 0 {
+                buffers.swap_remove(random.usize(..buffers.len()));
+            }
+        }
+        assert!(buffers.iter().all(|(buffer, number)| buffer.values().iter().all(|value| value == number)));
     }
 }

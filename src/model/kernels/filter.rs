@@ -4,14 +4,12 @@ use std::ops::Range;
 
 use super::buffer::Buffer;
 use super::geometry::{Walk, Window};
+use super::tile::Micro;
+use super::turn::{COLUMNS, turn};
 
 /// Inputs that are summed over before the next panel block: with a panel's columns they take half of a first-level
 /// cache.
 const BLOCK: usize = 256;
-
-/// Inputs that are packed for all outputs of a panel before the next ones: so much of the panel is in the first-level
-/// cache while it is written to in leaps.
-const INPUTS_AT_ONCE: usize = 64;
 
 /// What a filter is made from, some outputs at a time: so it passes through the processor's cache once.
 pub(in crate::model) trait Rows {
@@ -67,24 +65,32 @@ pub(super) struct Filter {
 }
 
 impl Filter {
-    /// Packs for panels of `columns`. Missing weights count as zero.
-    pub(super) fn pack(raw: &impl Rows, inputs: usize, window: Window, walk: Walk, columns: usize) -> Self {
-        let mut filter = Self::empty(raw.bias(), inputs, window, walk, columns);
-        let mut room = Vec::new();
-        for (panel, outputs) in panels(filter.outputs, columns).enumerate() {
-            filter.fill(panel, raw.rows(outputs, &mut room));
+    /// Packs for the micro-kernels' panels. Missing weights count as zero.
+    pub(super) fn pack(raw: &impl Rows, inputs: usize, window: Window, walk: Walk, micro: &Micro) -> Self {
+        let mut filter = Self::empty(raw.bias(), inputs, window, walk, micro.columns);
+        let (mut room, places) = (Vec::new(), window.size * window.size);
+        for (panel, outputs) in panels(filter.outputs, micro.columns).enumerate() {
+            pack_panel(filter.panel_mut(panel), raw.rows(outputs, &mut room), (places, inputs), micro);
         }
-        filter.weights.settle();
+        filter.settle();
         filter
     }
 
     /// A filter whose weights are zeros.
-    pub(super) fn empty(of_outputs: &[f32], inputs: usize, window: Window, walk: Walk, columns: usize) -> Self {
+    pub(super) fn empty(bias: &[f32], inputs: usize, window: Window, walk: Walk, columns: usize) -> Self {
+        let filter = Self::of_extent(bias, inputs, window, walk, columns);
+        Self { weights: Buffer::to_keep(filter.panels() * columns * filter.sums()), ..filter }
+    }
+
+    /// A filter that knows its extent and bias only.
+    pub(super) fn without_weights(bias: &[f32], inputs: usize, window: Window, columns: usize) -> Self {
+        Self::of_extent(bias, inputs, window, Walk::Places, columns)
+    }
+
+    fn of_extent(of_outputs: &[f32], inputs: usize, window: Window, walk: Walk, columns: usize) -> Self {
         let outputs = of_outputs.len();
-        let padded = outputs.next_multiple_of(columns);
         let places = window.size * window.size;
-        let weights = Buffer::in_small_pages(padded * places * inputs);
-        let mut bias = Buffer::zeroed(padded);
+        let mut bias = Buffer::zeroed(outputs.next_multiple_of(columns));
         for (to, from) in bias.values_mut().iter_mut().zip(of_outputs) {
             *to = *from;
         }
@@ -92,28 +98,24 @@ impl Filter {
             Walk::Places => (places, inputs),
             Walk::Rows => (window.size, window.size * inputs),
         };
+        let weights = Buffer::zeroed(0);
         Self { window, walk, inputs, outputs, columns, blocks: blocks(taps, depth), weights, bias }
     }
 
-    /// Packs the weights of the outputs of one panel, `[outputs, inputs, size, size]`.
-    pub(super) fn fill(&mut self, panel: usize, from: &[f32]) {
-        let (inputs, columns, sums) = (self.inputs, self.columns, self.sums());
-        let length = sums * columns;
-        if let Some(panel) = self.weights.values_mut().get_mut(panel * length..(panel + 1) * length)
-            && sums > 0
-        {
-            pack_panel(panel, from, (sums / inputs, inputs), columns);
-        }
+    /// The weights of one panel, to write to.
+    pub(super) fn panel_mut(&mut self, panel: usize) -> &mut [f32] {
+        let length = self.sums() * self.columns;
+        self.weights.values_mut().get_mut(panel * length..(panel + 1) * length).unwrap_or_default()
+    }
+
+    /// To be called when the weights are written.
+    pub(super) fn settle(&self) {
+        self.weights.settle();
     }
 
     /// One value an output, filled up with zeros to whole panels.
     pub(super) fn padded_bias(&self) -> &[f32] {
         self.bias.values()
-    }
-
-    /// A filter that knows its extent and bias only.
-    pub(super) fn without_weights(bias: &[f32], inputs: usize, window: Window, columns: usize) -> Self {
-        Self { weights: Buffer::zeroed(0), ..Self::empty(bias, inputs, window, Walk::Places, columns) }
     }
 
     /// Products that are summed up for each output.
@@ -156,14 +158,23 @@ pub(super) fn panels(outputs: usize, columns: usize) -> impl Iterator<Item = Ran
     (0..outputs).step_by(columns.max(1)).map(move |start| start..outputs.min(start + columns))
 }
 
-/// The weights of a panel's outputs, `[outputs, inputs, places]`, into the panel, `[places, inputs, columns]`.
-fn pack_panel(panel: &mut [f32], from: &[f32], (places, inputs): (usize, usize), columns: usize) {
-    for (place, panel) in panel.chunks_exact_mut(inputs * columns).enumerate() {
-        for (block, panel) in panel.chunks_mut(INPUTS_AT_ONCE * columns).enumerate() {
-            for (column, from) in from.chunks_exact(places * inputs).enumerate() {
-                let from = from.get(block * INPUTS_AT_ONCE * places + place..).unwrap_or_default();
-                let to = panel.iter_mut().skip(column).step_by(columns);
-                to.zip(from.iter().step_by(places)).for_each(|(to, from)| *to = *from);
+/// The weights of a panel's outputs, `[outputs, inputs, places]`, into the panel, `[places, inputs, columns]`; missing outputs
+/// are zeros.
+pub(super) fn pack_panel(panel: &mut [f32], from: &[f32], (places, inputs): (usize, usize), micro: &Micro) {
+    let (columns, sums) = (micro.columns, places * inputs);
+    let mut square = [0.0; COLUMNS * COLUMNS];
+    let square = square.get_mut(..columns * columns).unwrap_or_default();
+    for first in (0..sums).step_by(columns) {
+        let from = from.get(first..).unwrap_or_default();
+        if let (1, Some(to)) = (places, panel.get_mut(first * columns..(first + columns) * columns)) {
+            turn(micro, from, sums, to);
+            continue;
+        }
+        turn(micro, from, sums, square);
+        for (sum, weights) in (first..sums).zip(square.chunks_exact(columns)) {
+            let at = (sum % places * inputs + sum / places) * columns;
+            if let Some(to) = panel.get_mut(at..at + columns) {
+                to.copy_from_slice(weights);
             }
         }
     }
@@ -190,22 +201,31 @@ fn blocks(taps: usize, depth: usize) -> Vec<Block> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::isa::Isa;
     use super::*;
 
     #[test]
     fn weights_lie_by_panel_place_input_and_output() {
-        for (inputs, outputs, size) in [(1, 1, 1), (3, 20, 7), (5, 16, 3), (300, 33, 1), (7, 2, 3)] {
+        for (inputs, outputs, size) in
+            [(1, 1, 1), (3, 20, 7), (5, 16, 3), (300, 33, 1), (7, 2, 3), (64, 64, 1), (32, 32, 3)]
+        {
             let weights: Vec<f32> = (0..inputs * outputs * size * size).map(|index| index as f32).collect();
             let bias: Vec<f32> = (0..outputs).map(|index| -(index as f32)).collect();
             let window = Window { size, stride: 1, padding: size / 2 };
             let raw = Raw { weights, bias };
-            let filter = Filter::pack(&raw, inputs, window, Walk::Places, 16);
-            for (index, weight) in raw.weights.iter().enumerate() {
-                let (output, input, place) =
-                    (index / (inputs * size * size), index / (size * size) % inputs, index % (size * size));
-                assert_eq!(filter.panel(output / 16)[(place * inputs + input) * 16 + output % 16], *weight);
+            for micro in Isa::available().map(Micro::of) {
+                let (filter, columns) = (Filter::pack(&raw, inputs, window, Walk::Places, micro), micro.columns);
+                for (index, weight) in raw.weights.iter().enumerate() {
+                    let (output, input, place) =
+                        (index / (inputs * size * size), index / (size * size) % inputs, index % (size * size));
+                    let at = (place * inputs + input) * columns + output % columns;
+                    assert_eq!(filter.panel(output / columns)[at], *weight, "{:?}", micro.isa);
+                }
+                let others = |weights: &[f32]| weights.iter().filter(|weight| **weight != 0.0).count();
+                let packed: usize = (0..filter.panels()).map(|panel| others(filter.panel(panel))).sum();
+                assert_eq!(packed, others(&raw.weights), "missing outputs are zeros");
+                assert_eq!(filter.padded_bias().get(..outputs), Some(raw.bias.as_slice()));
             }
-            assert_eq!(filter.padded_bias().get(..outputs), Some(raw.bias.as_slice()));
         }
     }
 

@@ -8,6 +8,9 @@ use super::geometry::Offsets;
 pub(super) trait Room<P>: Default {
     /// Makes each block as large as a plan needs it.
     fn grow_for(&mut self, plan: &P);
+
+    /// Says that a plan of it has been gone through.
+    fn settle(&mut self);
 }
 
 /// Blocks `B` and plans `P`, all for images of the same extent.
@@ -45,6 +48,8 @@ impl<B: Room<P>, P> Memory<B, P> {
             let plan = plan(&mut self.offsets)?;
             self.blocks.grow_for(&plan);
             self.plans.insert(count, plan);
+        } else {
+            self.blocks.settle();
         }
         Some((&mut self.blocks, self.plans.get_mut(&count)?))
     }

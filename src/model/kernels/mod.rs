@@ -23,6 +23,7 @@ mod lane;
 mod memory;
 pub(super) mod narrow;
 mod network;
+mod pages;
 mod phases;
 mod plan;
 mod pooling;
@@ -33,6 +34,7 @@ mod slots;
 mod tests;
 mod tile;
 mod trust;
+mod turn;
 mod way_back;
 mod winograd;
 

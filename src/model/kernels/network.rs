@@ -123,8 +123,7 @@ impl Network {
     ) -> Result<Self, E> {
         let (crew, micro) = (Crew::new(threads)?, Micro::of(isa));
         let layers = architecture.layers.par_iter().enumerate().with_max_len(1);
-        let pack =
-            |(index, each): (usize, &Layer)| Ok(packed(&architecture, (index, each), &layer(each)?, micro.columns));
+        let pack = |(index, each): (usize, &Layer)| Ok(packed(&architecture, (index, each), &layer(each)?, micro));
         let packed: Result<Vec<Packed>, E> = crew.install(|| layers.map(pack).collect());
         let (mut filters, mut matrices, mut others) = (Vec::new(), Vec::new(), Vec::new());
         for Packed { filter, mut parts } in packed? {
@@ -336,6 +335,10 @@ impl Room<Plan> for Slots {
     fn grow_for(&mut self, plan: &Plan) {
         self.grow(&plan.lengths);
     }
+
+    fn settle(&mut self) {
+        self.settle();
+    }
 }
 
 /// The values of a view, without what fills up its places.
@@ -354,20 +357,20 @@ struct Packed {
     parts: Vec<Filter>,
 }
 
-fn packed(architecture: &Architecture, (index, layer): (usize, &Layer), raw: &impl Rows, columns: usize) -> Packed {
+fn packed(architecture: &Architecture, (index, layer): (usize, &Layer), raw: &impl Rows, micro: &Micro) -> Packed {
     let (size, stride) = (layer.kernel.size, layer.kernel.stride);
     if index == architecture.stem {
         // Its input is padded when it is interleaved.
         let window = Window { size, stride, padding: 0 };
-        return Packed { filter: Filter::pack(raw, layer.inputs, window, Walk::Rows, columns), parts: Vec::new() };
+        return Packed { filter: Filter::pack(raw, layer.inputs, window, Walk::Rows, micro), parts: Vec::new() };
     }
     let window = Window { size, stride, padding: size / 2 };
     // In the last stage their weights, nearly twice as many, would cost more than they save.
     if window == winograd::WINDOW && architecture.early.iter().any(|block| block.spatial == index) {
-        let filter = Filter::without_weights(raw.bias(), layer.inputs, window, columns);
-        return Packed { filter, parts: winograd::spread_weights(raw, layer.inputs, columns) };
+        let filter = Filter::without_weights(raw.bias(), layer.inputs, window, micro.columns);
+        return Packed { filter, parts: winograd::spread_weights(raw, layer.inputs, micro) };
     }
-    Packed { filter: Filter::pack(raw, layer.inputs, window, Walk::Places, columns), parts: Vec::new() }
+    Packed { filter: Filter::pack(raw, layer.inputs, window, Walk::Places, micro), parts: Vec::new() }
 }
 
 /// How far a run goes.

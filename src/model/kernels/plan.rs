@@ -21,11 +21,11 @@ mod slot {
     pub(super) const SPATIAL: usize = 5;
     /// What the stages that go image by image say of each.
     pub(super) const GATHERED: usize = 6;
-    /// Winograd's matrices, of inputs and of outputs.
-    pub(super) const SPREAD: usize = 7;
-    pub(super) const PRODUCTS: usize = 8;
+    /// Winograd's matrices, of inputs and of outputs: nothing else is there while they are wanted.
+    pub(super) const SPREAD: usize = SHORTCUT;
+    pub(super) const PRODUCTS: usize = REDUCED;
     /// Whatever a plan makes, where all of it stays.
-    pub(super) const KEPT: usize = 9;
+    pub(super) const KEPT: usize = 7;
 }
 
 /// The pooling after the first convolution.

@@ -8,7 +8,7 @@ use super::buffer::Buffer;
 use super::geometry::Extent;
 
 /// Blocks there are.
-pub(super) const SLOTS: usize = 10;
+pub(super) const SLOTS: usize = 8;
 
 /// A part of a block that holds one activation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,35 +42,48 @@ impl View {
 }
 
 /// The blocks.
-pub(super) struct Slots<T = f32>(Vec<Buffer<T>>);
+pub(super) struct Slots<T = f32> {
+    blocks: Vec<Buffer<T>>,
+    /// Whether they are what they were when the last run began.
+    settled: bool,
+}
 
 impl<T: Zeroable + Copy> Default for Slots<T> {
     /// Blocks without memory.
     fn default() -> Self {
-        Self((0..SLOTS).map(|_| Buffer::zeroed(0)).collect())
+        Self { blocks: (0..SLOTS).map(|_| Buffer::zeroed(0)).collect(), settled: false }
     }
 }
 
 impl<T: Zeroable + Copy> Slots<T> {
     /// Makes each block at least so large. A block that grows loses what it held.
     pub(super) fn grow(&mut self, lengths: &[usize; SLOTS]) {
-        for (slot, length) in self.0.iter_mut().zip(lengths) {
+        for (slot, length) in self.blocks.iter_mut().zip(lengths) {
             if slot.values().len() < *length {
                 // The old memory goes before the new one comes.
                 *slot = Buffer::zeroed(0);
                 *slot = Buffer::zeroed(*length);
+                self.settled = false;
             }
+        }
+    }
+
+    /// Says that a run has written to them.
+    pub(super) fn settle(&mut self) {
+        if !self.settled {
+            self.blocks.iter().for_each(Buffer::settle);
+            self.settled = true;
         }
     }
 
     /// What a view holds; empty where the block is smaller.
     pub(super) fn read(&self, view: &View) -> &[T] {
-        self.0.get(view.slot).and_then(|slot| slot.values().get(view.start..view.end())).unwrap_or_default()
+        self.blocks.get(view.slot).and_then(|slot| slot.values().get(view.start..view.end())).unwrap_or_default()
     }
 
     /// Lays values into a view, place by place; nothing where the block is smaller.
     pub(super) fn write(&mut self, view: &View, values: &[T]) {
-        let block = self.0.get_mut(view.slot).map(Buffer::values_mut).unwrap_or_default();
+        let block = self.blocks.get_mut(view.slot).map(Buffer::values_mut).unwrap_or_default();
         let places = block.get_mut(view.start..view.end()).unwrap_or_default().chunks_exact_mut(view.extent.pitch);
         for (to, from) in places.zip(values.chunks(view.extent.channels)) {
             to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
@@ -80,7 +93,7 @@ impl<T: Zeroable + Copy> Slots<T> {
     /// For the threads of one run.
     pub(super) fn share(&mut self) -> Shared<'_, T> {
         let mut blocks = [(std::ptr::null_mut(), 0); SLOTS];
-        for (block, slot) in blocks.iter_mut().zip(&mut self.0) {
+        for (block, slot) in blocks.iter_mut().zip(&mut self.blocks) {
             let values = slot.values_mut();
             *block = (values.as_mut_ptr(), values.len());
         }

@@ -112,7 +112,7 @@ enum End {
 fn convolved(case: Case, isa: Isa, end: End, threads: usize) -> Vec<f32> {
     let (input, raw, added) = material(case);
     let micro = Micro::of(isa);
-    let filter = Filter::pack(&raw, case.channels.0, case.window, Walk::Places, micro.columns);
+    let filter = Filter::pack(&raw, case.channels.0, case.window, Walk::Places, micro);
     let from = view(0, Extent::new(case.images, case.side.0, case.side.1, case.channels.0));
     let to = view(1, output_of(&filter, from.extent));
     let other = view(2, to.extent);
@@ -182,7 +182,7 @@ fn by_matrices(case: Case, isa: Isa, threads: usize) -> Vec<f32> {
     let (input, raw, _) = material(case);
     let micro = Micro::of(isa);
     let filter = Filter::without_weights(&raw.bias, case.channels.0, case.window, micro.columns);
-    let filters = winograd::spread_weights(&raw, case.channels.0, micro.columns);
+    let filters = winograd::spread_weights(&raw, case.channels.0, micro);
     let from = view(0, Extent::new(case.images, case.side.0, case.side.1, case.channels.0));
     let to = view(1, output_of(&filter, from.extent));
     let (spread, products) = (winograd::matrices(2, from.extent), winograd::matrices(3, to.extent));
@@ -249,7 +249,7 @@ fn the_first_convolution_walks_by_rows_over_an_interleaved_image() {
             let (input, raw, _) = material(case);
             let planes: Vec<f32> = (0..3).flat_map(|colour| input.iter().skip(colour).step_by(3).copied()).collect();
             let micro = Micro::of(isa);
-            let filter = Filter::pack(&raw, 3, Window { padding: 0, ..window }, Walk::Rows, micro.columns);
+            let filter = Filter::pack(&raw, 3, Window { padding: 0, ..window }, Walk::Rows, micro);
             let from = view(0, Interleave::output_of(side.0, side.1, window.padding));
             let to = view(1, output_of(&filter, from.extent));
             let mut slots = slots(&[from, to]);

@@ -72,8 +72,8 @@ type GatherFunction = unsafe fn(*const f32, usize, usize, &[f32], &[Option<*mut 
 /// Takes the largest values of some places: see [`pooling::largest`].
 type LargestFunction = unsafe fn(&[*const f32], usize, *mut f32);
 
-/// Turns a square of a panel's columns over: see [`backward::turned`].
-type TurnFunction = unsafe fn(*const f32, *mut f32);
+/// Turns a square of a panel's columns over: see [`turn::turned`].
+type TurnFunction = unsafe fn(*const f32, usize, *mut f32);
 
 /// The micro-kernels of one instruction set.
 pub(super) struct Micro {
@@ -213,7 +213,7 @@ macro_rules! micro {
     ($name:ident, $module:ident, $isa:ident, $lane:ty, $most:literal, $lanes:literal, [$($rows:literal),*] $(, $features:literal)?) => {
         mod $module {
             use super::super::lane::Lane;
-            use super::super::{backward, pooling, winograd};
+            use super::super::{pooling, turn, winograd};
             use super::{Tile, compute};
 
             /// # Safety
@@ -260,11 +260,11 @@ macro_rules! micro {
             }
 
             /// # Safety
-            /// As [`backward::turned`].
+            /// As [`turn::turned`].
             $(#[target_feature(enable = $features)])?
-            pub(super) unsafe fn turn(from: *const f32, to: *mut f32) {
+            pub(super) unsafe fn turn(from: *const f32, apart: usize, to: *mut f32) {
                 // SAFETY: the same contract.
-                unsafe { backward::turned::<$lane, { <$lane as Lane>::WIDTH }, $lanes>(from, to) }
+                unsafe { turn::turned::<$lane, { <$lane as Lane>::WIDTH }, $lanes>(from, apart, to) }
             }
         }
 

@@ -2,7 +2,6 @@
 
 use std::sync::OnceLock;
 
-use super::backward::turn;
 use super::buffer::Buffer;
 use super::convolution::{After, Convolution, output_of};
 use super::filter::{Filter, Raw};
@@ -10,6 +9,7 @@ use super::geometry::{Extent, Offsets, Walk, Window};
 use super::isa::Isa;
 use super::slots::{SLOTS, Shared, Slots, View};
 use super::tile::Micro;
+use super::turn::turn;
 use super::winograd::{self, Gather, Spread};
 
 /// Channels that a trial goes from and to: neither fills its groups, tiles or panels, and with a window of nine places the
@@ -129,7 +129,7 @@ fn material(inputs: usize, places: usize, numbers: &mut Numbers) -> Raw {
 fn by_places(micro: &'static Micro, (window, places): (Window, usize)) -> Vec<f32> {
     let extent = Extent::new(1, 1, places, CHANNELS.0);
     let raw = material(extent.channels, window.size.pow(2), &mut Numbers::new());
-    let filter = Filter::pack(&raw, extent.channels, window, Walk::Places, micro.columns);
+    let filter = Filter::pack(&raw, extent.channels, window, Walk::Places, micro);
     convolved(micro, &filter, extent, After::AddAndRectify)
 }
 
@@ -137,7 +137,7 @@ fn by_rows(micro: &'static Micro) -> Vec<f32> {
     let extent = Extent { images: 1, rows: 9, columns: 11, channels: 3, pitch: 3 };
     let window = Window { size: 7, stride: 2, padding: 0 };
     let raw = material(extent.channels, 49, &mut Numbers::new());
-    let filter = Filter::pack(&raw, extent.channels, window, Walk::Rows, micro.columns);
+    let filter = Filter::pack(&raw, extent.channels, window, Walk::Rows, micro);
     convolved(micro, &filter, extent, |_| After::Rectify)
 }
 
@@ -160,7 +160,7 @@ fn by_matrices(micro: &'static Micro) -> Vec<f32> {
     let extent = Extent::new(1, 5, 7, CHANNELS.0);
     let raw = material(extent.channels, 9, &mut Numbers::new());
     let filter = Filter::without_weights(&raw.bias, extent.channels, winograd::WINDOW, micro.columns);
-    let filters = winograd::spread_weights(&raw, extent.channels, micro.columns);
+    let filters = winograd::spread_weights(&raw, extent.channels, micro);
     let (from, to) = (view(0, extent), view(1, output_of(&filter, extent)));
     let (spread, products) = (winograd::matrices(2, from.extent), winograd::matrices(3, to.extent));
     let mut slots = filled(&[from], &[to, spread, products]);
@@ -190,7 +190,7 @@ fn by_matrices(micro: &'static Micro) -> Vec<f32> {
 fn turns(micro: &Micro) -> bool {
     let (side, mut numbers) = (micro.columns, Numbers::new());
     let (square, mut turned) = (numbers.values(side * side), vec![0.0; side * side]);
-    turn(micro, &square, &mut turned);
+    turn(micro, &square, side, &mut turned);
     let wanted = (0..side).flat_map(|column| square.iter().skip(column).step_by(side));
     turned.iter().eq(wanted)
 }

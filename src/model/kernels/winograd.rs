@@ -2,7 +2,7 @@
 //! 16 values each, which 16 matrix products turn into those of squares of 2 by 2 outputs, with 4 products for 9.
 
 use super::convolution::output_of;
-use super::filter::{Filter, Rows, panels};
+use super::filter::{Filter, Rows, pack_panel, panels};
 use super::geometry::{Extent, Walk, Window};
 use super::lane::Lane;
 use super::slots::{Shared, View};
@@ -20,41 +20,64 @@ pub(super) const WINDOW: Window = Window { size: 3, stride: 1, padding: 1 };
 /// The window of the matrix products.
 const PLACE: Window = Window { size: 1, stride: 1, padding: 0 };
 
+/// Weights that are spread at once: columns of a panel, which has a multiple of so many.
+const GROUP: usize = 8;
+
+/// As many weights at once.
+type Group = [f64; GROUP];
+
 /// The filters of the 16 matrix products, from weights `[outputs, inputs, 3, 3]`; without bias.
-pub(super) fn spread_weights(raw: &impl Rows, inputs: usize, columns: usize) -> Vec<Filter> {
-    let outputs = raw.bias().len();
+pub(super) fn spread_weights(raw: &impl Rows, inputs: usize, micro: &Micro) -> Vec<Filter> {
+    let (outputs, places) = (raw.bias().len(), WINDOW.size * WINDOW.size);
     let no_bias = vec![0.0; outputs];
-    let filter = || Filter::empty(&no_bias, inputs, PLACE, Walk::Places, columns);
+    let filter = || Filter::empty(&no_bias, inputs, PLACE, Walk::Places, micro.columns);
     let mut filters: Vec<_> = std::iter::repeat_with(filter).take(VALUES).collect();
-    let (mut room, mut spread) = (Vec::new(), [const { Vec::new() }; VALUES]);
-    for (panel, outputs) in panels(outputs, columns).enumerate() {
-        spread.iter_mut().for_each(Vec::clear);
-        for window in raw.rows(outputs, &mut room).as_chunks::<9>().0 {
-            for (all, value) in spread.iter_mut().zip(spread_window(window)) {
-                all.push(value);
-            }
-        }
-        filters.iter_mut().zip(&spread).for_each(|(filter, weights)| filter.fill(panel, weights));
+    let (mut room, mut windows) = (Vec::new(), vec![0.0; places * inputs * micro.columns]);
+    for (panel, outputs) in panels(outputs, micro.columns).enumerate() {
+        pack_panel(&mut windows, raw.rows(outputs, &mut room), (places, inputs), micro);
+        let mut values: Vec<_> = filters.iter_mut().map(|filter| filter.panel_mut(panel).as_chunks_mut().0).collect();
+        spread_windows(&windows, &mut values);
     }
+    filters.iter().for_each(Filter::settle);
     filters
 }
 
-/// The 16 values of one window of weights.
-fn spread_window(window: &[f32; 9]) -> [f32; VALUES] {
-    let [a, b, c, d, e, f, g, h, i] = window.map(f64::from);
-    let [left, middle, right] = [spread_side([a, d, g]), spread_side([b, e, h]), spread_side([c, f, i])];
-    let mut values = [0.0; VALUES];
-    let rows = values.as_chunks_mut::<4>().0.iter_mut().zip(left.into_iter().zip(middle).zip(right));
-    for (row, ((left, middle), right)) in rows {
-        *row = spread_side([left, middle, right]).map(|value| value as f32);
+/// The 16 values of each window of weights; windows lie place by place, values one after the other.
+fn spread_windows(windows: &[f32], values: &mut [&mut [[f32; GROUP]]]) {
+    let each = windows.len() / (WINDOW.size * WINDOW.size);
+    let weights: Vec<&[[f32; GROUP]]> = windows.chunks_exact(each.max(1)).map(|place| place.as_chunks().0).collect();
+    for index in 0..each / GROUP {
+        let window = std::array::from_fn(|place| {
+            let weights = weights.get(place).and_then(|weights| weights.get(index));
+            weights.copied().unwrap_or_default().map(f64::from)
+        });
+        for (values, spread) in values.iter_mut().zip(spread_window(window)) {
+            if let Some(to) = values.get_mut(index) {
+                *to = spread.map(|value| value as f32);
+            }
+        }
     }
+}
+
+/// The 16 values of one window of weights, of as many windows.
+fn spread_window([a, b, c, d, e, f, g, h, i]: [Group; 9]) -> [Group; VALUES] {
+    let columns = [spread_side([a, d, g]), spread_side([b, e, h]), spread_side([c, f, i])];
+    let [[a, b, c, d], [e, f, g, h], [i, j, k, l]] = columns;
+    let rows = [[a, e, i], [b, f, j], [c, g, k], [d, h, l]].map(spread_side);
+    let mut values = [[0.0; GROUP]; VALUES];
+    values.iter_mut().zip(rows.as_flattened()).for_each(|(to, value)| *to = *value);
     values
 }
 
 /// Three weights along one side of a window become four values.
-fn spread_side([first, second, third]: [f64; 3]) -> [f64; 4] {
-    let outer = (first + third) / 2.0;
-    [first, outer + second / 2.0, outer - second / 2.0, third]
+fn spread_side([first, second, third]: [Group; 3]) -> [Group; 4] {
+    let each = |of: fn(f64, f64, f64) -> f64| -> Group {
+        let mut values = [0.0; GROUP];
+        let weights = first.iter().zip(&second).zip(&third);
+        values.iter_mut().zip(weights).for_each(|(to, ((first, second), third))| *to = of(*first, *second, *third));
+        values
+    };
+    [first, each(|a, b, c| (a + c) / 2.0 + b / 2.0), each(|a, b, c| (a + c) / 2.0 - b / 2.0), third]
 }
 
 /// The extent of one of the 16 matrices for an activation: a row for each square.

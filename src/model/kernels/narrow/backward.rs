@@ -223,7 +223,7 @@ mod tests {
                         let filter = pack(&raw, reach, micro.columns);
                         let weights = unpacked(&filter, number);
                         let raw = Raw { weights, bias: vec![0.0; outputs] };
-                        let exact = Single::pack(&raw, inputs, window, Walk::Places, single.columns);
+                        let exact = Single::pack(&raw, inputs, window, Walk::Places, single);
                         let of = |values: &[f32], places| {
                             [micro.columns, single.columns].map(|columns| Slopes::of(values, places, columns))
                         };

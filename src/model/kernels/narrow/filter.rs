@@ -175,7 +175,7 @@ impl<N: Narrow> Panels<N> {
     ) -> Self {
         let each = reach.taps() * depth::<N>(reach);
         let padded = outputs.next_multiple_of(columns);
-        let mut weights = Buffer::in_small_pages(padded * each + READ_AT_ONCE * columns);
+        let mut weights = Buffer::to_keep(padded * each + READ_AT_ONCE * columns);
         let to = weights.values_mut().chunks_exact_mut((each * columns).max(1));
         let (mut rows, mut by_taps, mut narrowed) = (Vec::new(), Vec::new(), vec![N::Weight::zeroed(); each]);
         for (panel, outputs) in to.zip(panels(outputs, columns)) {

@@ -78,6 +78,11 @@ impl<N: Narrow> Room<Plan<N>> for Blocks<N::Value> {
         self.values.grow(&plan.values);
         self.singles.grow(&plan.singles);
     }
+
+    fn settle(&mut self) {
+        self.values.settle();
+        self.singles.settle();
+    }
 }
 
 impl<N: Narrow> Network<N> {
@@ -107,7 +112,7 @@ impl<N: Narrow> Network<N> {
                 return Ok(Layer::Narrow(N::Filter::pack(&raw, known, reach, micro.columns, codes)));
             }
             let window = Window { size: each.kernel.size, stride: each.kernel.stride, padding: 0 };
-            Ok(Layer::Single(Single::pack(&raw, each.inputs, window, Walk::Places, single_micro.columns)))
+            Ok(Layer::Single(Single::pack(&raw, each.inputs, window, Walk::Places, single_micro)))
         };
         let layers = architecture.layers.par_iter().enumerate().with_max_len(1);
         let layers: Result<Vec<Layer<N>>, E> = crew.install(|| layers.map(pack).collect());
