@@ -249,7 +249,7 @@ pub(super) struct Sloped {
 /// By the kernels, which are given the features of one image and their rows and columns.
 fn sloped(features: &Tensor, slope: impl FnOnce(&[f32], (usize, usize)) -> Option<kernels::Slope>) -> Result<Sloped> {
     let (_, rows, columns, _) = features.dims4()?;
-    let found = with_values(features, |values| slope(values, (rows, columns)))?;
+    let found = with_values(features, |values| slope(values, (rows, columns)).ok_or_else(unfit))?;
     Ok(Sloped { slopes: found.slopes, seen: Some(seen(1, found.seen)?) })
 }
 
@@ -267,18 +267,18 @@ pub(super) fn with_images<T>(images: &Tensor, look: impl FnOnce(Images<'_>) -> O
     let (n, channels, rows, columns) = images.dims4()?;
     let shape = [n, channels, rows, columns];
     let wrong = || Error::msg(format!("the network takes [n, 3, rows, columns], not {shape:?}"));
-    with_values(images, |values| Some(Images::new(values, shape).map(look)))?.ok_or_else(wrong)?.ok_or_else(unfit)
+    with_values(images, |values| look(Images::new(values, shape).ok_or_else(wrong)?).ok_or_else(unfit))
 }
 
 /// Shows the values of a tensor to the kernels.
-pub(super) fn with_values<T>(tensor: &Tensor, look: impl FnOnce(&[f32]) -> Option<T>) -> Result<T> {
+pub(super) fn with_values<T>(tensor: &Tensor, look: impl FnOnce(&[f32]) -> Result<T>) -> Result<T> {
     let tensor = tensor.contiguous()?;
     let (storage, layout) = tensor.storage_and_layout();
     let Storage::Cpu(CpuStorage::F32(values)) = &*storage else {
         return Err(Error::msg("the kernels take f32 in main memory"));
     };
     let values = layout.contiguous_offsets().and_then(|(first, end)| values.get(first..end));
-    values.and_then(look).ok_or_else(unfit)
+    look(values.ok_or_else(unfit)?)
 }
 
 fn unfit() -> Error {

@@ -46,7 +46,7 @@ pub(super) fn heat_map(
     let channels = channels.max(1);
     let mut evidence: Vec<f32> = with_values(&features.to_device(&Device::Cpu)?, |values| {
         let each = values.chunks(channels).zip(reference.chunks(channels)).zip(sloped.slopes.chunks(channels));
-        Some(each.map(|((values, reference), slopes)| evidence(values, reference, slopes)).collect())
+        Ok(each.map(|((values, reference), slopes)| evidence(values, reference, slopes)).collect())
     })?;
     // The rim of a blob has more of it than its middle; smoothed once, one in fifty has its maximum on the rim.
     (0..2).for_each(|_| smooth(&mut evidence, one));

@@ -4,7 +4,7 @@
 use rayon::prelude::*;
 
 use super::filter::Filter;
-use super::geometry::{LINE, begin_of, tiles};
+use super::geometry::{LINE, part_of, tiles};
 use super::phases::Phase;
 use super::slopes::{After, Slopes};
 use super::tile::{Begin, Finish, Micro, OUTSIDE, Tile};
@@ -98,10 +98,10 @@ impl Job<'_> {
                     Some([first, ..]) => (std::ptr::from_ref(first), apart.wrapping_sub(part)),
                     _ => (turned.0.as_ptr(), 0),
                 };
-                let (first, end) = (begin_of(tile, tiles, places), begin_of(tile + 1, tiles, places));
+                let rows = part_of(tile, tiles, places);
                 let at = (tap * tiles + tile) * together * micro.rows;
                 let offsets = offsets.get(at..at + together * micro.rows).unwrap_or_default();
-                let output = sums.get_mut(first * columns..end * columns).unwrap_or_default();
+                let output = sums.get_mut(rows.start * columns..rows.end * columns).unwrap_or_default();
                 if offsets.is_empty() || output.is_empty() {
                     continue;
                 }
@@ -123,7 +123,7 @@ impl Job<'_> {
                 // SAFETY: the instructions are those of this processor. The offsets are those of places of `outputs` panels of
                 // slopes, each of `columns` values; as many rows of weights were turned over; the output has a row of `columns`
                 // for each of the places, and nobody else refers to it.
-                unsafe { micro.run(end - first, &tile) }
+                unsafe { micro.run(rows.len(), &tile) }
             }
         }
     }
@@ -145,9 +145,8 @@ fn offsets(phase: &Phase, places: usize, micro: &Micro) -> Vec<u32> {
     let (count, together) = (tiles(phase.places.len(), micro.rows), DEPTH / micro.columns);
     let mut offsets = Vec::with_capacity(phase.taps.len() * count * together * micro.rows);
     for (tap, tile) in phase.taps.iter().flat_map(|tap| (0..count).map(move |tile| (*tap, tile))) {
-        let [first, end] = [tile, tile + 1].map(|tile| begin_of(tile, count, phase.places.len()));
-        let tile = phase.places.iter().take(end).skip(first);
-        let tile: Vec<_> = tile.map(|place| phase.leads(tap, *place)).collect();
+        let tile = phase.places.get(part_of(tile, count, phase.places.len())).unwrap_or_default();
+        let tile: Vec<_> = tile.iter().map(|place| phase.leads(tap, *place)).collect();
         for panel in 0..together {
             let offset = |row| Some((panel * places + (*tile.get(row)?)?) * micro.columns);
             let offset = |row| offset(row).and_then(|offset| u32::try_from(offset).ok()).unwrap_or(OUTSIDE);

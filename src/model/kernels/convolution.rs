@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::filter::Filter;
-use super::geometry::{Extent, LINE, Offsets, begin_of, tiles};
+use super::geometry::{Extent, LINE, Offsets, part_of, tiles};
 use super::slots::{Shared, View};
 use super::tile::{Begin, Finish, Micro, Tile};
 
@@ -98,9 +98,8 @@ impl Cut {
 
     /// The tiles and panels of one task.
     pub(super) fn task(&self, task: usize) -> (Range<usize>, Range<usize>) {
-        let part = |index, parts, whole| begin_of(index, parts, whole)..begin_of(index + 1, parts, whole);
         let (stretch, group) = (task / self.groups, task % self.groups);
-        (part(stretch, self.stretches, self.tiles), part(group, self.groups, self.panels))
+        (part_of(stretch, self.stretches, self.tiles), part_of(group, self.groups, self.panels))
     }
 }
 
@@ -147,9 +146,8 @@ impl Convolution {
             for (index, block) in filter.blocks().iter().enumerate() {
                 let begin = if index == 0 { Begin::Bias(bias.as_ptr()) } else { Begin::Output };
                 for tile in tiles.clone() {
-                    let first = begin_of(tile, self.cut.tiles, places);
-                    let rows = begin_of(tile + 1, self.cut.tiles, places) - first;
-                    let at = first * pitch + panel * micro.columns;
+                    let rows = part_of(tile, self.cut.tiles, places);
+                    let at = rows.start * pitch + panel * micro.columns;
                     let finish = match self.after {
                         _ if index < last => Finish::Keep,
                         After::Keep => Finish::Keep,
@@ -180,7 +178,7 @@ impl Convolution {
                     // SAFETY: the offsets are those of the input's extent, whose values are all there; blocks and panels
                     // lie within the filter; rows and panel lie within the output, whose pitch holds whole panels. No
                     // other task has the same rows of the same panel.
-                    unsafe { micro.run(rows, &tile) }
+                    unsafe { micro.run(rows.len(), &tile) }
                 }
             }
         }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use super::geometry::begin_of;
+use super::geometry::part_of;
 use crate::background;
 
 /// Looks at a step's progress between two tasks before a waiting thread lets others have its processor.
@@ -46,11 +46,9 @@ pub(super) struct Run {
 
 impl Progress {
     fn new(tasks: usize, threads: usize) -> Self {
-        let begin = |thread| begin_of(thread, threads, tasks);
-        let share = |thread| Share {
-            next: Apart(AtomicUsize::new(begin(thread))),
-            first: begin(thread),
-            end: begin(thread + 1),
+        let share = |thread| {
+            let Range { start, end } = part_of(thread, threads, tasks);
+            Share { next: Apart(AtomicUsize::new(start)), first: start, end }
         };
         Self { shares: (0..threads).map(share).collect(), tasks, done: Apart(AtomicUsize::new(0)) }
     }

@@ -1,6 +1,7 @@
 //! Where values lie: activations in NHWC, the windows of convolutions, and the offsets that a convolution reads at.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::tile::OUTSIDE;
@@ -79,9 +80,9 @@ pub(super) enum Walk {
     Rows,
 }
 
-/// Splits `whole` into `parts` that differ by at most one; where part `index` begins.
-pub(super) fn begin_of(index: usize, parts: usize, whole: usize) -> usize {
-    index * whole / parts
+/// Splits `whole` into `parts` that differ by at most one: part `index`.
+pub(super) fn part_of(index: usize, parts: usize, whole: usize) -> Range<usize> {
+    index * whole / parts..(index + 1) * whole / parts
 }
 
 /// A table of offsets that convolutions of the same geometry share.
@@ -125,8 +126,7 @@ impl Key {
         let of_output: Vec<(usize, (usize, usize))> = (0..input.images).flat_map(of_image).collect();
         let mut table = Vec::with_capacity(tiles * taps * rows);
         for tile in 0..tiles {
-            let (first, end) = (begin_of(tile, tiles, places), begin_of(tile + 1, tiles, places));
-            let of_tile = of_output.get(first..end).unwrap_or_default();
+            let of_tile = of_output.get(part_of(tile, tiles, places)).unwrap_or_default();
             for tap in 0..taps {
                 let tap = match walk {
                     Walk::Places => (tap / window.size, tap % window.size),

@@ -1,13 +1,14 @@
 //! One convolution on the way back in narrow numbers: by the micro-kernel of the way forth, for a panel of inputs at a time, whose
 //! weights are turned over, with slopes stored as the weights' numbers can be multiplied with.
 
+use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
 use bytemuck::Zeroable;
 use rayon::prelude::*;
 
 use super::super::buffer::Buffer;
-use super::super::geometry::{Extent, Walk, begin_of, tiles};
+use super::super::geometry::{Extent, Walk, part_of, tiles};
 use super::super::isa::Isa;
 use super::super::phases::Phase;
 use super::super::slopes::{After, Slopes};
@@ -142,8 +143,8 @@ impl<N: Narrow> Job<'_, N> {
         turned.sums.resize(places * columns, 0);
         let count = tiles(places, micro.rows);
         for tile in 0..count {
-            let (first, end) = (begin_of(tile, count, places), begin_of(tile + 1, count, places));
-            let sums = turned.sums.get_mut(first * columns..end * columns).unwrap_or_default().as_mut_ptr();
+            let rows = part_of(tile, count, places);
+            let sums = turned.sums.get_mut(rows.start * columns..rows.end * columns).unwrap_or_default().as_mut_ptr();
             let weights = turned.weights.values().as_ptr();
             let tile = Tile {
                 input: stored.values.values().as_ptr(),
@@ -162,7 +163,7 @@ impl<N: Narrow> Job<'_, N> {
             // SAFETY: the instructions are those of this processor. The offsets are those of so many tiles and taps, each of a place
             // of the values, which has `depth` of them; as many weights were turned over for each tap; the sums have a row of
             // `columns` for each of the places, which nobody else refers to, and the output is not written to in a first part.
-            unsafe { micro.run(end - first, &tile) }
+            unsafe { micro.run(rows.len(), &tile) }
         }
     }
 }
@@ -174,10 +175,10 @@ fn offsets(phase: &Phase, out: Extent, rows: usize) -> Vec<u32> {
     let count = tiles(places, rows);
     let mut offsets = Vec::with_capacity(count * phase.taps.len() * rows);
     for (tile, tap) in (0..count).flat_map(|tile| phase.taps.iter().map(move |tap| (tile, *tap))) {
-        let (first, end) = (begin_of(tile, count, places), begin_of(tile + 1, count, places));
+        let Range { start, end } = part_of(tile, count, places);
         let leads = |place: usize| phase.leads(tap, *phase.places.get(place).filter(|_| place < end)?);
         let offset = |place| leads(place).and_then(|place| u32::try_from(place * out.pitch).ok()).unwrap_or(OUTSIDE);
-        offsets.extend((first..first + rows).map(offset));
+        offsets.extend((start..start + rows).map(offset));
     }
     offsets
 }

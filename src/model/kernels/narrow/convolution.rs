@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::super::convolution::{After, Cut};
-use super::super::geometry::{Offsets, begin_of};
+use super::super::geometry::{Offsets, part_of};
 #[cfg(target_arch = "x86_64")]
 use super::super::isa::Isa;
 use super::super::slots::{Shared, View};
@@ -104,8 +104,8 @@ impl Convolution {
 
     /// Where in the output a tile's columns begin, and its rows.
     pub(super) fn place(&self, tile: usize, column: usize) -> (usize, usize) {
-        let begin = |tile| begin_of(tile, self.cut.tiles, self.output.extent.places());
-        (begin(tile) * self.output.extent.pitch + column, begin(tile + 1) - begin(tile))
+        let rows = part_of(tile, self.cut.tiles, self.output.extent.places());
+        (rows.start * self.output.extent.pitch + column, rows.len())
     }
 
     /// What becomes of the sums whose output lies so far in its view.
