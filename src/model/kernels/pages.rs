@@ -21,6 +21,9 @@ const SHARED: usize = 8 * LARGE_PAGE;
 /// Distance of blocks that share a map.
 const APART: usize = 64;
 
+/// Bytes of the smallest block that is worth it.
+const SMALLEST: usize = 32 << 10;
+
 /// Whether a large page was slow to come: then others are, too, and nobody waits for more.
 static ARE_SLOW: AtomicBool = AtomicBool::new(false);
 
@@ -90,16 +93,19 @@ impl Drop for Map {
     }
 }
 
-/// A part of a map, with zeros, for what is written once and read for a long time; small ones share a map. None where the
-/// system has no such memory.
+/// A part of a map, with zeros, for what is written once and read for a long time; those below a large page share a map. None
+/// for a few bytes, and where the system has no such memory.
 pub(super) fn part(bytes: usize) -> Option<(Arc<Map>, NonNull<u8>)> {
+    if bytes < SMALLEST {
+        return None;
+    }
     if bytes >= LARGE_PAGE {
         let map = Map::new(bytes)?;
         map.take_large_pages(0, bytes);
         let start = map.start;
         return Some((Arc::new(map), start));
     }
-    /// The map that the last one is a part of, as long as there is such a part, and how much of it is given away.
+    /// The map that the last part is of, as long as there is a part of it, and how much of it is given away.
     static OPEN: Mutex<(Weak<Map>, usize)> = Mutex::new((Weak::new(), 0));
     let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
     let (map, first) = match open.0.upgrade() {

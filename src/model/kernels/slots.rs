@@ -44,7 +44,7 @@ impl View {
 /// The blocks.
 pub(super) struct Slots<T = f32> {
     blocks: Vec<Buffer<T>>,
-    /// Whether they are what they were when the last run began.
+    /// Whether a run has written to all of them, and they were settled since.
     settled: bool,
 }
 
