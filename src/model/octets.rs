@@ -64,27 +64,28 @@ impl WeightsFile {
     }
 
     fn pieces(&self, which: Range<usize>, mut show: impl FnMut(&[u8])) {
-        let mut piece = Vec::with_capacity(PIECE.min(which.len()));
         for first in which.clone().step_by(PIECE) {
-            piece.clear();
-            if let Err(fault) = self.read(first..which.end.min(first + PIECE), &mut piece) {
-                self.fault.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(fault);
-                return;
+            match self.read(first..which.end.min(first + PIECE)) {
+                Ok(piece) => show(&piece),
+                Err(fault) => {
+                    self.fault.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(fault);
+                    return;
+                }
             }
-            show(&piece);
         }
     }
 
-    /// Adds some of them to `room`, which is not written to before.
-    fn read(&self, which: Range<usize>, room: &mut Vec<u8>) -> io::Result<()> {
-        while room.len() < which.len() {
-            let next = (which.start + room.len()) as u64;
-            if retry_on_intr(|| pread(&self.file, spare_capacity(room), next))? == 0 {
+    /// Some of them, in memory that is not cleared first.
+    fn read(&self, which: Range<usize>) -> io::Result<Vec<u8>> {
+        let mut octets = Vec::with_capacity(which.len());
+        while octets.len() < which.len() {
+            let next = (which.start + octets.len()) as u64;
+            if retry_on_intr(|| pread(&self.file, spare_capacity(&mut octets), next))? == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
         }
-        room.truncate(which.len());
-        Ok(())
+        octets.truncate(which.len());
+        Ok(octets)
     }
 }
 

@@ -52,7 +52,7 @@ pub(super) trait Bottlenecks {
     fn bottleneck(&mut self, block: &Bottleneck, x: View, output: View) -> Option<()> {
         let y = self.convolve(block.reduce, x, Self::REDUCED, After::Rectify)?;
         let y = self.spatial(block.spatial, y)?;
-        // Last, for its block of memory and that of what is reduced are free until then.
+        // Last: until then its block of memory is free for what comes between a spatial convolution's input and output.
         let around = match block.shortcut {
             Some(shortcut) => self.convolve(shortcut, x, Self::SHORTCUT, After::Keep)?,
             None => x,
