@@ -6,10 +6,7 @@ use std::sync::Arc;
 
 use bytemuck::Zeroable;
 
-use super::pages::{self, LARGE_PAGE, Map};
-
-/// Bytes of a cache line, and of the widest register.
-const ALIGNMENT: usize = 64;
+use super::pages::{self, ALIGNMENT, LARGE_PAGE, Map};
 
 /// A block of numbers that begins on a cache line.
 pub(super) struct Buffer<T = f32> {
@@ -39,9 +36,10 @@ impl<T: Zeroable + Copy> Buffer<T> {
         let map = Self::layout(length).filter(|layout| layout.size() >= LARGE_PAGE / 2).and_then(|layout| {
             let map = Map::new(layout.size().checked_next_multiple_of(LARGE_PAGE)?)?;
             map.want_large_pages();
-            Some((map.start(), Arc::new(map)))
+            let start = map.start();
+            Some((Arc::new(map), start))
         });
-        Self::in_memory(length, map.map(|(start, map)| (map, start)))
+        Self::in_memory(length, map)
     }
 
     /// The same for what is written once and read for a long time; [`Buffer::settle`] is to be called then.

@@ -5,6 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
+/// Bytes of a cache line, and of the widest register: every block begins on such a boundary.
+pub(super) const ALIGNMENT: usize = 64;
+
 /// Bytes of a large page.
 pub(super) const LARGE_PAGE: usize = 2 << 20;
 
@@ -17,9 +20,6 @@ const SLOW: Duration = Duration::from_millis(1);
 
 /// Bytes of a map that small blocks share: few of them are left over where the next block does not fit.
 const SHARED: usize = 8 * LARGE_PAGE;
-
-/// Distance of blocks that share a map.
-const APART: usize = 64;
 
 /// Bytes of the smallest block that is worth it.
 const SMALLEST: usize = 32 << 10;
@@ -44,6 +44,11 @@ impl Map {
         Some(Self { start: mapped(bytes)?, bytes })
     }
 
+    /// Bytes of its whole large pages.
+    fn in_large_pages(&self) -> usize {
+        self.bytes / LARGE_PAGE * LARGE_PAGE
+    }
+
     /// Where it begins.
     pub(super) fn start(&self) -> NonNull<u8> {
         self.start
@@ -52,7 +57,7 @@ impl Map {
     /// Asks the system to make it of large pages, as far as whole ones go, as they are written to; unless they are slow to come.
     pub(super) fn want_large_pages(&self) {
         if !ARE_SLOW.load(Ordering::Relaxed) {
-            advise(self.start, self.bytes / LARGE_PAGE * LARGE_PAGE);
+            advise(self.start, self.in_large_pages());
         }
     }
 
@@ -60,7 +65,7 @@ impl Map {
     pub(super) fn gather(&self, part: NonNull<u8>, bytes: usize) {
         let at = part.addr().get() - self.start.addr().get();
         let first = at / LARGE_PAGE * LARGE_PAGE;
-        let end = (at + bytes).next_multiple_of(LARGE_PAGE).min(self.bytes / LARGE_PAGE * LARGE_PAGE);
+        let end = (at + bytes).next_multiple_of(LARGE_PAGE).min(self.in_large_pages());
         if first < end {
             // SAFETY: the part lies within the map.
             advise(unsafe { self.start.add(first) }, end - first);
@@ -70,8 +75,8 @@ impl Map {
     /// Has the system make large pages of those that begin in a part of it that nobody has written to, as long as each is there
     /// as quickly as small ones would be. Their zeros stay.
     fn take_large_pages(&self, first: usize, end: usize) {
-        for at in (first.next_multiple_of(LARGE_PAGE)..end.min(self.bytes)).step_by(LARGE_PAGE) {
-            if ARE_SLOW.load(Ordering::Relaxed) || at + LARGE_PAGE > self.bytes {
+        for at in (first.next_multiple_of(LARGE_PAGE)..end.min(self.in_large_pages())).step_by(LARGE_PAGE) {
+            if ARE_SLOW.load(Ordering::Relaxed) {
                 return;
             }
             // SAFETY: the page lies within the map.
@@ -112,7 +117,7 @@ pub(super) fn part(bytes: usize) -> Option<(Arc<Map>, NonNull<u8>)> {
         Some(map) if open.1 + bytes <= map.bytes => (map, open.1),
         _ => (Arc::new(Map::new(SHARED)?), 0),
     };
-    let end = first + bytes.next_multiple_of(APART);
+    let end = first + bytes.next_multiple_of(ALIGNMENT);
     map.take_large_pages(first, end);
     *open = (Arc::downgrade(&map), end);
     // SAFETY: the part lies within the map.

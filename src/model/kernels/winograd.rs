@@ -51,7 +51,8 @@ fn spread_windows(windows: &[f32], values: &mut [&mut [[f32; GROUP]]]) {
             let weights = weights.get(place).and_then(|weights| weights.get(index));
             weights.copied().unwrap_or_default().map(f64::from)
         });
-        for (values, spread) in values.iter_mut().zip(spread_window(window)) {
+        let spread = spread_window(window);
+        for (values, spread) in values.iter_mut().zip(spread.as_flattened()) {
             if let Some(to) = values.get_mut(index) {
                 *to = spread.map(|value| value as f32);
             }
@@ -60,13 +61,10 @@ fn spread_windows(windows: &[f32], values: &mut [&mut [[f32; GROUP]]]) {
 }
 
 /// The 16 values of one window of weights, of as many windows.
-fn spread_window([a, b, c, d, e, f, g, h, i]: [Group; 9]) -> [Group; VALUES] {
+fn spread_window([a, b, c, d, e, f, g, h, i]: [Group; 9]) -> [[Group; 4]; 4] {
     let columns = [spread_side([a, d, g]), spread_side([b, e, h]), spread_side([c, f, i])];
     let [[a, b, c, d], [e, f, g, h], [i, j, k, l]] = columns;
-    let rows = [[a, e, i], [b, f, j], [c, g, k], [d, h, l]].map(spread_side);
-    let mut values = [[0.0; GROUP]; VALUES];
-    values.iter_mut().zip(rows.as_flattened()).for_each(|(to, value)| *to = *value);
-    values
+    [[a, e, i], [b, f, j], [c, g, k], [d, h, l]].map(spread_side)
 }
 
 /// Three weights along one side of a window become four values.
