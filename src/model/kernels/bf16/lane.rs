@@ -193,7 +193,7 @@ pub(super) mod x86 {
 
     /// AVX-512 BF16: both products of each group at once.
     #[derive(Clone, Copy)]
-    pub(in super::super::super) struct Avx512Bf16(__m512);
+    pub(in crate::model) struct Avx512Bf16(__m512);
 
     impl Avx512Bf16 {
         /// Sums from memory.

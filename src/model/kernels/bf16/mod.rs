@@ -65,4 +65,9 @@ impl Narrow for Bf16 {
     fn micro(isa: Isa) -> &'static Micro<Self> {
         tile::micro(isa)
     }
+
+    #[cfg(target_arch = "x86_64")]
+    fn matrices() -> super::narrow::amx::Kernels<Self> {
+        super::narrow::amx::Kernels::OF
+    }
 }

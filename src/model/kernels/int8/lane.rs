@@ -202,7 +202,7 @@ pub(super) mod x86 {
 
     /// AVX-512 VNNI.
     #[derive(Clone, Copy)]
-    pub(in super::super::super) struct Avx512Vnni(__m512i);
+    pub(in crate::model) struct Avx512Vnni(__m512i);
 
     impl Avx512Vnni {
         /// Sums from memory.

@@ -67,4 +67,9 @@ impl Narrow for Int8 {
     fn micro(isa: Isa) -> &'static Micro<Self> {
         tile::micro(isa)
     }
+
+    #[cfg(target_arch = "x86_64")]
+    fn matrices() -> super::narrow::amx::Kernels<Self> {
+        super::narrow::amx::Kernels::OF
+    }
 }

@@ -1,14 +1,14 @@
-//! The micro-kernel of AMX: two by two tiles of sums, which its instructions make of two tiles of inputs and two of weights.
+//! The kernel of AMX: two by two tiles of sums, which its instructions make of two tiles of inputs and two of weights, while
+//! vectors make activations of the sums before.
 //!
 //! A panel's weights lie as the products want them: 16 groups of inputs are the rows of two tiles side by side.
 
 use std::arch::asm;
-use std::marker::PhantomData;
 
 use super::super::amx::{BYTES, ROWS};
 use super::super::isa::Isa;
 use super::packed::{PLACES, STEP};
-use super::tile::{Lane, Micro, Tile, finish};
+use super::tile::{Goal, Lane, Micro};
 use super::{Narrow, OCTETS_OF_A_GROUP};
 
 /// Columns of a panel.
@@ -19,7 +19,7 @@ pub(in super::super) const APART: usize = COLUMNS * OCTETS_OF_A_GROUP;
 
 /// Numbers that AMX multiplies; [`products`] writes the functions.
 #[allow(clippy::missing_safety_doc, reason = "said at each")]
-pub(in super::super) trait Matrices: Narrow {
+pub(in crate::model) trait Matrices: Narrow {
     /// The register that takes sums.
     type Lane: Lane<Numbers = Self>;
 
@@ -80,61 +80,113 @@ macro_rules! products {
 }
 pub(in super::super) use products;
 
-/// The micro-kernels of some numbers.
-pub(in super::super) struct Kernels<N>(PhantomData<N>);
+/// Some steps of the products of a packed tile with a panel, and what is done beside them.
+pub(super) struct Packed<'a, N: Narrow> {
+    /// A line of each of [`PLACES`] places for every step.
+    pub(super) inputs: *const u8,
+    /// Places of the tile.
+    pub(super) rows: usize,
+    /// The panel's weights of the same steps.
+    pub(super) weights: *const N::Weight,
+    pub(super) steps: usize,
+    pub(super) begin: Begin,
+    /// Room for [`PLACES`] times [`COLUMNS`] sums, row by row.
+    pub(super) sums: *mut i32,
+    /// Earlier sums, which become activations meanwhile.
+    pub(super) meanwhile: Option<&'a Kept<N>>,
+}
 
-macro_rules! tiles {
-    ($($rows:literal)*) => {
-        [$(tile::<N, $rows>),*]
-    };
+/// What the first products are added to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Begin {
+    /// Nothing: these are a tile's first steps.
+    Nothing,
+    /// The tile's sums of earlier steps.
+    Sums,
+}
+
+/// All sums of a tile, which are to become activations.
+pub(super) struct Kept<N: Narrow> {
+    pub(super) sums: *const i32,
+    /// Places of the tile.
+    pub(super) rows: usize,
+    pub(super) goal: Goal<N>,
+}
+
+/// What is done with packed tiles; [`Kernels::OF`] are those of some numbers.
+pub(in crate::model) struct Kernels<N: Narrow> {
+    /// Sums up [`Packed::steps`]; all of [`Packed::meanwhile`] is finished before the new sums are written.
+    ///
+    /// # Safety
+    /// The thread has [`super::super::amx::Tiles`], and every pointer has what its description names.
+    pub(super) multiply: unsafe fn(&Packed<N>),
+    /// Makes activations of sums.
+    ///
+    /// # Safety
+    /// The processor has AMX; there are so many sums, and nothing else writes to the output meanwhile.
+    pub(super) finish: unsafe fn(&Kept<N>),
 }
 
 impl<N: Matrices> Kernels<N> {
-    const TILES: [unsafe fn(&Tile<N>); PLACES] =
-        tiles!(1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32);
+    pub(in super::super) const OF: Self = Self { multiply: multiply::<N>, finish: finish::<N> };
 
-    /// For tiles of any height.
-    pub(in super::super) const MICRO: Micro<N> =
-        Micro { isa: Isa::Amx, rows: PLACES, columns: COLUMNS, tiles: &Self::TILES };
+    /// The shape of tiles and panels; products are those of [`Kernels`].
+    pub(in super::super) const MICRO: Micro<N> = Micro { isa: Isa::Amx, rows: PLACES, columns: COLUMNS, tiles: &[] };
 }
 
-/// # Safety
-/// As [`Micro::run`], and the thread has [`super::super::amx::Tiles`].
-unsafe fn tile<N: Matrices, const PLACES: usize>(tile: &Tile<N>) {
-    // SAFETY: the same contract; processors with AMX have AVX-512, which is held to at the choice of instructions.
-    unsafe { compute(tile, PLACES) }
-}
-
-/// Of inputs that are packed: [`Tile::input`] has a line of each place for every step.
+/// Vectors work on earlier sums between a step's products and the next one's: AMX has a port of its own for most of its time.
 ///
 /// # Safety
-/// As [`tile`], with `rows` places; there is room for the sums.
+/// As [`Kernels::multiply`]; processors with AMX have AVX-512, which is held to at the choice of instructions.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,avx512bf16,avx2")]
-unsafe fn compute<N: Matrices>(tile: &Tile<N>, rows: usize) {
-    // SAFETY: the caller keeps the contract of `Micro::run` and has tiles; every offset below stays within what it names,
-    // or, in weights, within what a filter has behind them for this.
+unsafe fn multiply<N: Matrices>(packed: &Packed<N>) {
+    // SAFETY: the caller keeps the contract of `Kernels::multiply`; every offset below stays within what it names.
     unsafe {
-        match tile.part.begins() {
-            true => begin(),
-            false => go_on(tile.sums),
+        match packed.begin {
+            Begin::Nothing => begin(),
+            Begin::Sums => go_on(packed.sums),
         }
-        let (mut inputs, mut filter) = (tile.input.cast::<u8>(), tile.filter);
-        for _ in 0..tile.depth * size_of::<N::Value>() / BYTES {
-            N::add_upper(inputs, filter);
-            if rows > ROWS {
+        let earlier = packed.meanwhile.map_or(0, |kept| kept.rows);
+        let (at_once, mut finished) = (earlier.div_ceil(packed.steps.max(1)), 0);
+        let (mut inputs, mut weights) = (packed.inputs, packed.weights);
+        for _ in 0..packed.steps {
+            N::add_upper(inputs, weights);
+            if packed.rows > ROWS {
                 N::add_lower(inputs.wrapping_add(ROWS * BYTES));
             }
-            inputs = inputs.wrapping_add(STEP);
-            filter = filter.wrapping_add(BYTES / size_of::<N::Value>() * COLUMNS);
-        }
-        end(tile.sums);
-        if tile.part.ends() {
-            for row in 0..rows {
-                let at = tile.sums.add(row * COLUMNS).cast_const();
-                finish(tile, (row, 0), N::sums(at));
-                finish(tile, (row, 1), N::sums(at.add(COLUMNS / 2)));
+            if let Some(kept) = packed.meanwhile {
+                let until = (finished + at_once).min(earlier);
+                while finished < until {
+                    finish_row(kept, finished);
+                    finished += 1;
+                }
             }
+            inputs = inputs.wrapping_add(STEP);
+            weights = weights.wrapping_add(BYTES / size_of::<N::Value>() * COLUMNS);
         }
+        end(packed.sums);
+    }
+}
+
+/// # Safety
+/// As [`Kernels::finish`].
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni,avx512bf16,avx2")]
+unsafe fn finish<N: Matrices>(kept: &Kept<N>) {
+    for row in 0..kept.rows {
+        // SAFETY: the caller keeps the contract.
+        unsafe { finish_row(kept, row) }
+    }
+}
+
+/// # Safety
+/// As [`Kernels::finish`], for a row that there is; the caller enables the instructions.
+#[inline(always)]
+unsafe fn finish_row<N: Matrices>(kept: &Kept<N>, row: usize) {
+    // SAFETY: the caller keeps the contract.
+    unsafe {
+        let at = kept.sums.add(row * COLUMNS);
+        kept.goal.finish((row, 0), N::sums(at));
+        kept.goal.finish((row, 1), N::sums(at.add(COLUMNS / 2)));
     }
 }
 

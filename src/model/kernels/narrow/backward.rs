@@ -15,7 +15,7 @@ use super::super::slopes::{After, Slopes};
 use super::super::tile::{Finish, OUTSIDE};
 use super::Narrow;
 use super::filter::{Filter, Reach};
-use super::tile::{Micro, Part, Tile};
+use super::tile::{Goal, Micro, Tile};
 
 /// From slopes of a convolution's output to those of its input, of `side` rows and columns. None for slopes or an activation of
 /// another extent, and for the walk of the first convolution.
@@ -154,15 +154,12 @@ impl<N: Narrow> Job<'_, N> {
                 depth,
                 filter: weights,
                 ahead: weights.cast(),
-                ends: filter.ends(0, Finish::Keep),
-                output: sums.cast(),
-                pitch: columns,
-                part: Part::First,
+                goal: Goal { ends: filter.ends(0, Finish::Keep), output: sums.cast(), pitch: columns },
                 sums,
             };
             // SAFETY: the instructions are those of this processor. The offsets are those of so many tiles and taps, each of a place
             // of the values, which has `depth` of them; as many weights were turned over for each tap; the sums have a row of
-            // `columns` for each of the places, which nobody else refers to, and the output is not written to in a first part.
+            // `columns` for each of the places, which nobody else refers to, and the output is not written to where sums are wanted.
             unsafe { micro.run(rows.len(), &tile) }
         }
     }

@@ -12,7 +12,7 @@ use super::Narrow;
 use super::filter::{Filter, Reach};
 #[cfg(target_arch = "x86_64")]
 use super::packed;
-use super::tile::{LINE, Micro, Part, Tile};
+use super::tile::{Goal, LINE, Micro, Tile};
 
 /// One convolution of a plan, from one view to another.
 pub(in super::super) struct Convolution {
@@ -67,7 +67,7 @@ impl Convolution {
         #[cfg(target_arch = "x86_64")]
         if micro.isa == Isa::Amx {
             // SAFETY: the same contract.
-            return unsafe { packed::run(self, task, filter, memory, zeros, micro) };
+            return unsafe { packed::run::<N>(self, task, filter, memory, zeros) };
         }
         let (tiles, panels) = self.cut.task(task);
         let (input, output) = (memory.start(&self.input), memory.start(&self.output));
@@ -88,10 +88,11 @@ impl Convolution {
                     depth,
                     filter: weights.as_ptr(),
                     ahead: weights.as_ptr().cast::<u8>().wrapping_add(ahead),
-                    ends: filter.ends(panel, self.finish(memory, at)),
-                    output: output.wrapping_add(at),
-                    pitch,
-                    part: Part::Whole,
+                    goal: Goal {
+                        ends: filter.ends(panel, self.finish(memory, at)),
+                        output: output.wrapping_add(at),
+                        pitch,
+                    },
                     sums: std::ptr::null_mut(),
                 };
                 // SAFETY: the offsets are those of the input's extent, whose values are all there; the panel lies within

@@ -59,4 +59,7 @@ pub(in crate::model) trait Narrow: Sized + Send + Sync + 'static {
     fn steps(code: &Self::Code, channels: usize) -> Vec<f32>;
     /// The micro-kernels of an instruction set, or of the largest part of it that this program has some for.
     fn micro(isa: Isa) -> &'static tile::Micro<Self>;
+    /// What is done with packed tiles where [`Narrow::micro`] is AMX's.
+    #[cfg(target_arch = "x86_64")]
+    fn matrices() -> amx::Kernels<Self>;
 }

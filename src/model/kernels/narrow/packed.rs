@@ -2,7 +2,7 @@
 //! every panel of the task reads. Tiles of AMX read them much faster than places that lie apart, and wait for what has
 //! just been written.
 
-use std::arch::x86_64::{_mm512_loadu_si512, _mm512_store_si512};
+use std::arch::x86_64::{_mm512_loadu_si512, _mm512_mask_storeu_epi8, _mm512_maskz_loadu_epi8, _mm512_store_si512};
 use std::cell::RefCell;
 use std::ops::Range;
 
@@ -10,11 +10,11 @@ use super::super::amx::{BYTES, ROWS, Tiles};
 use super::super::buffer::Buffer;
 use super::super::slots::Shared;
 use super::super::tile::OUTSIDE;
-use super::amx::COLUMNS;
+use super::Narrow;
+use super::amx::{Begin, COLUMNS, Kept, Kernels, Packed};
 use super::convolution::Convolution;
 use super::filter::Filter;
-use super::tile::{Micro, Part, Tile};
-use super::{Narrow, OCTETS_OF_A_GROUP};
+use super::tile::Goal;
 
 /// Output places of a packed tile.
 pub(super) const PLACES: usize = 2 * ROWS;
@@ -70,7 +70,6 @@ pub(super) unsafe fn run<N: Narrow>(
     filter: &N::Filter,
     memory: &Shared<'_, N::Value>,
     zeros: &[N::Value],
-    micro: &Micro<N>,
 ) {
     let (tiles, panels) = convolution.cut.task(task);
     let source = Source::new::<N>(convolution, filter, memory, zeros);
@@ -78,59 +77,85 @@ pub(super) unsafe fn run<N: Narrow>(
     let together = (TOGETHER / whole.max(1)).clamp(1, tiles.len().max(1));
     ROOM.with_borrow_mut(|room| {
         room.grow(together, whole);
+        let Room { inputs, sums } = room;
         // SAFETY: the caller's processor has tiles.
         let _tiles = unsafe { Tiles::new() };
+        let sums = sums.values_mut().as_mut_ptr();
+        let mut work =
+            Work { convolution, filter, steps: source.steps(), memory, kernels: N::matrices(), sums, kept: None };
         for first in tiles.clone().step_by(together) {
             let block = first..tiles.end.min(first + together);
-            for (tile, to) in block.clone().zip(room.inputs.values_mut().chunks_exact_mut(whole)) {
+            for (tile, to) in block.clone().zip(inputs.values_mut().chunks_exact_mut(whole)) {
                 // SAFETY: the tile is one of the convolution's; processors with AMX have AVX-512.
                 unsafe { source.pack(tile, convolution.place(tile, 0).1, to) }
             }
             for panel in panels.clone() {
-                // SAFETY: the block is packed, and the room is as large; the rest is the caller's promise.
-                unsafe { multiply(convolution, (block.clone(), panel), (filter, source.steps()), memory, room, micro) }
+                // SAFETY: the block is packed, and there is room for as many tiles' sums; the rest is the caller's promise.
+                unsafe { work.multiply(block.clone(), panel, inputs.values()) }
             }
         }
+        // SAFETY: the last sums are there; nobody else does this task.
+        unsafe { work.finish() }
     });
 }
 
-/// Multiplies packed tiles with a panel.
-///
-/// # Safety
-/// As [`run`]; the room has the inputs of these tiles, and the thread has tiles of AMX.
-unsafe fn multiply<N: Narrow>(
-    convolution: &Convolution,
-    (block, panel): (Range<usize>, usize),
-    (filter, steps): (&N::Filter, usize),
-    memory: &Shared<'_, N::Value>,
-    room: &mut Room,
-    micro: &Micro<N>,
-) {
-    let of_a_part = if block.len() < TILES_IN_PARTS { steps } else { STEPS_OF_A_PART }.max(1);
-    let (parts, values) = (steps.div_ceil(of_a_part), BYTES / size_of::<N::Value>());
-    let (output, weights) = (memory.start(&convolution.output), filter.panel(panel).as_ptr());
-    for part in 0..parts {
-        let (done, last) = (part * of_a_part, steps.min((part + 1) * of_a_part));
-        let rooms = room.inputs.values().chunks_exact(steps * STEP).zip(room.sums.values_mut().chunks_exact_mut(SUMS));
-        for (tile, (inputs, sums)) in block.clone().zip(rooms) {
-            let (at, rows) = convolution.place(tile, panel * micro.columns);
-            let tile = Tile {
-                input: inputs.as_ptr().wrapping_add(done * STEP).cast(),
-                zeros: std::ptr::null(),
-                offsets: std::ptr::null(),
-                taps: 1,
-                depth: (last - done) * values,
-                filter: weights.wrapping_add(done * values * micro.columns),
-                ahead: std::ptr::null(),
-                ends: filter.ends(panel, convolution.finish(memory, at)),
-                output: output.wrapping_add(at),
-                pitch: convolution.output.extent.pitch,
-                part: Part::of(part, parts),
-                sums: sums.as_mut_ptr(),
-            };
-            // SAFETY: the inputs are packed; the panel lies within the filter, which has room behind it for a step; rows and
-            // panel lie within the output, whose pitch holds whole panels. No other task has the same rows of the same panel.
-            unsafe { micro.run(rows, &tile) }
+/// A task at work: a tile's sums become activations while the next tile is multiplied.
+struct Work<'a, N: Narrow> {
+    convolution: &'a Convolution,
+    filter: &'a N::Filter,
+    /// Of a whole tile.
+    steps: usize,
+    memory: &'a Shared<'a, N::Value>,
+    kernels: Kernels<N>,
+    /// Room for those of all tiles that are packed together.
+    sums: *mut i32,
+    kept: Option<Kept<N>>,
+}
+
+impl<N: Narrow> Work<'_, N> {
+    /// Multiplies packed tiles with a panel.
+    ///
+    /// # Safety
+    /// As [`run`]; `inputs` are those of these tiles, and the thread has tiles of AMX.
+    unsafe fn multiply(&mut self, block: Range<usize>, panel: usize, inputs: &[u8]) {
+        let Self { convolution, filter, steps, memory, .. } = *self;
+        let of_a_part = if block.len() < TILES_IN_PARTS { steps } else { STEPS_OF_A_PART }.max(1);
+        let values_of_a_step = BYTES / size_of::<N::Value>() * COLUMNS;
+        for done in (0..steps).step_by(of_a_part) {
+            for (place, tile) in block.clone().enumerate() {
+                let (at, rows) = convolution.place(tile, panel * COLUMNS);
+                let sums = self.sums.wrapping_add(place * SUMS);
+                let packed = Packed {
+                    inputs: inputs.as_ptr().wrapping_add((place * steps + done) * STEP),
+                    rows,
+                    weights: filter.panel(panel).as_ptr().wrapping_add(done * values_of_a_step),
+                    steps: of_a_part.min(steps - done),
+                    begin: if done == 0 { Begin::Nothing } else { Begin::Sums },
+                    sums,
+                    meanwhile: self.kept.as_ref(),
+                };
+                // SAFETY: the inputs are packed; the panel lies within the filter, which has room behind it for a step. What is
+                // kept are the sums of the tile before: they are read before those of this one are written.
+                unsafe { (self.kernels.multiply)(&packed) }
+                let goal = || Goal {
+                    ends: filter.ends(panel, convolution.finish(memory, at)),
+                    output: memory.start(&convolution.output).wrapping_add(at),
+                    pitch: convolution.output.extent.pitch,
+                };
+                self.kept = (done + of_a_part >= steps).then(|| Kept { sums, rows, goal: goal() });
+            }
+        }
+    }
+
+    /// Makes activations of the last sums.
+    ///
+    /// # Safety
+    /// As [`run`].
+    unsafe fn finish(self) {
+        if let Some(kept) = &self.kept {
+            // SAFETY: rows and panel lie within the output, whose pitch holds whole panels; no other task has the same rows of the
+            // same panel.
+            unsafe { (self.kernels.finish)(kept) }
         }
     }
 }
@@ -176,10 +201,10 @@ impl<'a> Source<'a> {
     ///
     /// # Safety
     /// The convolution has the tile, and the input's values are all there; the processor has AVX-512.
-    #[target_feature(enable = "avx512f")]
+    #[target_feature(enable = "avx512f,avx512bw")]
     unsafe fn pack(&self, tile: usize, rows: usize, to: &mut [u8]) {
         if !(self.taps * self.depth).is_multiple_of(BYTES) {
-            to.iter_mut().rev().take(STEP).for_each(|octet| *octet = 0);
+            to.last_chunk_mut::<STEP>().into_iter().for_each(|last| last.fill(0));
         }
         let to = to.as_mut_ptr();
         let offsets = self.offsets.get(tile * self.taps * PLACES..).unwrap_or_default();
@@ -201,7 +226,7 @@ impl<'a> Source<'a> {
     /// There are `depth` octets at `from`, and lines for them from `to` on, each a step behind the last; the processor has
     /// AVX-512.
     #[inline]
-    #[target_feature(enable = "avx512f")]
+    #[target_feature(enable = "avx512f,avx512bw")]
     unsafe fn lay(&self, from: *const u8, to: *mut u8, first: usize) {
         // SAFETY: the caller keeps the contract; lines begin on cache lines, as the matrix does.
         unsafe {
@@ -213,10 +238,14 @@ impl<'a> Source<'a> {
                 }
                 return;
             }
-            for at in (0..self.depth).step_by(OCTETS_OF_A_GROUP) {
-                let group = from.add(at).cast::<[u8; OCTETS_OF_A_GROUP]>().read();
+            let mut at = 0;
+            while at < self.depth {
                 let (line, within) = ((first + at) / BYTES, (first + at) % BYTES);
-                to.add(line * STEP + within).cast::<[u8; OCTETS_OF_A_GROUP]>().write(group);
+                let octets = (BYTES - within).min(self.depth - at);
+                let those = u64::MAX >> (BYTES - octets);
+                let values = _mm512_maskz_loadu_epi8(those, from.add(at).cast());
+                _mm512_mask_storeu_epi8(to.add(line * STEP + within).cast(), those, values);
+                at += octets;
             }
         }
     }

@@ -19,7 +19,7 @@ pub(in crate::model) trait Ends: Copy {
 /// Every function may be called only on a processor that has the type's instructions, and should be inlined into a
 /// function that enables them.
 #[allow(clippy::missing_safety_doc, reason = "said once, above")]
-pub(in super::super) trait Lane: Copy {
+pub(in crate::model) trait Lane: Copy {
     /// The numbers that are multiplied.
     type Numbers: Narrow;
     /// Columns of a register.
@@ -65,52 +65,31 @@ pub(in crate::model) struct Tile<N: Narrow> {
     pub(super) filter: *const N::Weight,
     /// Weights that will be wanted soon; nothing is read there, so any address will do.
     pub(super) ahead: *const u8,
+    pub(super) goal: Goal<N>,
+    /// Room for the sums of a whole tile, row by row, where they are what is wanted and have no goal; else null.
+    pub(super) sums: *mut i32,
+}
+
+/// Where sums go, and what becomes of them on their way.
+pub(super) struct Goal<N: Narrow> {
     pub(super) ends: N::Ends,
     pub(super) output: *mut N::Value,
     /// Distance of two places in the output, and in what is added.
     pub(super) pitch: usize,
-    /// Which of the inputs these are; only kernels of AMX go on with sums that others have begun.
-    pub(super) part: Part,
-    /// Room for the sums of a whole tile, row by row, where they are kept behind a part that is not the last one, and by kernels of AMX
-    /// always; else null.
-    pub(super) sums: *mut i32,
 }
 
-/// A part of the inputs of a tile.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "AMX is x86's"))]
-pub(in crate::model) enum Part {
-    /// All of them.
-    Whole,
-    /// The first of several, or all where the sums are what is wanted.
-    First,
-    /// Neither the first nor the last.
-    Middle,
-    /// The last one, after which the sums become activations.
-    Last,
-}
-
-impl Part {
-    /// The part `index` of so many.
-    #[cfg(target_arch = "x86_64")]
-    pub(super) fn of(index: usize, parts: usize) -> Self {
-        match (index == 0, index + 1 >= parts) {
-            (true, true) => Self::Whole,
-            (true, false) => Self::First,
-            (false, false) => Self::Middle,
-            (false, true) => Self::Last,
-        }
-    }
-
-    /// Whether there are no sums yet.
-    #[cfg(target_arch = "x86_64")]
-    pub(super) fn begins(self) -> bool {
-        matches!(self, Self::Whole | Self::First)
-    }
-
-    /// Whether the sums are finished.
-    pub(super) fn ends(self) -> bool {
-        matches!(self, Self::Whole | Self::Last)
+impl<N: Narrow> Goal<N> {
+    /// Writes the values of one register.
+    ///
+    /// # Safety
+    /// There are the row and the register of a panel in the output, and in what is added, and nothing else writes there; the
+    /// processor has the register's instructions.
+    #[inline(always)]
+    pub(super) unsafe fn finish<L: Lane<Numbers = N>>(&self, (row, lane): (usize, usize), sums: L) {
+        let column = lane * L::WIDTH;
+        let at = row * self.pitch + column;
+        // SAFETY: the caller keeps the contract.
+        unsafe { sums.finish(&self.ends.at(column, at), self.output.add(at)) }
     }
 }
 
@@ -155,9 +134,9 @@ pub(in super::super) unsafe fn compute<L: Lane, const ROWS: usize, const MOST: u
         let mut sums = [[L::zero(); LANES]; ROWS];
         for row in 0..ROWS {
             // The sums are written, and what is added is read, when all is done: ask for both now.
-            L::prefetch(tile.output.wrapping_add(row * tile.pitch).cast());
-            if let Some(added) = tile.ends.added() {
-                L::prefetch(added.wrapping_add(row * tile.pitch * size_of::<Value<L>>()));
+            L::prefetch(tile.goal.output.wrapping_add(row * tile.goal.pitch).cast());
+            if let Some(added) = tile.goal.ends.added() {
+                L::prefetch(added.wrapping_add(row * tile.goal.pitch * size_of::<Value<L>>()));
             }
         }
         let (mut filter, mut ahead) = (tile.filter, tile.ahead);
@@ -197,30 +176,18 @@ pub(in super::super) unsafe fn compute<L: Lane, const ROWS: usize, const MOST: u
                 })*
             };
         }
-        if tile.part.ends() {
-            for_each_sum!(|at, sum| finish(tile, at, sum), 0 1 2 3 4 5 6 7 8 9 10 11);
+        if tile.sums.is_null() {
+            for_each_sum!(|at, sum| tile.goal.finish(at, sum), 0 1 2 3 4 5 6 7 8 9 10 11);
         } else {
             for_each_sum!(|at, sum| keep::<L, LANES>(tile, at, sum), 0 1 2 3 4 5 6 7 8 9 10 11);
         }
     }
 }
 
-/// Writes the values of one register.
-///
-/// # Safety
-/// As [`Micro::run`], for a tile that has the row, and a panel that has the register; the processor has its instructions.
-#[inline(always)]
-pub(super) unsafe fn finish<L: Lane>(tile: &Tile<L::Numbers>, (row, lane): (usize, usize), sums: L) {
-    let column = lane * L::WIDTH;
-    let at = row * tile.pitch + column;
-    // SAFETY: the caller keeps the contract.
-    unsafe { sums.finish(&tile.ends.at(column, at), tile.output.add(at)) }
-}
-
 /// Writes the sums of one register.
 ///
 /// # Safety
-/// As [`finish`], and there is room for the sums.
+/// As [`Goal::finish`], and there is room for the sums.
 #[inline(always)]
 unsafe fn keep<L: Lane, const LANES: usize>(tile: &Tile<L::Numbers>, (row, lane): (usize, usize), sums: L) {
     // SAFETY: the caller keeps the contract.
