@@ -2,9 +2,8 @@
 //! every panel of the task reads. Tiles of AMX read them much faster than places that lie apart, and wait for what has
 //! just been written.
 
-use std::arch::x86_64::{_mm512_loadu_si512, _mm512_mask_storeu_epi8, _mm512_maskz_loadu_epi8, _mm512_store_si512};
+use std::arch::x86_64::{_mm512_mask_storeu_epi8, _mm512_maskz_loadu_epi8};
 use std::cell::RefCell;
-use std::ops::Range;
 
 use super::super::amx::{BYTES, ROWS, Tiles};
 use super::super::buffer::Buffer;
@@ -37,7 +36,7 @@ const TILES_IN_PARTS: usize = 3;
 
 thread_local! {
     /// Kept from one task to the next.
-    static ROOM: RefCell<Room> = RefCell::new(Room { inputs: Buffer::zeroed(0), sums: Buffer::zeroed(0) });
+    static ROOM: RefCell<Room> = RefCell::new(Room { inputs: Buffer::zeroed(0), sums: Buffer::zeroed(0), tiles: Vec::new() });
 }
 
 /// What a task needs beside its convolution.
@@ -46,6 +45,8 @@ struct Room {
     inputs: Buffer<u8>,
     /// Of the same tiles.
     sums: Buffer<i32>,
+    /// The same tiles: where their first places begin in the output, and their rows.
+    tiles: Vec<(usize, usize)>,
 }
 
 impl Room {
@@ -77,21 +78,22 @@ pub(super) unsafe fn run<N: Narrow>(
     let together = (TOGETHER / whole.max(1)).clamp(1, tiles.len().max(1));
     ROOM.with_borrow_mut(|room| {
         room.grow(together, whole);
-        let Room { inputs, sums } = room;
+        let Room { inputs, sums, tiles: packed } = room;
         // SAFETY: the caller's processor has tiles.
         let _tiles = unsafe { Tiles::new() };
         let sums = sums.values_mut().as_mut_ptr();
         let mut work =
             Work { convolution, filter, steps: source.steps(), memory, kernels: N::matrices(), sums, kept: None };
         for first in tiles.clone().step_by(together) {
-            let block = first..tiles.end.min(first + together);
-            for (tile, to) in block.clone().zip(inputs.values_mut().chunks_exact_mut(whole)) {
+            packed.clear();
+            packed.extend((first..tiles.end.min(first + together)).map(|tile| convolution.place(tile, 0)));
+            for ((tile, (_, rows)), to) in (first..).zip(&*packed).zip(inputs.values_mut().chunks_exact_mut(whole)) {
                 // SAFETY: the tile is one of the convolution's; processors with AMX have AVX-512.
-                unsafe { source.pack(tile, convolution.place(tile, 0).1, to) }
+                unsafe { source.pack(tile, *rows, to) }
             }
             for panel in panels.clone() {
-                // SAFETY: the block is packed, and there is room for as many tiles' sums; the rest is the caller's promise.
-                unsafe { work.multiply(block.clone(), panel, inputs.values()) }
+                // SAFETY: the tiles are packed, and there is room for their sums; the rest is the caller's promise.
+                unsafe { work.multiply(packed, panel, inputs.values()) }
             }
         }
         // SAFETY: the last sums are there; nobody else does this task.
@@ -117,19 +119,20 @@ impl<N: Narrow> Work<'_, N> {
     ///
     /// # Safety
     /// As [`run`]; `inputs` are those of these tiles, and the thread has tiles of AMX.
-    unsafe fn multiply(&mut self, block: Range<usize>, panel: usize, inputs: &[u8]) {
+    unsafe fn multiply(&mut self, tiles: &[(usize, usize)], panel: usize, inputs: &[u8]) {
         let Self { convolution, filter, steps, memory, .. } = *self;
-        let of_a_part = if block.len() < TILES_IN_PARTS { steps } else { STEPS_OF_A_PART }.max(1);
-        let values_of_a_step = BYTES / size_of::<N::Value>() * COLUMNS;
+        let of_a_part = if tiles.len() < TILES_IN_PARTS { steps } else { STEPS_OF_A_PART }.max(1);
+        let (inputs, weights) = (inputs.as_ptr(), filter.panel(panel).as_ptr());
+        let (output, pitch) = (memory.start(&convolution.output), convolution.output.extent.pitch);
         for done in (0..steps).step_by(of_a_part) {
-            for (place, tile) in block.clone().enumerate() {
-                let (at, rows) = convolution.place(tile, panel * COLUMNS);
+            let now = of_a_part.min(steps - done);
+            for (place, (begin, rows)) in tiles.iter().enumerate() {
                 let sums = self.sums.wrapping_add(place * SUMS);
                 let packed = Packed {
-                    inputs: inputs.as_ptr().wrapping_add((place * steps + done) * STEP),
-                    rows,
-                    weights: filter.panel(panel).as_ptr().wrapping_add(done * values_of_a_step),
-                    steps: of_a_part.min(steps - done),
+                    inputs: inputs.wrapping_add((place * steps + done) * STEP),
+                    rows: *rows,
+                    weights: weights.wrapping_add(done * BYTES / size_of::<N::Value>() * COLUMNS),
+                    steps: now,
                     begin: if done == 0 { Begin::Nothing } else { Begin::Sums },
                     sums,
                     meanwhile: self.kept.as_ref(),
@@ -137,12 +140,11 @@ impl<N: Narrow> Work<'_, N> {
                 // SAFETY: the inputs are packed; the panel lies within the filter, which has room behind it for a step. What is
                 // kept are the sums of the tile before: they are read before those of this one are written.
                 unsafe { (self.kernels.multiply)(&packed) }
-                let goal = || Goal {
-                    ends: filter.ends(panel, convolution.finish(memory, at)),
-                    output: memory.start(&convolution.output).wrapping_add(at),
-                    pitch: convolution.output.extent.pitch,
-                };
-                self.kept = (done + of_a_part >= steps).then(|| Kept { sums, rows, goal: goal() });
+                self.kept = (done + now == steps).then(|| {
+                    let at = begin + panel * COLUMNS;
+                    let ends = filter.ends(panel, convolution.finish(memory, at));
+                    Kept { sums, rows: *rows, goal: Goal { ends, output: output.wrapping_add(at), pitch } }
+                });
             }
         }
     }
@@ -200,7 +202,8 @@ impl<'a> Source<'a> {
     /// tap is zero; rows that the tile has not are left as they are.
     ///
     /// # Safety
-    /// The convolution has the tile, and the input's values are all there; the processor has AVX-512.
+    /// The convolution has the tile, the input's values are all there, and the matrix begins on a cache line and has a line for each
+    /// step and place; the processor has AVX-512.
     #[target_feature(enable = "avx512f,avx512bw")]
     unsafe fn pack(&self, tile: usize, rows: usize, to: &mut [u8]) {
         if !(self.taps * self.depth).is_multiple_of(BYTES) {
@@ -209,44 +212,38 @@ impl<'a> Source<'a> {
         let to = to.as_mut_ptr();
         let offsets = self.offsets.get(tile * self.taps * PLACES..).unwrap_or_default();
         for (tap, offsets) in offsets.as_chunks::<PLACES>().0.iter().take(self.taps).enumerate() {
-            for (row, offset) in offsets.iter().enumerate().take(rows.min(PLACES)) {
-                let from = match *offset {
-                    OUTSIDE => self.zeros,
-                    offset => self.input.wrapping_add(offset as usize * self.octets),
-                };
-                // SAFETY: a place has `depth` octets, and so have the zeros; the matrix has a line for each step and place.
-                unsafe { self.lay(from, to.wrapping_add(row * BYTES), tap * self.depth) }
+            let offsets = offsets.get(..rows).unwrap_or_default();
+            let mut done = 0;
+            while done < self.depth {
+                let at = tap * self.depth + done;
+                let (line, within) = (at / BYTES, at % BYTES);
+                let octets = (BYTES - within).min(self.depth - done);
+                // SAFETY: what the caller promises; the octets are those of one tap, and end with the line.
+                unsafe { self.lay(offsets, done, to.add(line * STEP + within), octets) }
+                done += octets;
             }
         }
     }
 
-    /// Lays a place's octets of one tap into a matrix, `first` of the place's octets behind its beginning.
+    /// Lays so many octets of places, `from` theirs on, each a line behind the last.
     ///
     /// # Safety
-    /// There are `depth` octets at `from`, and lines for them from `to` on, each a step behind the last; the processor has
-    /// AVX-512.
+    /// Each place has the octets, and so have the zeros; they end within a line of `to`; the processor has AVX-512.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw")]
-    unsafe fn lay(&self, from: *const u8, to: *mut u8, first: usize) {
-        // SAFETY: the caller keeps the contract; lines begin on cache lines, as the matrix does.
-        unsafe {
-            if self.depth.is_multiple_of(BYTES) {
-                let mut to = to.add(first / BYTES * STEP);
-                for at in (0..self.depth).step_by(BYTES) {
-                    _mm512_store_si512(to.cast(), _mm512_loadu_si512(from.add(at).cast()));
-                    to = to.wrapping_add(STEP);
-                }
-                return;
+    unsafe fn lay(&self, offsets: &[u32], from: usize, mut to: *mut u8, octets: usize) {
+        let those = u64::MAX >> (BYTES - octets);
+        for offset in offsets {
+            let place = match *offset {
+                OUTSIDE => self.zeros,
+                offset => self.input.wrapping_add(offset as usize * self.octets),
+            };
+            // SAFETY: the caller keeps the contract.
+            unsafe {
+                let values = _mm512_maskz_loadu_epi8(those, place.add(from).cast());
+                _mm512_mask_storeu_epi8(to.cast(), those, values);
             }
-            let mut at = 0;
-            while at < self.depth {
-                let (line, within) = ((first + at) / BYTES, (first + at) % BYTES);
-                let octets = (BYTES - within).min(self.depth - at);
-                let those = u64::MAX >> (BYTES - octets);
-                let values = _mm512_maskz_loadu_epi8(those, from.add(at).cast());
-                _mm512_mask_storeu_epi8(to.add(line * STEP + within).cast(), those, values);
-                at += octets;
-            }
+            to = to.wrapping_add(BYTES);
         }
     }
 }

@@ -89,9 +89,18 @@ impl<N: Narrow> Maximum<N> {
         let output = unsafe { memory.part_mut(&self.output, task * to.columns * to.pitch, to.columns * to.pitch) };
         for (column, output) in output.chunks_exact_mut(to.pitch).enumerate() {
             let covered = Covered::by(self.window, from, (task / to.rows, task % to.rows, column));
-            output.fill(N::Value::zeroed());
-            for place in covered.places(input, to.pitch) {
-                output.iter_mut().zip(place).for_each(|(largest, value)| *largest = N::larger(*largest, *value));
+            for (part, output) in output.chunks_mut(AT_ONCE).enumerate() {
+                let mut largest = [N::Value::zeroed(); AT_ONCE];
+                let larger = |(largest, value): (&mut N::Value, &N::Value)| *largest = N::larger(*largest, *value);
+                for place in covered.places(input, to.pitch) {
+                    let place = place.get(part * AT_ONCE..).unwrap_or_default();
+                    // Of as many as there are at most the compiler makes whole registers.
+                    match place.first_chunk::<AT_ONCE>() {
+                        Some(whole) => largest.iter_mut().zip(whole).for_each(larger),
+                        None => largest.iter_mut().zip(place).for_each(larger),
+                    }
+                }
+                output.iter_mut().zip(largest).for_each(|(to, largest)| *to = largest);
             }
         }
     }
