@@ -166,7 +166,7 @@ impl<N: Narrow> Work<'_, N> {
 struct Source<'a> {
     input: *const u8,
     zeros: *const u8,
-    /// As [`Tile::offsets`], for all tiles, in values.
+    /// As [`super::tile::Tile::offsets`], for all tiles, in values.
     offsets: &'a [u32],
     taps: usize,
     /// Octets of a place that a tap reads, a multiple of two groups.
