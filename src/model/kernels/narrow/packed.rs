@@ -109,13 +109,14 @@ struct Work<'a, N: Narrow> {
     steps: usize,
     memory: &'a Shared<'a, N::Value>,
     kernels: Kernels<N>,
-    /// Room for those of all tiles that are packed together.
+    /// Room for the sums of all tiles that are packed together.
     sums: *mut i32,
+    /// Those of the tile before.
     kept: Option<Kept<N>>,
 }
 
 impl<N: Narrow> Work<'_, N> {
-    /// Multiplies packed tiles with a panel.
+    /// Multiplies packed tiles, as [`Room::tiles`] has them, with a panel. The last one's sums are kept.
     ///
     /// # Safety
     /// As [`run`]; `inputs` are those of these tiles, and the thread has tiles of AMX.
