@@ -26,7 +26,7 @@ const LARGEST_BATCH: u16 = 256;
 /// receiving, decoding and reporting. Nothing else should run meanwhile.
 #[derive(clap::Args)]
 pub(super) struct Bench {
-    /// Images that are classified together; the service takes those that wait, up to four on a processor
+    /// Images that are classified together; the service takes those that wait, a few at most on a processor
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=LARGEST_BATCH.into()))]
     batch: u16,
     #[command(flatten)]

@@ -134,7 +134,7 @@ impl<N: Matrices> Kernels<N> {
     pub(in super::super) const MICRO: Micro<N> = Micro { isa: Isa::Amx, rows: PLACES, columns: COLUMNS, tiles: &[] };
 }
 
-/// Vectors work on earlier sums between a step's products and the next one's: AMX has a port of its own for most of its time.
+/// Vectors work on earlier sums between a step's products and the next one's: AMX is at each for longer than it takes to begin it.
 ///
 /// # Safety
 /// As [`Kernels::multiply`]; processors with AMX have AVX-512, which is held to at the choice of instructions.
