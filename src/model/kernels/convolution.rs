@@ -18,17 +18,19 @@ const TILES_OF_A_TASK: usize = 16;
 /// Tasks that each thread may expect of a convolution, so that the last one is short.
 const TASKS_OF_A_THREAD: usize = 10;
 
-/// The same where every task packs its inputs.
+/// What a step costs where inputs are packed, in ticks of a processor with AMX: the products of a tile with a panel, packing a tile's
+/// inputs, and a panel's weights that come from afar or are at hand.
 #[cfg(target_arch = "x86_64")]
-const PACKING_TASKS_OF_A_THREAD: usize = 4;
+mod ticks {
+    pub(super) const PRODUCTS: usize = 64;
+    pub(super) const PACKING: usize = 160;
+    pub(super) const FROM_AFAR: usize = 256;
+    pub(super) const AT_HAND: usize = 64;
+}
 
-/// Fewest panels that inputs are packed for where there are as many.
+/// Octets of a convolution's weights that a second-level cache keeps from task to task.
 #[cfg(target_arch = "x86_64")]
-const PANELS_OF_A_PACKING: usize = 4;
-
-/// Fewer tiles than that are packed by every task.
-#[cfg(target_arch = "x86_64")]
-const FEW_TILES: usize = 4;
+const KEPT_AT_HAND: usize = 1024 * 1024;
 
 /// What becomes of the sums.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,16 +81,24 @@ impl Cut {
         Self { tiles, panels, stretches, groups }
     }
 
-    /// The same where every task packs the inputs of its tiles first: panels are divided as little as keeps all threads at work,
-    /// unless there are so few tiles that the weights, which every stretch reads, are what takes the time.
+    /// The same where every task packs the inputs of its tiles and reads the weights of its panels, `octets` in all: so that all
+    /// threads are done soonest, one of which may have begun its last task when the others have ended theirs.
     #[cfg(target_arch = "x86_64")]
-    pub(super) fn packed(places: usize, rows: usize, panels: usize, threads: usize) -> Self {
-        let tiles = tiles(places, rows);
-        let wanted = (PACKING_TASKS_OF_A_THREAD * threads).max(2);
-        let stretches = if tiles < FEW_TILES { 1 } else { tiles.min(wanted) };
-        let most = (panels / PANELS_OF_A_PACKING).max(threads.div_ceil(stretches)).clamp(1, panels.max(1));
-        let groups = if stretches == 1 { wanted.min(panels) } else { wanted.div_ceil(stretches).min(most) };
-        Self::with_even_groups(tiles, panels, stretches, groups)
+    pub(super) fn packed(places: usize, rows: usize, (panels, octets): (usize, usize), threads: usize) -> Self {
+        let (tiles, threads) = (tiles(places, rows), threads.max(1));
+        let weights = if octets > KEPT_AT_HAND { ticks::FROM_AFAR } else { ticks::AT_HAND };
+        let half_ticks = |cut: &Self| {
+            let (tiles, panels) = (tiles.div_ceil(cut.stretches), panels.div_ceil(cut.groups));
+            let task = tiles * panels * ticks::PRODUCTS + tiles * ticks::PACKING + panels * weights;
+            (2 * cut.tasks().div_ceil(threads) + 1) * task
+        };
+        let most = TASKS_OF_A_THREAD * threads;
+        let groups = |stretches| (1..=panels.clamp(1, most)).map(move |groups| (stretches, groups));
+        (1..=tiles.clamp(1, most))
+            .flat_map(groups)
+            .map(|(stretches, groups)| Self::with_even_groups(tiles, panels, stretches, groups))
+            .min_by_key(half_ticks)
+            .unwrap_or(Self { tiles, panels, stretches: 1, groups: 1 })
     }
 
     /// Tasks.
@@ -105,7 +115,7 @@ impl Cut {
 
 /// The extent that a filter makes of an input.
 pub(super) fn output_of(filter: &Filter, input: Extent) -> Extent {
-    filter.window.output_of(input, filter.outputs)
+    filter.window.output_of::<f32>(input, filter.outputs)
 }
 
 impl Convolution {
@@ -181,6 +191,53 @@ impl Convolution {
                     unsafe { micro.run(rows.len(), &tile) }
                 }
             }
+        }
+    }
+}
+
+#[cfg(all(test, target_arch = "x86_64"))]
+mod tests {
+    use super::*;
+
+    /// Octets of weights that stay at hand, and that do not.
+    const FEW: usize = 100_000;
+    const MANY: usize = 2_000_000;
+
+    #[test]
+    fn tasks_with_packed_inputs_do_every_tile_of_every_panel_once() {
+        for (places, panels, octets, threads) in [
+            (3136, 2, FEW, 2),
+            (196, 8, FEW, 2),
+            (49, 16, MANY, 16),
+            (196, 64, MANY, 3),
+            (1, 1, FEW, 4),
+            (33, 5, FEW, 1),
+        ] {
+            let cut = Cut::packed(places, 32, (panels, octets), threads);
+            let both = |task| {
+                let (tiles, panels) = cut.task(task);
+                tiles.flat_map(move |tile| panels.clone().map(move |panel| (tile, panel)))
+            };
+            let mut done: Vec<_> = (0..cut.tasks()).flat_map(both).collect();
+            done.sort_unstable();
+            let wanted: Vec<_> =
+                (0..places.div_ceil(32)).flat_map(|tile| (0..panels).map(move |panel| (tile, panel))).collect();
+            assert_eq!(done, wanted, "{places} places, {panels} panels, {threads} threads");
+        }
+    }
+
+    #[test]
+    fn weights_from_afar_are_read_once_and_places_are_packed_once_where_weights_are_few() {
+        for threads in [1, 2] {
+            assert_eq!(Cut::packed(49, 32, (16, MANY), threads).stretches, 1);
+            assert_eq!(Cut::packed(3136, 32, (2, FEW), threads).groups, 1);
+        }
+    }
+
+    #[test]
+    fn most_of_many_threads_have_a_task() {
+        for (places, panels, octets) in [(3136, 2, FEW), (196, 8, FEW), (49, 16, MANY), (49, 64, MANY)] {
+            assert!(Cut::packed(places, 32, (panels, octets), 16).tasks() >= 14, "{places} places");
         }
     }
 }

@@ -13,8 +13,11 @@ const CHANNEL_STEP: usize = 32;
 /// places are a cache line further apart.
 const ALIASING: usize = 128;
 
-/// Values of a cache line.
-pub(super) const LINE: usize = 16;
+/// Octets of a cache line.
+pub(super) const OCTETS_OF_A_LINE: usize = 64;
+
+/// Values of f32 in a cache line.
+pub(super) const LINE: usize = OCTETS_OF_A_LINE / size_of::<f32>();
 
 /// The extent of an activation `[images, rows, columns, channels]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -28,10 +31,10 @@ pub(in crate::model) struct Extent {
 }
 
 impl Extent {
-    /// With the pitch that the kernels write.
-    pub(super) fn new(images: usize, rows: usize, columns: usize, channels: usize) -> Self {
+    /// With the pitch that the kernels write values of `T` with.
+    pub(super) fn new<T>(images: usize, rows: usize, columns: usize, channels: usize) -> Self {
         let pitch = channels.next_multiple_of(CHANNEL_STEP);
-        let apart = if pitch.is_multiple_of(ALIASING) { LINE } else { 0 };
+        let apart = if pitch.is_multiple_of(ALIASING) { OCTETS_OF_A_LINE / size_of::<T>() } else { 0 };
         Self { images, rows, columns, channels, pitch: pitch + apart }
     }
 
@@ -65,9 +68,9 @@ impl Window {
         (side + 2 * self.padding).checked_sub(self.size).map_or(0, |room| room / self.stride + 1)
     }
 
-    /// The extent of so many channels that it makes of an input.
-    pub(super) fn output_of(&self, input: Extent, channels: usize) -> Extent {
-        Extent::new(input.images, self.steps(input.rows), self.steps(input.columns), channels)
+    /// The extent of so many channels of `T` that it makes of an input.
+    pub(super) fn output_of<T>(&self, input: Extent, channels: usize) -> Extent {
+        Extent::new::<T>(input.images, self.steps(input.rows), self.steps(input.columns), channels)
     }
 }
 

@@ -95,7 +95,7 @@ impl Plan {
         offsets: &mut Offsets,
     ) -> Option<Self> {
         let first = ground.architecture.last.first()?;
-        let extent = Extent::new(1, rows, columns, ground.filters.get(first.reduce)?.inputs);
+        let extent = Extent::new::<f32>(1, rows, columns, ground.filters.get(first.reduce)?.inputs);
         let mut builder = Builder::new(ground, offsets, Some(0));
         let features = builder.view(slot::KEPT, extent);
         builder.finished_from(features)
@@ -201,7 +201,7 @@ impl Bottlenecks for Builder<'_> {
         self.steps.push(Step::Interleave(Interleave { image, output: input, padding }));
         let [first, second] = slot::TURNS;
         let x = self.convolve(stem, input, first, After::Rectify)?;
-        let pooled = self.view(second, Maximum::output_of(x.extent, POOLING));
+        let pooled = self.view(second, Maximum::output_of::<f32>(x.extent, POOLING));
         self.steps.push(Step::Maximum(Maximum { input: x, output: pooled, window: POOLING }));
         Some(pooled)
     }

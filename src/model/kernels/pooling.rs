@@ -66,8 +66,8 @@ pub(super) struct Maximum {
 
 impl Maximum {
     /// The extent of its output.
-    pub(super) fn output_of(input: Extent, window: Window) -> Extent {
-        window.output_of(input, input.channels)
+    pub(super) fn output_of<T>(input: Extent, window: Window) -> Extent {
+        window.output_of::<T>(input, input.channels)
     }
 
     /// One task a row of the output.
@@ -171,7 +171,7 @@ pub(super) struct Mean {
 impl Mean {
     /// The extent of its output.
     pub(super) fn output_of(input: Extent) -> Extent {
-        Extent::new(input.images, 1, 1, input.channels)
+        Extent::new::<f32>(input.images, 1, 1, input.channels)
     }
 
     /// One task an image.

@@ -113,7 +113,7 @@ fn convolved(case: Case, isa: Isa, end: End, threads: usize) -> Vec<f32> {
     let (input, raw, added) = material(case);
     let micro = Micro::of(isa);
     let filter = Filter::pack(&raw, case.channels.0, case.window, Walk::Places, micro);
-    let from = view(0, Extent::new(case.images, case.side.0, case.side.1, case.channels.0));
+    let from = view(0, Extent::new::<f32>(case.images, case.side.0, case.side.1, case.channels.0));
     let to = view(1, output_of(&filter, from.extent));
     let other = view(2, to.extent);
     let mut slots = slots(&[from, to, other]);
@@ -183,7 +183,7 @@ fn by_matrices(case: Case, isa: Isa, threads: usize) -> Vec<f32> {
     let micro = Micro::of(isa);
     let filter = Filter::without_weights(&raw.bias, case.channels.0, case.window, micro.columns);
     let filters = winograd::spread_weights(&raw, case.channels.0, micro);
-    let from = view(0, Extent::new(case.images, case.side.0, case.side.1, case.channels.0));
+    let from = view(0, Extent::new::<f32>(case.images, case.side.0, case.side.1, case.channels.0));
     let to = view(1, output_of(&filter, from.extent));
     let (spread, products) = (winograd::matrices(2, from.extent), winograd::matrices(3, to.extent));
     let mut slots = slots(&[from, to, spread, products]);
@@ -281,8 +281,9 @@ fn pooling_takes_the_largest_neighbour_and_the_mean_of_all() {
 
 fn pooling_of(micro: &Micro, (images, side, channels): (usize, (usize, usize), usize)) {
     let window = Window { size: 3, stride: 2, padding: 1 };
-    let from = view(0, Extent::new(images, side.0, side.1, channels));
-    let (largest, mean) = (view(1, Maximum::output_of(from.extent, window)), view(2, Mean::output_of(from.extent)));
+    let from = view(0, Extent::new::<f32>(images, side.0, side.1, channels));
+    let (largest, mean) =
+        (view(1, Maximum::output_of::<f32>(from.extent, window)), view(2, Mean::output_of(from.extent)));
     let input = values(from.extent.places() * channels, 5);
     let mut slots = slots(&[from, largest, mean]);
     put(&mut slots, &from, &input);

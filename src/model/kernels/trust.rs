@@ -127,7 +127,7 @@ fn material(inputs: usize, places: usize, numbers: &mut Numbers) -> Raw {
 }
 
 fn by_places(micro: &'static Micro, (window, places): (Window, usize)) -> Vec<f32> {
-    let extent = Extent::new(1, 1, places, CHANNELS.0);
+    let extent = Extent::new::<f32>(1, 1, places, CHANNELS.0);
     let raw = material(extent.channels, window.size.pow(2), &mut Numbers::new());
     let filter = Filter::pack(&raw, extent.channels, window, Walk::Places, micro);
     convolved(micro, &filter, extent, After::AddAndRectify)
@@ -157,7 +157,7 @@ fn convolved(micro: &'static Micro, filter: &Filter, extent: Extent, after: impl
 }
 
 fn by_matrices(micro: &'static Micro) -> Vec<f32> {
-    let extent = Extent::new(1, 5, 7, CHANNELS.0);
+    let extent = Extent::new::<f32>(1, 5, 7, CHANNELS.0);
     let raw = material(extent.channels, 9, &mut Numbers::new());
     let filter = Filter::without_weights(&raw.bias, extent.channels, winograd::WINDOW, micro.columns);
     let filters = winograd::spread_weights(&raw, extent.channels, micro);

@@ -81,7 +81,7 @@ fn spread_side([first, second, third]: [Group; 3]) -> [Group; 4] {
 /// The extent of one of the 16 matrices for an activation: a row for each square.
 pub(super) fn matrix_of(activation: Extent) -> Extent {
     let squares = activation.images * activation.rows.div_ceil(STEP) * activation.columns.div_ceil(STEP);
-    Extent::new(1, 1, squares, activation.channels)
+    Extent::new::<f32>(1, 1, squares, activation.channels)
 }
 
 /// All 16 matrices, one after the other, as one view; and one of them.

@@ -90,7 +90,7 @@ fn convolved(case: Case, isa: Isa, threads: usize) -> Vec<f32> {
     let codes = Codes { input: &AsIs, output: &AsIs, added: Some(&AsIs) };
     let reach = Reach { window: case.window, walk: Walk::Places, inputs: case.channels.0 };
     let filter = Filter::pack(&material.raw, &AsIs, reach, micro.columns, codes);
-    let from = view(0, Extent::new(case.images, case.side.0, case.side.1, case.channels.0));
+    let from = view(0, Extent::new::<u16>(case.images, case.side.0, case.side.1, case.channels.0));
     let to = view(1, filter.output_of(from.extent));
     let added = view(2, to.extent);
     let mut slots = slots(&[from, to, added]);
@@ -225,8 +225,8 @@ fn the_first_convolution_sees_the_padded_image() {
 #[test]
 fn the_largest_neighbour_is_no_zero_below_zero() {
     let window = Window { size: 3, stride: 2, padding: 1 };
-    let from = view(0, Extent::new(2, 7, 6, 5));
-    let largest = view(1, pooling::Maximum::output_of(from.extent, window));
+    let from = view(0, Extent::new::<u16>(2, 7, 6, 5));
+    let largest = view(1, pooling::Maximum::output_of::<u16>(from.extent, window));
     let mean = view(0, pooling::Mean::output_of(largest.extent));
     let (mut singles, mut lengths) = (Slots::<f32>::default(), [0; SLOTS]);
     lengths[0] = mean.end();

@@ -29,7 +29,7 @@ pub fn trusted() -> Isa {
 
 fn agrees(micro: &Micro<Bf16>) -> bool {
     let plain = Bf16::micro(Isa::Plain);
-    trials(micro.rows).all(|trial| near(&numbers(micro, trial), &numbers(plain, trial)))
+    trials::<Bf16>(micro.rows).all(|trial| near(&numbers(micro, trial), &numbers(plain, trial)))
 }
 
 /// What a trial with random weights gives.

@@ -106,7 +106,7 @@ fn packed(case: Case, material: &Material, isa: Isa) -> Filter {
 fn convolved(case: Case, isa: Isa, threads: usize) -> Vec<u8> {
     let (material, micro) = (material(case), Int8::micro(isa));
     let filter = packed(case, &material, isa);
-    let from = view(0, Extent::new(case.images, case.side.0, case.side.1, case.channels.0));
+    let from = view(0, Extent::new::<u8>(case.images, case.side.0, case.side.1, case.channels.0));
     let to = view(1, filter.output_of(from.extent));
     let added = view(2, to.extent);
     let mut slots = slots(&[from, to, added]);
@@ -174,7 +174,7 @@ fn the_largest_inputs_and_weights_overflow_nowhere() {
             let codes = Codes { input: &input, output: &output, added: None };
             let layer = Coded { steps, bias: vec![0.0; 33] };
             let filter = Filter::pack(&raw, &layer, reach, micro.columns, codes);
-            let from = view(0, Extent::new(1, 1, 7, 64));
+            let from = view(0, Extent::new::<u8>(1, 1, 7, 64));
             let to = view(1, filter.output_of(from.extent));
             let mut slots = slots(&[from, to]);
             let step = Convolution::new((0, &filter), (from, to), After::Keep, &mut Offsets::default(), (micro, 1));
@@ -270,8 +270,8 @@ fn the_first_convolution_sees_the_padded_image_to_the_bit() {
 fn the_largest_neighbour_and_the_mean_are_those_of_the_octets() {
     let window = Window { size: 3, stride: 2, padding: 1 };
     for (images, side, channels) in [(1, (1, 1), 1), (2, (7, 6), 5), (3, (8, 9), 64)] {
-        let from = view(0, Extent::new(images, side.0, side.1, channels));
-        let largest = view(1, pooling::Maximum::output_of(from.extent, window));
+        let from = view(0, Extent::new::<u8>(images, side.0, side.1, channels));
+        let largest = view(1, pooling::Maximum::output_of::<u8>(from.extent, window));
         let mean = view(0, pooling::Mean::output_of(largest.extent));
         let mut random = fastrand::Rng::with_seed(5);
         let input: Vec<u8> = (0..from.extent.places() * channels).map(|_| random.u8(..)).collect();

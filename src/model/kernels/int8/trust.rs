@@ -23,7 +23,7 @@ pub fn trusted() -> Isa {
 fn agrees(micro: &Micro<Int8>) -> bool {
     let plain = Int8::micro(Isa::Plain);
     let octet = |numbers: &mut Numbers| numbers.next() as u8;
-    trials(micro.rows).all(|(reach, extent)| {
+    trials::<Int8>(micro.rows).all(|(reach, extent)| {
         let octets = |micro| outputs(micro, &filter(micro, reach), extent, octet);
         octets(micro) == octets(plain)
     })

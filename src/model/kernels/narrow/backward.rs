@@ -32,7 +32,7 @@ pub(super) fn back<N: Narrow>(
     let micro = if micro.isa == Isa::Amx { N::micro(Isa::Avx512Bf16) } else { micro };
     let Reach { window, walk, inputs } = filter.reach();
     let (columns, places) = (micro.columns, side.0 * side.1);
-    let out = Extent::new(1, window.steps(side.0), window.steps(side.1), filter.outputs());
+    let out = Extent::new::<N::Value>(1, window.steps(side.0), window.steps(side.1), filter.outputs());
     if walk != Walk::Places
         || !slopes.are((out.places(), out.channels), columns)
         || !after.fits((places, inputs), columns)

@@ -39,7 +39,10 @@ impl Convolution {
         let octets = micro.rows * input.extent.pitch * size_of::<N::Value>() * window.stride.pow(2);
         let cut = match micro.isa {
             #[cfg(target_arch = "x86_64")]
-            Isa::Amx => Cut::packed(output.extent.places(), micro.rows, filter.panels(), threads),
+            Isa::Amx => {
+                let panels = (filter.panels(), filter.panels() * size_of_val(filter.panel(0)));
+                Cut::packed(output.extent.places(), micro.rows, panels, threads)
+            }
             _ => Cut::new(output.extent.places(), micro.rows, filter.panels(), octets, threads),
         };
         let offsets = offsets.of(input.extent, window, walk, micro.rows);

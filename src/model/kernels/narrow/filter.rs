@@ -151,7 +151,7 @@ pub(in crate::model) trait Filter<N: Narrow>: Sized + Send + Sync {
 
     /// The extent that it makes of an input.
     fn output_of(&self, input: Extent) -> Extent {
-        self.reach().window.output_of(input, self.outputs())
+        self.reach().window.output_of::<N::Value>(input, self.outputs())
     }
 }
 

@@ -139,7 +139,7 @@ impl<N: Narrow> Plan<N> {
         offsets: &mut Offsets,
     ) -> Option<Self> {
         let first = ground.architecture.last.first()?;
-        let extent = Extent::new(1, rows, columns, ground.narrow(first.reduce)?.reach().inputs);
+        let extent = Extent::new::<N::Value>(1, rows, columns, ground.narrow(first.reduce)?.reach().inputs);
         let mut builder = Builder::new(ground, offsets, Some(0));
         let features = builder.view(slot::KEPT, extent);
         builder.finished_from(features)
@@ -246,7 +246,7 @@ impl<N: Narrow> Bottlenecks for Builder<'_, N> {
         self.steps.push(Step::Interleave(Interleave::new(single, self.ground.image)));
         let [first, second] = slot::TURNS;
         let x = self.convolve(stem, input, first, After::Rectify)?;
-        let pooled = self.view(second, pooling::Maximum::output_of(x.extent, POOLING));
+        let pooled = self.view(second, pooling::Maximum::output_of::<N::Value>(x.extent, POOLING));
         self.steps.push(Step::Maximum(Maximum::new((x, pooled), POOLING)));
         Some(pooled)
     }

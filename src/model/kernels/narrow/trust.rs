@@ -15,11 +15,12 @@ use super::tile::Micro;
 pub(in super::super) type Trial = (Reach, Extent);
 
 /// Those of [`trust::trials`], and the walk of the first convolution, row by row.
-pub(in super::super) fn trials(rows: usize) -> impl Iterator<Item = Trial> {
+pub(in super::super) fn trials<N: Narrow>(rows: usize) -> impl Iterator<Item = Trial> {
     const ROWS: Window = Window { size: 7, stride: 2, padding: 0 };
     let inputs = CHANNELS.0;
-    let by_places = trust::trials(rows)
-        .map(move |(window, places)| (Reach { window, walk: Walk::Places, inputs }, Extent::new(1, 1, places, inputs)));
+    let by_places = trust::trials(rows).map(move |(window, places)| {
+        (Reach { window, walk: Walk::Places, inputs }, Extent::new::<N::Value>(1, 1, places, inputs))
+    });
     let image = Extent { images: 1, rows: 9, columns: 2 * rows + 7, channels: 3, pitch: 3 };
     by_places.chain([(Reach { window: ROWS, walk: Walk::Rows, inputs: image.channels }, image)])
 }
