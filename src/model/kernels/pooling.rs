@@ -94,7 +94,7 @@ impl Maximum {
 }
 
 /// The places of an input that a window covers at one step.
-pub(super) struct Covered {
+struct Covered {
     /// Indices of their first values.
     firsts: [usize; MOST_COVERED],
     count: usize,
@@ -105,7 +105,7 @@ const MOST_COVERED: usize = 9;
 
 impl Covered {
     /// By a window of at most three by three places at `(image, row, column)` of its output.
-    pub(super) fn by(window: Window, input: Extent, (image, row, column): (usize, usize, usize)) -> Self {
+    fn by(window: Window, input: Extent, (image, row, column): (usize, usize, usize)) -> Self {
         let Extent { rows, columns, pitch, .. } = input;
         debug_assert!(window.size.pow(2) <= MOST_COVERED);
         let places = within(row, window, rows)
@@ -118,17 +118,13 @@ impl Covered {
         Self { firsts, count }
     }
 
-    /// So many values of each of them.
-    #[inline(always)]
-    pub(super) fn places<'a, T>(&'a self, input: &'a [T], values: usize) -> impl Iterator<Item = &'a [T]> {
-        self.firsts.iter().take(self.count).filter_map(move |first| input.get(*first..first + values))
-    }
-
     /// Shows where so many values of each of them are, which the input has.
     #[inline(always)]
-    pub(super) fn of(&self, input: &[f32], values: usize, show: impl FnOnce(&[*const f32])) {
+    fn of(&self, input: &[f32], values: usize, show: impl FnOnce(&[*const f32])) {
         let (mut places, mut there) = ([std::ptr::null(); MOST_COVERED], 0);
-        for (place, values) in places.iter_mut().zip(self.places(input, values)) {
+        let firsts = self.firsts.iter().take(self.count);
+        let whole = firsts.filter_map(|first| input.get(*first..first + values));
+        for (place, values) in places.iter_mut().zip(whole) {
             *place = values.as_ptr();
             there += 1;
         }
@@ -156,7 +152,7 @@ pub(super) unsafe fn largest<L: Lane>(places: &[*const f32], values: usize, outp
 }
 
 /// The input's rows, or columns, that the window at one step covers.
-fn within(step: usize, window: Window, side: usize) -> std::ops::Range<usize> {
+pub(super) fn within(step: usize, window: Window, side: usize) -> std::ops::Range<usize> {
     let first = step * window.stride;
     first.saturating_sub(window.padding)..(first + window.size).saturating_sub(window.padding).min(side)
 }

@@ -1,7 +1,7 @@
 //! The registers of eight bits: sums i32, and their way to octets.
 //!
-//! No step rounds or overflows differently from one processor to another: sums are exact, and their way to u8 is a
-//! product and one or two sums of f32, each rounded by itself, then the nearest integer (even where two are near) from 0 to
+//! No step rounds or overflows differently from one processor to another: sums are exact, and their way to u8 is one or two
+//! products of f32, each rounded together with what it is added to, then the nearest integer (even where two are near) from 0 to
 //! 255. Weights are bounded as [`super::filter`] says.
 
 use super::super::narrow::tile;
@@ -95,9 +95,9 @@ impl Lane for Plain {
         for column in 0..8 {
             // SAFETY: the caller has `WIDTH` values everywhere.
             unsafe {
-                let mut value = self.0[column] as f32 * *ends.scale.add(column) + *ends.shift.add(column);
+                let mut value = (self.0[column] as f32).mul_add(*ends.scale.add(column), *ends.shift.add(column));
                 if let Some((added, factor)) = ends.added {
-                    value += f32::from(*added.add(column)) * *factor.add(column);
+                    value = f32::from(*added.add(column)).mul_add(*factor.add(column), value);
                 }
                 *to.add(column) = octet(value);
             }
@@ -153,11 +153,11 @@ macro_rules! lane_of_eight {
             unsafe fn finish(self, ends: &Ends, to: *mut u8) {
                 // SAFETY: the caller has eight values everywhere, and its processor has the instructions.
                 unsafe {
-                    let scaled = _mm256_mul_ps(_mm256_cvtepi32_ps(self.0), _mm256_loadu_ps(ends.scale));
-                    let mut values = _mm256_add_ps(scaled, _mm256_loadu_ps(ends.shift));
+                    let (scale, shift) = (_mm256_loadu_ps(ends.scale), _mm256_loadu_ps(ends.shift));
+                    let mut values = _mm256_fmadd_ps(_mm256_cvtepi32_ps(self.0), scale, shift);
                     if let Some((added, factor)) = ends.added {
                         let added = _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(added.cast())));
-                        values = _mm256_add_ps(values, _mm256_mul_ps(added, _mm256_loadu_ps(factor)));
+                        values = _mm256_fmadd_ps(added, _mm256_loadu_ps(factor), values);
                     }
                     let integers = _mm256_cvtps_epi32(_mm256_min_ps(values, _mm256_set1_ps(255.0)));
                     let (low, high) = (_mm256_castsi256_si128(integers), _mm256_extracti128_si256::<1>(integers));
@@ -256,15 +256,15 @@ pub(super) mod x86 {
         unsafe fn finish(self, ends: &Ends, to: *mut u8) {
             // SAFETY: the caller has 16 values everywhere, and its processor has the instructions.
             unsafe {
-                let scaled = _mm512_mul_ps(_mm512_cvtepi32_ps(self.0), _mm512_loadu_ps(ends.scale));
-                let mut values = _mm512_add_ps(scaled, _mm512_loadu_ps(ends.shift));
+                let (scale, shift) = (_mm512_loadu_ps(ends.scale), _mm512_loadu_ps(ends.shift));
+                let mut values = _mm512_fmadd_ps(_mm512_cvtepi32_ps(self.0), scale, shift);
                 if let Some((added, factor)) = ends.added {
                     let added = _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(added.cast())));
-                    values = _mm512_add_ps(values, _mm512_mul_ps(added, _mm512_loadu_ps(factor)));
+                    values = _mm512_fmadd_ps(added, _mm512_loadu_ps(factor), values);
                 }
-                let integers = _mm512_cvtps_epi32(_mm512_min_ps(values, _mm512_set1_ps(255.0)));
-                let integers = _mm512_max_epi32(integers, _mm512_setzero_si512());
-                _mm_storeu_si128(to.cast(), _mm512_cvtepi32_epi8(integers));
+                // What is beyond all integers comes out as 2^31, read without a sign: 255 as all that is too large.
+                let integers = _mm512_cvtps_epi32(_mm512_max_ps(values, _mm512_setzero_ps()));
+                _mm_storeu_si128(to.cast(), _mm512_cvtusepi32_epi8(integers));
             }
         }
 
@@ -347,12 +347,11 @@ pub(super) mod arm {
         unsafe fn finish(self, ends: &Ends, to: *mut u8) {
             // SAFETY: the caller has four values everywhere, and its processor has the instructions.
             unsafe {
-                let scaled = vmulq_f32(vcvtq_f32_s32(self.0), vld1q_f32(ends.scale));
-                let mut values = vaddq_f32(scaled, vld1q_f32(ends.shift));
+                let mut values = vfmaq_f32(vld1q_f32(ends.shift), vcvtq_f32_s32(self.0), vld1q_f32(ends.scale));
                 if let Some((added, factor)) = ends.added {
                     let added = vcreate_u8(u64::from(added.cast::<u32>().read_unaligned()));
                     let added = vcvtq_f32_u32(vmovl_u16(vget_low_u16(vmovl_u8(added))));
-                    values = vaddq_f32(values, vmulq_f32(added, vld1q_f32(factor)));
+                    values = vfmaq_f32(values, added, vld1q_f32(factor));
                 }
                 let words = vqmovun_s32(vcvtnq_s32_f32(values));
                 let bytes = vreinterpret_u32_u8(vqmovn_u16(vcombine_u16(words, words)));

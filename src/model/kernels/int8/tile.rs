@@ -22,7 +22,7 @@ pub(super) fn micro(isa: Isa) -> &'static Micro<Int8> {
 }
 
 #[cfg(target_arch = "x86_64")]
-micro!(AVX2, avx2, Avx2, crate::model::kernels::int8::lane::x86::Avx2, 4, 2, [1, 2, 3, 4], "avx2");
+micro!(AVX2, avx2, Avx2, crate::model::kernels::int8::lane::x86::Avx2, 4, 2, [1, 2, 3, 4], "avx2,fma");
 #[cfg(target_arch = "x86_64")]
 micro!(
     AVX_VNNI,
@@ -32,7 +32,7 @@ micro!(
     5,
     2,
     [1, 2, 3, 4, 5],
-    "avx2,avxvnni"
+    "avx2,fma,avxvnni"
 );
 #[cfg(target_arch = "x86_64")]
 micro!(

@@ -13,7 +13,7 @@ use super::Narrow;
 use super::amx::{Begin, COLUMNS, Kept, Kernels, Packed};
 use super::convolution::Convolution;
 use super::filter::Filter;
-use super::tile::Goal;
+use super::tile::{Ends, Goal};
 
 /// Output places of a packed tile.
 pub(super) const PLACES: usize = 2 * ROWS;
@@ -125,6 +125,8 @@ impl<N: Narrow> Work<'_, N> {
         let of_a_part = if tiles.len() < TILES_IN_PARTS { steps } else { STEPS_OF_A_PART }.max(1);
         let (inputs, weights) = (inputs.as_ptr(), filter.panel(panel).as_ptr());
         let (output, pitch) = (memory.start(&convolution.output), convolution.output.extent.pitch);
+        let output = output.wrapping_add(panel * COLUMNS);
+        let ends = filter.ends(panel, convolution.finish(memory, panel * COLUMNS));
         for done in (0..steps).step_by(of_a_part) {
             let now = of_a_part.min(steps - done);
             for (place, (begin, rows)) in tiles.iter().enumerate() {
@@ -142,9 +144,8 @@ impl<N: Narrow> Work<'_, N> {
                 // kept are the sums of the tile before: they are read before those of this one are written.
                 unsafe { (self.kernels.multiply)(&packed) }
                 self.kept = (done + now == steps).then(|| {
-                    let at = begin + panel * COLUMNS;
-                    let ends = filter.ends(panel, convolution.finish(memory, at));
-                    Kept { sums, rows: *rows, goal: Goal { ends, output: output.wrapping_add(at), pitch } }
+                    let goal = Goal { ends: ends.at(0, *begin), output: output.wrapping_add(*begin), pitch };
+                    Kept { sums, rows: *rows, goal }
                 });
             }
         }

@@ -1,11 +1,12 @@
 //! What the network does in narrow numbers besides convolutions: the image into NHWC, the largest of neighbours, and the mean.
 
 use std::marker::PhantomData;
+use std::ops::Range;
 
 use bytemuck::Zeroable;
 
 use super::super::geometry::Window;
-use super::super::pooling::{self, COLOURS, Covered};
+use super::super::pooling::{self, COLOURS, within};
 use super::super::slots::{Shared, View};
 use super::Narrow;
 
@@ -45,14 +46,19 @@ impl<N: Narrow> Interleave<N> {
         // SAFETY: the caller keeps everybody else away from this row.
         let to = unsafe { memory.part_mut(&output, row * width, width) };
         to.fill(N::value(self.zero));
-        let colours = self.single.colours(row, images).into_iter().flatten().zip(self.scales);
-        for (colour, (from, scale)) in colours.enumerate() {
-            let mut to = to.iter_mut().skip(padding * COLOURS + colour).step_by(COLOURS);
-            // In whole registers first, then apart.
-            let mut values = [N::value(0.0); AT_ONCE];
-            for from in from.chunks(AT_ONCE) {
+        let Some(colours) = self.single.colours(row, images) else { return };
+        let inner = padding..output.extent.columns - padding;
+        let places = to.as_chunks_mut::<COLOURS>().0.get_mut(inner).unwrap_or_default();
+        for (part, places) in places.chunks_mut(AT_ONCE).enumerate() {
+            // In whole registers first, then side by side.
+            let mut narrowed = [[N::value(0.0); AT_ONCE]; COLOURS];
+            for ((values, from), scale) in narrowed.iter_mut().zip(colours).zip(self.scales) {
+                let from = from.get(part * AT_ONCE..).unwrap_or_default();
                 values.iter_mut().zip(from).for_each(|(value, from)| *value = N::value(from * scale + self.zero));
-                to.by_ref().zip(values.iter().take(from.len())).for_each(|(to, value)| *to = *value);
+            }
+            let [reds, greens, blues] = narrowed;
+            for (place, ((red, green), blue)) in places.iter_mut().zip(reds.into_iter().zip(greens).zip(blues)) {
+                *place = [red, green, blue];
             }
         }
     }
@@ -87,22 +93,31 @@ impl<N: Narrow> Maximum<N> {
         let input = unsafe { memory.values(&self.input) };
         // SAFETY: the caller keeps everybody else away from this row.
         let output = unsafe { memory.part_mut(&self.output, task * to.columns * to.pitch, to.columns * to.pitch) };
+        let rows = within(task % to.rows, self.window, from.rows);
+        let rows = rows.map(|row| (task / to.rows * from.rows + row) * from.columns);
         for (column, output) in output.chunks_exact_mut(to.pitch).enumerate() {
-            let covered = Covered::by(self.window, from, (task / to.rows, task % to.rows, column));
+            let Range { start, end } = within(column, self.window, from.columns);
+            let covered = rows.clone().map(|row| (row + start) * from.pitch..(row + end) * from.pitch);
             for (part, output) in output.chunks_mut(AT_ONCE).enumerate() {
                 let mut largest = [N::Value::zeroed(); AT_ONCE];
-                let larger = |(largest, value): (&mut N::Value, &N::Value)| *largest = N::larger(*largest, *value);
-                for place in covered.places(input, to.pitch) {
-                    let place = place.get(part * AT_ONCE..).unwrap_or_default();
-                    // Of as many as there are at most the compiler makes whole registers.
-                    match place.first_chunk::<AT_ONCE>() {
-                        Some(whole) => largest.iter_mut().zip(whole).for_each(larger),
-                        None => largest.iter_mut().zip(place).for_each(larger),
+                for row in covered.clone() {
+                    for place in input.get(row).unwrap_or_default().chunks_exact(from.pitch) {
+                        keep_larger::<N>(&mut largest, place.get(part * AT_ONCE..).unwrap_or_default());
                     }
                 }
                 output.iter_mut().zip(largest).for_each(|(to, largest)| *to = largest);
             }
         }
+    }
+}
+
+/// Takes the place of values that are smaller.
+fn keep_larger<N: Narrow>(largest: &mut [N::Value; AT_ONCE], values: &[N::Value]) {
+    let larger = |(largest, value): (&mut N::Value, &N::Value)| *largest = N::larger(*largest, *value);
+    // Of as many as there are at most the compiler makes whole registers.
+    match values.first_chunk::<AT_ONCE>() {
+        Some(whole) => largest.iter_mut().zip(whole).for_each(larger),
+        None => largest.iter_mut().zip(values).for_each(larger),
     }
 }
 
