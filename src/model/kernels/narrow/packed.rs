@@ -4,6 +4,7 @@
 
 use std::arch::x86_64::{_mm512_mask_storeu_epi8, _mm512_maskz_loadu_epi8};
 use std::cell::RefCell;
+use std::ops::Range;
 
 use super::super::amx::{BYTES, ROWS, Tiles};
 use super::super::buffer::Buffer;
@@ -13,7 +14,7 @@ use super::Narrow;
 use super::amx::{Begin, COLUMNS, Kept, Kernels, Packed};
 use super::convolution::Convolution;
 use super::filter::Filter;
-use super::tile::{Ends, Goal};
+use super::tile::Goal;
 
 /// Output places of a packed tile.
 pub(super) const PLACES: usize = 2 * ROWS;
@@ -27,9 +28,13 @@ const SUMS: usize = PLACES * COLUMNS;
 /// Octets of inputs that are packed together, if they are not those of one tile: a part of a second-level cache.
 const TOGETHER: usize = 640 * 1024;
 
-/// Steps that are computed for all tiles that are packed together before the next ones are: of so many the weights of a panel stay
-/// in the first-level cache from tile to tile.
-const STEPS_OF_A_PART: usize = 12;
+/// Most steps that are computed for all tiles that are packed together before the next ones are: of so many the weights of a panel
+/// stay in the first-level cache from tile to tile, beside the tile's inputs.
+const STEPS_OF_A_PART: usize = 9;
+
+/// Octets of weights that stay there, of several panels where their steps are few: a tile's inputs and outputs stay, too, while
+/// all of these panels are multiplied.
+const WEIGHTS_TOGETHER: usize = 20 * 1024;
 
 /// Fewest tiles for which inputs are taken in parts: between two parts sums go to memory and come back.
 const TILES_IN_PARTS: usize = 3;
@@ -43,20 +48,20 @@ thread_local! {
 struct Room {
     /// Of the tiles that are packed together.
     inputs: Buffer<u8>,
-    /// Of the same tiles.
+    /// Of the same tiles, with each panel that is multiplied together.
     sums: Buffer<i32>,
     /// The same tiles: where their first places begin in the output, and their rows.
     tiles: Vec<(usize, usize)>,
 }
 
 impl Room {
-    /// At least for so many tiles, each of so many octets of inputs.
-    fn grow(&mut self, tiles: usize, whole: usize) {
+    /// At least for so many tiles, each of so many octets of inputs, and panels.
+    fn grow(&mut self, tiles: usize, whole: usize, panels: usize) {
         if self.inputs.values().len() < tiles * whole {
             self.inputs = Buffer::zeroed(tiles * whole);
         }
-        if self.sums.values().len() < tiles * SUMS {
-            self.sums = Buffer::zeroed(tiles * SUMS);
+        if self.sums.values().len() < tiles * panels * SUMS {
+            self.sums = Buffer::zeroed(tiles * panels * SUMS);
         }
     }
 }
@@ -76,8 +81,10 @@ pub(super) unsafe fn run<N: Narrow>(
     let source = Source::new::<N>(convolution, filter, memory, zeros);
     let whole = source.steps() * STEP;
     let together = (TOGETHER / whole.max(1)).clamp(1, tiles.len().max(1));
+    let side_by_side =
+        (WEIGHTS_TOGETHER / part(source.steps(), STEPS_OF_A_PART).max(1) / STEP).clamp(1, panels.len().max(1));
     ROOM.with_borrow_mut(|room| {
-        room.grow(together, whole);
+        room.grow(together, whole, side_by_side);
         let Room { inputs, sums, tiles: packed } = room;
         // SAFETY: the caller's processor has tiles.
         let _tiles = unsafe { Tiles::new() };
@@ -91,14 +98,20 @@ pub(super) unsafe fn run<N: Narrow>(
                 // SAFETY: the tile is one of the convolution's; processors with AMX have AVX-512.
                 unsafe { source.pack(tile, *rows, to) }
             }
-            for panel in panels.clone() {
+            for first in panels.clone().step_by(side_by_side) {
+                let panels = first..panels.end.min(first + side_by_side);
                 // SAFETY: the tiles are packed, and there is room for their sums; the rest is the caller's promise.
-                unsafe { work.multiply(packed, panel, inputs.values()) }
+                unsafe { work.multiply(packed, panels, inputs.values()) }
             }
         }
         // SAFETY: the last sums are there; nobody else does this task.
         unsafe { work.finish() }
     });
+}
+
+/// Steps of a part, where so many are divided into parts of about the same length and no more than `most` each.
+fn part(steps: usize, most: usize) -> usize {
+    steps.div_ceil(steps.div_ceil(most.max(1)).max(1))
 }
 
 /// A task at work: a tile's sums become activations while the next tile is multiplied.
@@ -109,46 +122,65 @@ struct Work<'a, N: Narrow> {
     steps: usize,
     memory: &'a Shared<'a, N::Value>,
     kernels: Kernels<N>,
-    /// Room for the sums of all tiles that are packed together.
+    /// Room for the sums of all tiles that are packed together, with each panel that is multiplied together.
     sums: *mut i32,
     /// Those of the tile before.
     kept: Option<Kept<N>>,
 }
 
 impl<N: Narrow> Work<'_, N> {
-    /// Multiplies packed tiles, as [`Room::tiles`] has them, with a panel. The last one's sums are kept.
+    /// Multiplies packed tiles, as [`Room::tiles`] has them, with panels. The last one's sums are kept.
     ///
     /// # Safety
     /// As [`run`]; `inputs` are those of these tiles, and the thread has tiles of AMX.
-    unsafe fn multiply(&mut self, tiles: &[(usize, usize)], panel: usize, inputs: &[u8]) {
-        let Self { convolution, filter, steps, memory, .. } = *self;
-        let of_a_part = if tiles.len() < TILES_IN_PARTS { steps } else { STEPS_OF_A_PART }.max(1);
-        let (inputs, weights) = (inputs.as_ptr(), filter.panel(panel).as_ptr());
-        let (output, pitch) = (memory.start(&convolution.output), convolution.output.extent.pitch);
-        let output = output.wrapping_add(panel * COLUMNS);
-        let ends = filter.ends(panel, convolution.finish(memory, panel * COLUMNS));
-        for done in (0..steps).step_by(of_a_part) {
-            let now = of_a_part.min(steps - done);
-            for (place, (begin, rows)) in tiles.iter().enumerate() {
-                let sums = self.sums.wrapping_add(place * SUMS);
-                let packed = Packed {
-                    inputs: inputs.wrapping_add((place * steps + done) * STEP),
-                    rows: *rows,
-                    weights: weights.wrapping_add(done * BYTES / size_of::<N::Value>() * COLUMNS),
-                    steps: now,
-                    begin: if done == 0 { Begin::Nothing } else { Begin::Sums },
-                    sums,
-                    meanwhile: self.kept.as_ref(),
-                };
-                // SAFETY: the inputs are packed; the panel lies within the filter, which has room behind it for a step. What is
-                // kept are the sums of the tile before: they are read before those of this one are written.
-                unsafe { (self.kernels.multiply)(&packed) }
-                self.kept = (done + now == steps).then(|| {
-                    let goal = Goal { ends: ends.at(0, *begin), output: output.wrapping_add(*begin), pitch };
-                    Kept { sums, rows: *rows, goal }
-                });
+    unsafe fn multiply(&mut self, tiles: &[(usize, usize)], panels: Range<usize>, inputs: &[u8]) {
+        let steps = self.steps;
+        let most = if tiles.len() < TILES_IN_PARTS { steps } else { STEPS_OF_A_PART };
+        for done in (0..steps).step_by(part(steps, most).max(1)) {
+            let now = done..steps.min(done + part(steps, most));
+            for (place, tile) in tiles.iter().enumerate() {
+                let inputs = inputs.as_ptr().wrapping_add(place * steps * STEP);
+                for (column, panel) in panels.clone().enumerate() {
+                    let sums = self.sums.wrapping_add((place * panels.len() + column) * SUMS);
+                    // SAFETY: the caller's promise; each tile has sums of its own with each panel.
+                    unsafe { self.add_steps(now.clone(), *tile, inputs, panel, sums) }
+                }
             }
         }
+    }
+
+    /// Multiplies some steps of a tile, where it begins in the output and its rows, with those of a panel. The sums are kept when
+    /// these were the last ones.
+    ///
+    /// # Safety
+    /// As [`Work::multiply`]; `inputs` are the tile's, and the sums are those of its earlier steps.
+    unsafe fn add_steps(
+        &mut self,
+        now: Range<usize>,
+        (begin, rows): (usize, usize),
+        inputs: *const u8,
+        panel: usize,
+        sums: *mut i32,
+    ) {
+        let Self { convolution, filter, steps, memory, .. } = *self;
+        let packed = Packed {
+            inputs: inputs.wrapping_add(now.start * STEP),
+            rows,
+            weights: filter.panel(panel).as_ptr().wrapping_add(now.start * BYTES / size_of::<N::Value>() * COLUMNS),
+            steps: now.len(),
+            begin: if now.start == 0 { Begin::Nothing } else { Begin::Sums },
+            sums,
+            meanwhile: self.kept.as_ref(),
+        };
+        // SAFETY: the inputs are packed; the panel lies within the filter, which has room behind it for a step. What is kept are the
+        // sums of the tile before: they are read before these are written.
+        unsafe { (self.kernels.multiply)(&packed) }
+        self.kept = (now.end == steps).then(|| {
+            let (output, at) = (convolution.output, begin + panel * COLUMNS);
+            let ends = filter.ends(panel, convolution.finish(memory, at));
+            let goal = Goal { ends, output: memory.start(&output).wrapping_add(at), pitch: output.extent.pitch };
+            Kept { sums, rows, goal }
+        });
     }
 
     /// Makes activations of the last sums.
