@@ -32,9 +32,9 @@ const TOGETHER: usize = 640 * 1024;
 /// stay in the first-level cache from tile to tile, beside the tile's inputs.
 const STEPS_OF_A_PART: usize = 9;
 
-/// Octets of weights that stay there, of several panels where their steps are few: a tile's inputs and outputs stay, too, while
-/// all of these panels are multiplied.
-const WEIGHTS_TOGETHER: usize = 20 * 1024;
+/// Panels of a single step whose weights stay there together, or fewer of more steps: a tile's inputs and outputs stay, too, while all
+/// of these panels are multiplied.
+const MOST_SIDE_BY_SIDE: usize = 10;
 
 /// Fewest tiles for which inputs are taken in parts: between two parts sums go to memory and come back.
 const TILES_IN_PARTS: usize = 3;
@@ -81,8 +81,8 @@ pub(super) unsafe fn run<N: Narrow>(
     let source = Source::new::<N>(convolution, filter, memory, zeros);
     let whole = source.steps() * STEP;
     let together = (TOGETHER / whole.max(1)).clamp(1, tiles.len().max(1));
-    let side_by_side =
-        (WEIGHTS_TOGETHER / part(source.steps(), STEPS_OF_A_PART).max(1) / STEP).clamp(1, panels.len().max(1));
+    let fitting = MOST_SIDE_BY_SIDE / part(source.steps(), STEPS_OF_A_PART).max(1);
+    let side_by_side = fitting.clamp(1, panels.len().max(1));
     ROOM.with_borrow_mut(|room| {
         room.grow(together, whole, side_by_side);
         let Room { inputs, sums, tiles: packed } = room;
@@ -136,12 +136,15 @@ impl<N: Narrow> Work<'_, N> {
     unsafe fn multiply(&mut self, tiles: &[(usize, usize)], panels: Range<usize>, inputs: &[u8]) {
         let steps = self.steps;
         let most = if tiles.len() < TILES_IN_PARTS { steps } else { STEPS_OF_A_PART };
+        let (first, side_by_side) = (panels.start, panels.len());
+        let panels: [_; MOST_SIDE_BY_SIDE] =
+            std::array::from_fn(|place| (place < side_by_side).then(|| self.panel(first + place)));
         for done in (0..steps).step_by(part(steps, most).max(1)) {
             let now = done..steps.min(done + part(steps, most));
             for (place, tile) in tiles.iter().enumerate() {
                 let inputs = inputs.as_ptr().wrapping_add(place * steps * STEP);
-                for (column, panel) in panels.clone().enumerate() {
-                    let sums = self.sums.wrapping_add((place * panels.len() + column) * SUMS);
+                for (column, panel) in panels.iter().flatten().enumerate() {
+                    let sums = self.sums.wrapping_add((place * side_by_side + column) * SUMS);
                     // SAFETY: the caller's promise; each tile has sums of its own with each panel.
                     unsafe { self.add_steps(now.clone(), *tile, inputs, panel, sums) }
                 }
@@ -149,24 +152,32 @@ impl<N: Narrow> Work<'_, N> {
         }
     }
 
+    fn panel(&self, panel: usize) -> Panel<N> {
+        let Self { convolution, filter, memory, .. } = *self;
+        let (column, pitch) = (panel * COLUMNS, convolution.output.extent.pitch);
+        let output = memory.start(&convolution.output).wrapping_add(column);
+        let goal = Goal { ends: filter.ends(panel, convolution.finish(memory, column)), output, pitch };
+        Panel { weights: filter.panel(panel).as_ptr(), goal }
+    }
+
     /// Multiplies some steps of a tile, where it begins in the output and its rows, with those of a panel. The sums are kept when
     /// these were the last ones.
     ///
     /// # Safety
     /// As [`Work::multiply`]; `inputs` are the tile's, and the sums are those of its earlier steps.
+    #[inline]
     unsafe fn add_steps(
         &mut self,
         now: Range<usize>,
         (begin, rows): (usize, usize),
         inputs: *const u8,
-        panel: usize,
+        panel: &Panel<N>,
         sums: *mut i32,
     ) {
-        let Self { convolution, filter, steps, memory, .. } = *self;
         let packed = Packed {
             inputs: inputs.wrapping_add(now.start * STEP),
             rows,
-            weights: filter.panel(panel).as_ptr().wrapping_add(now.start * BYTES / size_of::<N::Value>() * COLUMNS),
+            weights: panel.weights.wrapping_add(now.start * BYTES / size_of::<N::Value>() * COLUMNS),
             steps: now.len(),
             begin: if now.start == 0 { Begin::Nothing } else { Begin::Sums },
             sums,
@@ -175,12 +186,7 @@ impl<N: Narrow> Work<'_, N> {
         // SAFETY: the inputs are packed; the panel lies within the filter, which has room behind it for a step. What is kept are the
         // sums of the tile before: they are read before these are written.
         unsafe { (self.kernels.multiply)(&packed) }
-        self.kept = (now.end == steps).then(|| {
-            let (output, at) = (convolution.output, begin + panel * COLUMNS);
-            let ends = filter.ends(panel, convolution.finish(memory, at));
-            let goal = Goal { ends, output: memory.start(&output).wrapping_add(at), pitch: output.extent.pitch };
-            Kept { sums, rows, goal }
-        });
+        self.kept = (now.end == self.steps).then(|| Kept { sums, rows, goal: panel.goal.behind(begin) });
     }
 
     /// Makes activations of the last sums.
@@ -194,6 +200,13 @@ impl<N: Narrow> Work<'_, N> {
             unsafe { (self.kernels.finish)(kept) }
         }
     }
+}
+
+/// A panel that tiles are multiplied with.
+struct Panel<N: Narrow> {
+    weights: *const N::Weight,
+    /// That of a tile at the output's beginning.
+    goal: Goal<N>,
 }
 
 /// Where the inputs of a convolution are.

@@ -79,6 +79,11 @@ pub(super) struct Goal<N: Narrow> {
 }
 
 impl<N: Narrow> Goal<N> {
+    /// The same for a tile whose output lies so many values behind this one's.
+    pub(super) fn behind(&self, values: usize) -> Self {
+        Self { ends: self.ends.at(0, values), output: self.output.wrapping_add(values), pitch: self.pitch }
+    }
+
     /// Writes the values of one register.
     ///
     /// # Safety
