@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::super::convolution::{After, Cut};
-use super::super::geometry::{Offsets, part_of};
+use super::super::geometry::{OCTETS_OF_A_LINE, Offsets, part_of};
 #[cfg(target_arch = "x86_64")]
 use super::super::isa::Isa;
 use super::super::slots::{Shared, View};
@@ -12,7 +12,7 @@ use super::Narrow;
 use super::filter::{Filter, Reach};
 #[cfg(target_arch = "x86_64")]
 use super::packed;
-use super::tile::{Goal, LINE, Micro, Tile};
+use super::tile::{Goal, Micro, Tile};
 
 /// One convolution of a plan, from one view to another.
 pub(in super::super) struct Convolution {
@@ -82,7 +82,8 @@ impl Convolution {
                 let (at, rows) = self.place(tile, panel * micro.columns);
                 // Each tile asks for as many lines of the next panel as its own panel lets it.
                 let (lines, whole) = ((tile - tiles.start) * (taps * depth / N::PAIR), size_of_val(weights));
-                let ahead = if lines * LINE < whole { whole + lines * LINE } else { 0 };
+                let asked = lines * OCTETS_OF_A_LINE;
+                let ahead = if asked < whole { whole + asked } else { 0 };
                 let tile = Tile {
                     input,
                     zeros: zeros.as_ptr(),

@@ -6,10 +6,9 @@ use bytemuck::{Pod, Zeroable};
 
 use super::super::buffer::Buffer;
 use super::super::filter::{Rows, panels};
-use super::super::geometry::{Extent, Walk, Window};
+use super::super::geometry::{Extent, OCTETS_OF_A_LINE, Walk, Window};
 use super::super::lane::ask_for;
 use super::super::tile::Finish;
-use super::tile::LINE;
 use super::{Narrow, OCTETS_OF_A_GROUP};
 use crate::model::architecture::{Architecture, Kernel, Layer};
 
@@ -214,7 +213,7 @@ impl<N: Narrow> Panels<N> {
             |outputs| self.panel(outputs).get(first..end.min(first + columns * columns)).unwrap_or_default();
         for (outputs, to) in to.chunks_exact_mut(columns * columns).enumerate() {
             of_inputs(outputs + TURNED_AHEAD)
-                .chunks(LINE / OCTETS_OF_A_GROUP * GROUP)
+                .chunks(OCTETS_OF_A_LINE / OCTETS_OF_A_GROUP * GROUP)
                 .for_each(|line| ask_for(line.as_ptr().cast()));
             // One group of inputs after the other, and of each the groups of outputs; then the other way round.
             let from = of_inputs(outputs).as_chunks::<GROUP>().0.as_chunks::<GROUP>().0;

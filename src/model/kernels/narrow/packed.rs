@@ -14,7 +14,7 @@ use super::Narrow;
 use super::amx::{Begin, COLUMNS, Kept, Kernels, Packed};
 use super::convolution::Convolution;
 use super::filter::Filter;
-use super::tile::Goal;
+use super::tile::{Ends, Goal};
 
 /// Output places of a packed tile.
 pub(super) const PLACES: usize = 2 * ROWS;
@@ -186,7 +186,7 @@ impl<N: Narrow> Work<'_, N> {
         // SAFETY: the inputs are packed; the panel lies within the filter, which has room behind it for a step. What is kept are the
         // sums of the tile before: they are read before these are written.
         unsafe { (self.kernels.multiply)(&packed) }
-        self.kept = (now.end == self.steps).then(|| Kept { sums, rows, goal: panel.goal.behind(begin) });
+        self.kept = (now.end == self.steps).then(|| Kept { sums, rows, goal: panel.goal_at(begin) });
     }
 
     /// Makes activations of the last sums.
@@ -207,6 +207,14 @@ struct Panel<N: Narrow> {
     weights: *const N::Weight,
     /// That of a tile at the output's beginning.
     goal: Goal<N>,
+}
+
+impl<N: Narrow> Panel<N> {
+    /// That of a tile that begins so many values behind the output's beginning.
+    fn goal_at(&self, begin: usize) -> Goal<N> {
+        let Goal { ends, output, pitch } = &self.goal;
+        Goal { ends: ends.at(0, begin), output: output.wrapping_add(begin), pitch: *pitch }
+    }
 }
 
 /// Where the inputs of a convolution are.

@@ -1,5 +1,6 @@
 //! The micro-kernel: a few output places by one panel of output channels, held in registers until they are activations.
 
+use super::super::geometry::OCTETS_OF_A_LINE;
 use super::super::isa::Isa;
 use super::super::tile::OUTSIDE;
 use super::Narrow;
@@ -47,9 +48,6 @@ pub(in crate::model) trait Lane: Copy {
 type Value<L> = <<L as Lane>::Numbers as Narrow>::Value;
 type Weight<L> = <<L as Lane>::Numbers as Narrow>::Weight;
 
-/// Octets of a cache line.
-pub(super) const LINE: usize = 64;
-
 /// One call of the micro-kernel: `rows` output places by a panel's channels, over `taps` times `depth` inputs.
 pub(in crate::model) struct Tile<N: Narrow> {
     /// Where the offsets count from.
@@ -79,11 +77,6 @@ pub(super) struct Goal<N: Narrow> {
 }
 
 impl<N: Narrow> Goal<N> {
-    /// The same for a tile whose output lies so many values behind this one's.
-    pub(super) fn behind(&self, values: usize) -> Self {
-        Self { ends: self.ends.at(0, values), output: self.output.wrapping_add(values), pitch: self.pitch }
-    }
-
     /// Writes the values of one register.
     ///
     /// # Safety
@@ -154,7 +147,7 @@ pub(in super::super) unsafe fn compute<L: Lane, const ROWS: usize, const MOST: u
             }
             for first in (0..tile.depth).step_by(L::Numbers::PAIR) {
                 L::prefetch(ahead);
-                ahead = ahead.wrapping_add(LINE);
+                ahead = ahead.wrapping_add(OCTETS_OF_A_LINE);
                 let mut weights = [[L::weights(filter); 2]; LANES];
                 for lane in 0..LANES {
                     let at = filter.add(lane * L::WIDTH * L::Numbers::GROUP);
