@@ -46,19 +46,14 @@ impl<N: Narrow> Interleave<N> {
         // SAFETY: the caller keeps everybody else away from this row.
         let to = unsafe { memory.part_mut(&output, row * width, width) };
         to.fill(N::value(self.zero));
-        let Some(colours) = self.single.colours(row, images) else { return };
-        let inner = padding..output.extent.columns - padding;
-        let places = to.as_chunks_mut::<COLOURS>().0.get_mut(inner).unwrap_or_default();
-        for (part, places) in places.chunks_mut(AT_ONCE).enumerate() {
-            // In whole registers first, then side by side.
-            let mut narrowed = [[N::value(0.0); AT_ONCE]; COLOURS];
-            for ((values, from), scale) in narrowed.iter_mut().zip(colours).zip(self.scales) {
-                let from = from.get(part * AT_ONCE..).unwrap_or_default();
+        let colours = self.single.colours(row, images).into_iter().flatten().zip(self.scales);
+        for (colour, (from, scale)) in colours.enumerate() {
+            let mut to = to.iter_mut().skip(padding * COLOURS + colour).step_by(COLOURS);
+            // In whole registers first, then apart.
+            let mut values = [N::value(0.0); AT_ONCE];
+            for from in from.chunks(AT_ONCE) {
                 values.iter_mut().zip(from).for_each(|(value, from)| *value = N::value(from * scale + self.zero));
-            }
-            let [reds, greens, blues] = narrowed;
-            for (place, ((red, green), blue)) in places.iter_mut().zip(reds.into_iter().zip(greens).zip(blues)) {
-                *place = [red, green, blue];
+                to.by_ref().zip(values.iter().take(from.len())).for_each(|(to, value)| *to = *value);
             }
         }
     }
