@@ -237,6 +237,16 @@ impl Rows for Folding<'_> {
     fn bias(&self) -> &[f32] {
         &self.bias
     }
+
+    fn scale(&self) -> Option<&[f32]> {
+        self.scale.as_deref().filter(|_| matches!(self.numbers, Numbers::Halves { .. }))
+    }
+
+    fn unscaled<'a>(&'a self, outputs: Range<usize>, room: &'a mut Vec<f32>) -> &'a [f32] {
+        room.clear();
+        self.numbers.put(outputs.start * self.each..outputs.end * self.each, room);
+        room
+    }
 }
 
 #[cfg(test)]

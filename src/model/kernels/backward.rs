@@ -1,10 +1,12 @@
 //! One convolution on the way back, from slopes of its outputs to those of its inputs: by the micro-kernel of the way forth,
 //! whose weights are turned over on their way to it.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::filter::Filter;
-use super::geometry::{LINE, part_of, tiles};
+use super::geometry::{OCTETS_OF_A_LINE, part_of, tiles};
 use super::phases::Phase;
 use super::slopes::{After, Slopes};
 use super::tile::{Begin, Finish, Micro, OUTSIDE, Tile};
@@ -16,9 +18,17 @@ const DEPTH: usize = 256;
 /// What the sums begin with, and what is outside.
 static ZEROS: [f32; COLUMNS] = [0.0; COLUMNS];
 
-/// Weights of a panel's inputs, one row an output.
+/// Octets of a value.
+const VALUE: usize = size_of::<f32>();
+
+/// What a task keeps aside.
 #[repr(align(64))]
-struct Turned([f32; DEPTH * COLUMNS]);
+struct Aside {
+    /// Weights of a panel's inputs, one row an output.
+    turned: [f32; DEPTH * COLUMNS],
+    /// A square of weights before it is turned over, where it has to be widened.
+    square: [f32; COLUMNS * COLUMNS],
+}
 
 /// From slopes of a convolution's output to those of its input, of `side` rows and columns. None for slopes or an activation of
 /// another extent.
@@ -58,11 +68,11 @@ impl Job<'_> {
     /// The slopes of one panel of inputs, `[places, columns]`.
     fn panel(&self, panel: usize, to: &mut [f32]) {
         let columns = self.micro.columns;
-        let mut turned = Turned([0.0; DEPTH * COLUMNS]);
+        let mut aside = Aside { turned: [0.0; DEPTH * COLUMNS], square: [0.0; COLUMNS * COLUMNS] };
         let mut rest = &mut *to;
         for (offsets, phase) in &self.phases {
             let (sums, behind) = std::mem::take(&mut rest).split_at_mut(phase.places.len() * columns);
-            self.phase((phase, offsets), panel, sums, &mut turned);
+            self.phase((phase, offsets), panel, sums, &mut aside);
             rest = behind;
         }
         if self.phases.len() > 1 {
@@ -76,7 +86,7 @@ impl Job<'_> {
     }
 
     /// Those of the places of a phase.
-    fn phase(&self, (phase, offsets): (&Phase, &[u32]), panel: usize, sums: &mut [f32], turned: &mut Turned) {
+    fn phase(&self, (phase, offsets): (&Phase, &[u32]), panel: usize, sums: &mut [f32], aside: &mut Aside) {
         let Self { micro, filter, slopes, .. } = self;
         let (columns, together) = (micro.columns, DEPTH / micro.columns);
         let (places, panels) = (phase.places.len(), filter.outputs.div_ceil(columns));
@@ -84,19 +94,22 @@ impl Job<'_> {
         for step in 0..phase.taps.len() * groups {
             let (tap, group) = (step / groups, step % groups);
             let outputs = panels.min((group + 1) * together) - group * together;
-            for (at, to) in turned.0.chunks_exact_mut(columns * columns).take(outputs).enumerate() {
+            let Aside { turned, square } = &mut *aside;
+            for (at, to) in turned.chunks_exact_mut(columns * columns).take(outputs).enumerate() {
                 let tap = phase.taps.get(tap).copied().unwrap_or_default();
-                turn(micro, filter.read_by_turn(micro, tap, (group * together + at, panel)).0, columns, to);
+                let sums = filter.sums_of(tap, panel, columns);
+                turn(micro, filter.rows(group * together + at, sums, square, micro), columns, to);
             }
-            let next = phase.taps.get((step + 1) / groups);
-            let next = next.map(|tap| filter.read_by_turn(micro, *tap, ((step + 1) % groups * together, panel)));
-            let (next, apart) = next.unwrap_or_default();
+            let next = phase.taps.get((step + 1) / groups).map(|tap| filter.sums_of(*tap, panel, columns));
+            let next = next.map(|sums| filter.octets((step + 1) % groups * together, sums)).unwrap_or_default();
+            // How far the panels that follow are behind each other.
+            let apart = filter.octets(0, 0..filter.sums()).len();
             for tile in 0..tiles {
                 // Each tile asks for a part of every square that is turned over next.
-                let part = columns / Tile::STRIDE * LINE;
+                let part = columns / Tile::STRIDE * OCTETS_OF_A_LINE;
                 let (ahead, leap) = match next.get(tile * part..) {
-                    Some([first, ..]) => (std::ptr::from_ref(first), apart.wrapping_sub(part)),
-                    _ => (turned.0.as_ptr(), 0),
+                    Some([first, ..]) => (std::ptr::from_ref(first).cast(), (apart / VALUE).wrapping_sub(part / VALUE)),
+                    _ => (turned.as_ptr(), 0),
                 };
                 let rows = part_of(tile, tiles, places);
                 let at = (tap * tiles + tile) * together * micro.rows;
@@ -112,7 +125,7 @@ impl Job<'_> {
                     taps: outputs,
                     channel: 0,
                     depth: columns,
-                    filter: turned.0.as_ptr(),
+                    filter: turned.as_ptr(),
                     ahead,
                     leap,
                     begin: if step == 0 { Begin::Bias(ZEROS.as_ptr()) } else { Begin::Output },
@@ -130,12 +143,10 @@ impl Job<'_> {
 }
 
 impl Filter {
-    /// The weights of a panel of outputs for a panel of inputs by one tap, a row of outputs for each input; and how far those of the
-    /// next panel of outputs are behind them.
-    fn read_by_turn(&self, micro: &Micro, tap: usize, (outputs, inputs): (usize, usize)) -> (&[f32], usize) {
-        let (columns, first) = (micro.columns, tap * self.inputs + inputs * micro.columns);
-        let end = (first + columns).min((tap + 1) * self.inputs);
-        (self.panel(outputs).get(first * columns..end * columns).unwrap_or_default(), self.sums() * columns)
+    /// Which of a panel's sums are those of a panel of inputs by one tap.
+    fn sums_of(&self, tap: usize, inputs: usize, columns: usize) -> Range<usize> {
+        let first = tap * self.inputs + inputs * columns;
+        first..(first + columns).min((tap + 1) * self.inputs)
     }
 }
 
@@ -162,6 +173,7 @@ mod tests {
     use super::super::geometry::{Walk, Window};
     use super::super::isa::Isa;
     use super::super::slopes::Given;
+    use super::super::tests::Scaled;
     use super::*;
 
     /// `[rows, columns, inputs]`: each weight that a value goes through on its way to an output, times the output's slope.
@@ -183,6 +195,26 @@ mod tests {
             }
         }
         found
+    }
+
+    #[test]
+    fn weights_of_half_precision_change_no_bit_on_the_way_back() {
+        let mut random = fastrand::Rng::with_seed(5);
+        for (size, stride, inputs, outputs) in [(1, 1, 64, 300), (1, 2, 70, 33), (3, 1, 40, 70), (3, 2, 33, 48)] {
+            let (window, side) = (Window { size, stride, padding: size / 2 }, (5, 6));
+            let mut values = |count: usize| (0..count).map(|_| random.f32() - 0.5).collect::<Vec<f32>>();
+            let raw = Raw { weights: values(inputs * outputs * size * size), bias: vec![0.0; outputs] };
+            let scaled = Scaled::of(&raw, 0.7);
+            let out = window.steps(side.0) * window.steps(side.1);
+            let slopes = values(out * outputs);
+            for micro in Isa::available().map(Micro::of) {
+                let wide = Filter::pack(&scaled.product, inputs, window, Walk::Places, micro);
+                let narrow = Filter::pack_halves((&scaled, &scaled.scale), inputs, window, micro);
+                let slopes = Slopes::of(&slopes, out, micro.columns);
+                let of = |filter| back(micro, filter, &slopes, side, &After::default()).unwrap().by_place(inputs);
+                assert_eq!(of(&narrow), of(&wide), "{:?} {window:?}", micro.isa);
+            }
+        }
     }
 
     #[test]

@@ -5,7 +5,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::filter::Filter;
-use super::geometry::{Extent, LINE, Offsets, part_of, tiles};
+use super::geometry::{Extent, OCTETS_OF_A_LINE, Offsets, part_of, tiles};
+use super::panels::Room;
 use super::slots::{Shared, View};
 use super::tile::{Begin, Finish, Micro, Tile};
 
@@ -149,11 +150,15 @@ impl Convolution {
         let (input, output) = (memory.start(&self.input), memory.start(&self.output));
         let places = self.output.extent.places();
         let pitch = self.output.extent.pitch;
+        let mut room = filter.room();
+        let room = room.as_mut().map(Room::values_mut).unwrap_or_default();
         for panel in panels {
-            let weights = filter.panel(panel);
             let bias = filter.panel_bias(panel);
             let last = filter.blocks().len().saturating_sub(1);
             for (index, block) in filter.blocks().iter().enumerate() {
+                let sums = block.before..block.before + block.taps * block.depth;
+                let kept = filter.octets(panel, sums.clone());
+                let weights = filter.rows(panel, sums, room, micro).as_ptr();
                 let begin = if index == 0 { Begin::Bias(bias.as_ptr()) } else { Begin::Output };
                 for tile in tiles.clone() {
                     let rows = part_of(tile, self.cut.tiles, places);
@@ -165,11 +170,10 @@ impl Convolution {
                         After::AddAndRectify(other) => Finish::AddAndRectify(memory.start(&other).wrapping_add(at)),
                     };
                     let offsets = self.offsets.as_ptr().wrapping_add((tile * filter.taps() + block.tap) * micro.rows);
-                    let weights_here = weights.as_ptr().wrapping_add(block.before * micro.columns);
                     // Each tile asks for as many lines of the next block as its own block lets it.
                     let lines = (tile - tiles.start) * (block.taps * block.depth / Tile::STRIDE);
-                    let length = block.taps * block.depth * micro.columns;
-                    let ahead = if lines * LINE < length { length + lines * LINE } else { 0 };
+                    let asked = lines * OCTETS_OF_A_LINE;
+                    let next = kept.as_ptr_range().end.wrapping_add(asked).cast();
                     let tile = Tile {
                         input,
                         zeros: zeros.as_ptr(),
@@ -177,8 +181,8 @@ impl Convolution {
                         taps: block.taps,
                         channel: block.channel,
                         depth: block.depth,
-                        filter: weights_here,
-                        ahead: weights_here.wrapping_add(ahead),
+                        filter: weights,
+                        ahead: if asked < kept.len() { next } else { weights },
                         leap: 0,
                         begin,
                         finish,

@@ -4,12 +4,9 @@ use std::ops::Range;
 
 use super::buffer::Buffer;
 use super::geometry::{Walk, Window};
+use super::panels::{BLOCK, Panels, Room};
 use super::tile::Micro;
 use super::turn::{COLUMNS, turn};
-
-/// Inputs that are summed over before the next panel block: with a panel's columns they take half of a first-level
-/// cache.
-const BLOCK: usize = 256;
 
 /// What a filter is made from, some outputs at a time: so it passes through the processor's cache once.
 pub(in crate::model) trait Rows {
@@ -19,6 +16,16 @@ pub(in crate::model) trait Rows {
 
     /// `[outputs]`
     fn bias(&self) -> &[f32];
+
+    /// One factor an output, where the weights are such products of numbers of half precision.
+    fn scale(&self) -> Option<&[f32]> {
+        None
+    }
+
+    /// What the factors multiply: some outputs' weights before it.
+    fn unscaled<'a>(&'a self, outputs: Range<usize>, room: &'a mut Vec<f32>) -> &'a [f32] {
+        self.rows(outputs, room)
+    }
 }
 
 /// What a filter is made from.
@@ -60,7 +67,7 @@ pub(super) struct Filter {
     pub(super) outputs: usize,
     columns: usize,
     blocks: Vec<Block>,
-    weights: Buffer,
+    weights: Panels,
     bias: Buffer,
 }
 
@@ -76,10 +83,28 @@ impl Filter {
         filter
     }
 
+    /// The same in half precision, by the factors and what they multiply: the weights are the same bits when they are widened.
+    pub(super) fn pack_halves(
+        (raw, factors): (&impl Rows, &[f32]),
+        inputs: usize,
+        window: Window,
+        micro: &Micro,
+    ) -> Self {
+        let filter = Self::of_extent(raw.bias(), inputs, window, Walk::Places, micro.columns);
+        let (mut room, places, length) = (Vec::new(), window.size * window.size, filter.sums() * micro.columns);
+        let weights = Panels::halves(length, factors, micro.columns, |panel, to| {
+            let first = panel * micro.columns;
+            let outputs = first..filter.outputs.min(first + micro.columns);
+            pack_panel(to, raw.unscaled(outputs, &mut room), (places, inputs), micro);
+        });
+        weights.settle();
+        Self { weights, ..filter }
+    }
+
     /// A filter whose weights are zeros.
     pub(super) fn empty(bias: &[f32], inputs: usize, window: Window, walk: Walk, columns: usize) -> Self {
         let filter = Self::of_extent(bias, inputs, window, walk, columns);
-        Self { weights: Buffer::to_keep(filter.panels() * columns * filter.sums()), ..filter }
+        Self { weights: Panels::zeros(filter.panels() * columns * filter.sums()), ..filter }
     }
 
     /// A filter that knows its extent and bias only.
@@ -98,14 +123,13 @@ impl Filter {
             Walk::Places => (places, inputs),
             Walk::Rows => (window.size, window.size * inputs),
         };
-        let weights = Buffer::zeroed(0);
-        Self { window, walk, inputs, outputs, columns, blocks: blocks(taps, depth), weights, bias }
+        Self { window, walk, inputs, outputs, columns, blocks: blocks(taps, depth), weights: Panels::none(), bias }
     }
 
     /// The weights of one panel, to write to.
     pub(super) fn panel_mut(&mut self, panel: usize) -> &mut [f32] {
         let length = self.sums() * self.columns;
-        self.weights.values_mut().get_mut(panel * length..(panel + 1) * length).unwrap_or_default()
+        self.weights.singles_mut(panel * length..(panel + 1) * length)
     }
 
     /// To be called when the weights are written.
@@ -141,10 +165,31 @@ impl Filter {
         &self.blocks
     }
 
-    /// The weights of one panel, `sums` times `columns`.
-    pub(super) fn panel(&self, panel: usize) -> &[f32] {
-        let length = self.sums() * self.columns;
-        self.weights.values().get(panel * length..(panel + 1) * length).unwrap_or_default()
+    /// The weights of some of a panel's sums, each a row of `columns`; in `room` where they have to be widened.
+    pub(super) fn rows<'a>(
+        &'a self,
+        panel: usize,
+        sums: Range<usize>,
+        room: &'a mut [f32],
+        micro: &Micro,
+    ) -> &'a [f32] {
+        debug_assert_eq!(self.columns, micro.columns);
+        self.weights.rows(panel, self.place(panel, sums), room, micro)
+    }
+
+    /// The same as they are kept: what a processor reads from afar.
+    pub(super) fn octets(&self, panel: usize, sums: Range<usize>) -> &[u8] {
+        self.weights.octets(self.place(panel, sums))
+    }
+
+    /// Room for [`Filter::rows`] of a block; none where it needs none.
+    pub(super) fn room(&self) -> Option<Room> {
+        Room::of(&self.weights)
+    }
+
+    fn place(&self, panel: usize, sums: Range<usize>) -> Range<usize> {
+        let first = panel * self.sums();
+        (first + sums.start) * self.columns..(first + sums.end) * self.columns
     }
 
     /// The biases of one panel, `columns` of them.
@@ -202,6 +247,7 @@ fn blocks(taps: usize, depth: usize) -> Vec<Block> {
 #[cfg(test)]
 mod tests {
     use super::super::isa::Isa;
+    use super::super::tests::Scaled;
     use super::*;
 
     #[test]
@@ -219,12 +265,37 @@ mod tests {
                     let (output, input, place) =
                         (index / (inputs * size * size), index / (size * size) % inputs, index % (size * size));
                     let at = (place * inputs + input) * columns + output % columns;
-                    assert_eq!(filter.panel(output / columns)[at], *weight, "{:?}", micro.isa);
+                    let found = filter.rows(output / columns, 0..filter.sums(), &mut [], micro)[at];
+                    assert_eq!(found, *weight, "{:?}", micro.isa);
                 }
                 let others = |weights: &[f32]| weights.iter().filter(|weight| **weight != 0.0).count();
-                let packed: usize = (0..filter.panels()).map(|panel| others(filter.panel(panel))).sum();
+                let panel = |panel| others(filter.rows(panel, 0..filter.sums(), &mut [], micro));
+                let packed: usize = (0..filter.panels()).map(panel).sum();
                 assert_eq!(packed, others(&raw.weights), "missing outputs are zeros");
                 assert_eq!(filter.padded_bias().get(..outputs), Some(raw.bias.as_slice()));
+            }
+        }
+    }
+
+    #[test]
+    fn weights_of_half_precision_are_widened_to_the_same_bits_and_take_half_the_memory() {
+        let mut random = fastrand::Rng::with_seed(7);
+        for (inputs, outputs, size) in [(1, 1, 1), (5, 16, 3), (300, 33, 1), (7, 70, 3)] {
+            let weights = (0..inputs * outputs * size * size).map(|_| random.f32() * 4.0 - 2.0).collect();
+            let scaled = Scaled::of(&Raw { weights, bias: vec![0.5; outputs] }, random.f32());
+            let window = Window { size, stride: 1, padding: size / 2 };
+            for micro in Isa::available().map(Micro::of) {
+                let wide = Filter::pack(&scaled.product, inputs, window, Walk::Places, micro);
+                let narrow = Filter::pack_halves((&scaled, &scaled.scale), inputs, window, micro);
+                let all = 0..wide.sums();
+                for panel in 0..wide.panels() {
+                    let mut room = vec![f32::NAN; wide.sums() * micro.columns];
+                    let found = narrow.rows(panel, all.clone(), &mut room, micro);
+                    assert_eq!(found, wide.rows(panel, all.clone(), &mut [], micro), "{:?}", micro.isa);
+                    assert_eq!(2 * narrow.octets(panel, all.clone()).len(), wide.octets(panel, all.clone()).len());
+                }
+                assert!(wide.room().is_none() && narrow.room().is_some());
+                assert_eq!(narrow.padded_bias(), wide.padded_bias());
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Numbers of half precision (IEEE 754 binary16), as weights are stored, in f32.
+//! Numbers of half precision (IEEE 754 binary16), as weights are stored, to f32 and back.
 
 /// Adds the numbers that are stored in these octets, the lower octet of each first.
 pub(in crate::model) fn widen(octets: &[u8], to: &mut Vec<f32>) {
@@ -37,8 +37,46 @@ fn one_by_one(halves: &[[u8; 2]], to: &mut Vec<f32>) {
     to.extend(halves.iter().map(|octets| widened(u16::from_le_bytes(*octets))));
 }
 
+/// The bits of numbers that half precision has, given in f32.
+pub(super) fn narrow(values: &[f32], to: &mut [u16]) {
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx") && is_x86_feature_detected!("f16c") {
+        // SAFETY: the processor has the instructions.
+        return unsafe { narrow_by_registers(values, to) };
+    }
+    narrow_one_by_one(values, to);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx,f16c")]
+fn narrow_by_registers(values: &[f32], to: &mut [u16]) {
+    use std::arch::x86_64::{_mm_storeu_si128, _mm256_cvtps_ph, _mm256_loadu_ps};
+
+    const WIDTH: usize = 8;
+    let ((registers, rest), (room, behind)) = (values.as_chunks::<WIDTH>(), to.as_chunks_mut::<WIDTH>());
+    for (room, register) in room.iter_mut().zip(registers) {
+        // SAFETY: a register's values are there, and there is room for as many.
+        unsafe { _mm_storeu_si128(room.as_mut_ptr().cast(), _mm256_cvtps_ph::<0>(_mm256_loadu_ps(register.as_ptr()))) }
+    }
+    narrow_one_by_one(rest, behind);
+}
+
+fn narrow_one_by_one(values: &[f32], to: &mut [u16]) {
+    to.iter_mut().zip(values).for_each(|(to, value)| *to = narrowed(*value));
+}
+
+/// The bits of a number that half precision has.
+fn narrowed(value: f32) -> u16 {
+    let (sign, magnitude) = ((value.to_bits() >> 16) as u16 & 0x8000, value.to_bits() & 0x7fff_ffff);
+    // The exponent's bias differs by 112; subnormal numbers come out right, too.
+    let finite = f32::from_bits(magnitude) * f32::from_bits((127 - 112) << 23);
+    let bits = if magnitude < 0x7f80_0000 { finite.to_bits() } else { magnitude - (112 << 23 << 1) };
+    sign | (bits >> 13) as u16
+}
+
 /// The value of a number, given by its bits.
-fn widened(half: u16) -> f32 {
+#[inline(always)]
+pub(super) fn widened(half: u16) -> f32 {
     let (sign, magnitude) = (u32::from(half & 0x8000) << 16, u32::from(half & 0x7fff) << 13);
     // The exponent's bias differs by 112; the product is right for subnormal numbers, too.
     let value = f32::from_bits(magnitude) * f32::from_bits((127 + 112) << 23);
@@ -79,6 +117,12 @@ mod tests {
         for (half, value) in numbers().zip(&values[1..]) {
             let wanted = widened(half);
             assert!(value.to_bits() == wanted.to_bits() || value.is_nan() && wanted.is_nan(), "{half:#06x}");
+        }
+        let mut back = vec![0; values.len() - 1];
+        narrow(&values[1..], &mut back);
+        for ((half, value), back) in numbers().zip(&values[1..]).zip(back) {
+            let same = |found: u16| if value.is_nan() { widened(found).is_nan() } else { found == half };
+            assert!(same(back) && same(narrowed(*value)), "{half:#06x}");
         }
     }
 }

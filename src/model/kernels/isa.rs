@@ -12,7 +12,7 @@ pub enum Isa {
     Plain,
     /// aarch64: 4 values a register.
     Neon,
-    /// x86-64 with AVX2 and FMA: 8 values a register.
+    /// x86-64 with AVX2, FMA and F16C: 8 values a register.
     Avx2,
     /// The same with AVX-VNNI, for eight bits.
     AvxVnni,
@@ -72,13 +72,14 @@ impl Isa {
 
     #[cfg(target_arch = "x86_64")]
     fn is_available(self) -> bool {
-        let fma = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
-        let wide = fma && is_x86_feature_detected!("avx512f");
+        let avx2 =
+            is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c");
+        let wide = avx2 && is_x86_feature_detected!("avx512f");
         match self {
             Self::Plain => true,
             Self::Neon => false,
-            Self::Avx2 => fma,
-            Self::AvxVnni => fma && is_x86_feature_detected!("avxvnni"),
+            Self::Avx2 => avx2,
+            Self::AvxVnni => avx2 && is_x86_feature_detected!("avxvnni"),
             Self::Avx512 => wide,
             Self::Avx512Vnni => wide && is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512vnni"),
             Self::Avx512Bf16 => Self::Avx512Vnni.is_available() && is_x86_feature_detected!("avx512bf16"),

@@ -1,10 +1,13 @@
 //! A vector register of f32, whatever the processor calls it.
 
+use super::halves::widened;
+
 /// A register of `WIDTH` values.
 ///
 /// # Safety
 /// Every function may be called only on a processor that has the type's instructions, and should be inlined into a
-/// function that enables them. `load` and `store` need `WIDTH` values at the pointer.
+/// function that enables them. `load`, `load_halves` and `store` need `WIDTH` values at the
+/// pointer.
 #[allow(clippy::missing_safety_doc, reason = "said once, above")]
 pub(super) trait Lane: Copy {
     /// Values in a register.
@@ -13,12 +16,16 @@ pub(super) trait Lane: Copy {
     unsafe fn splat(value: f32) -> Self;
     /// From memory, at any alignment.
     unsafe fn load(from: *const f32) -> Self;
+    /// As many numbers of half precision from memory, at any alignment.
+    unsafe fn load_halves(from: *const u16) -> Self;
     /// Into memory, at any alignment.
     unsafe fn store(self, to: *mut f32);
     /// `self * factor + sum`, in one rounding where the processor can.
     unsafe fn multiply_add(self, factor: Self, sum: Self) -> Self;
     /// `self + other`
     unsafe fn add(self, other: Self) -> Self;
+    /// `self * other`
+    unsafe fn multiply(self, other: Self) -> Self;
     /// The larger of both; `self` where `self` is no number.
     unsafe fn max(self, other: Self) -> Self;
     /// Asks for the cache line at `at`, which need not exist.
@@ -57,6 +64,12 @@ impl Lane for Plain {
     }
 
     #[inline(always)]
+    unsafe fn load_halves(from: *const u16) -> Self {
+        // SAFETY: the caller has four values there.
+        Self(unsafe { from.cast::<[u16; 4]>().read_unaligned() }.map(widened))
+    }
+
+    #[inline(always)]
     unsafe fn store(self, to: *mut f32) {
         // SAFETY: the caller has room for four values there.
         unsafe { to.cast::<[f32; 4]>().write_unaligned(self.0) }
@@ -71,6 +84,11 @@ impl Lane for Plain {
     #[inline(always)]
     unsafe fn add(self, other: Self) -> Self {
         self.each(other, |a, b| a + b)
+    }
+
+    #[inline(always)]
+    unsafe fn multiply(self, other: Self) -> Self {
+        self.each(other, |a, b| a * b)
     }
 
     #[inline(always)]
@@ -90,7 +108,7 @@ impl Lane for Plain {
 
 /// Implements [`Lane`] by intrinsics; the last argument of `$max` wins where one is no number.
 macro_rules! lane {
-    ($register:ty, $width:literal, $splat:ident, $load:ident, $store:ident, $add:ident, |$a:ident, $b:ident, $c:ident| $fma:expr, |$x:ident, $y:ident| $max:expr, |$first:ident, $second:ident| $shuffled:expr, |$at:ident| $prefetch:expr) => {
+    ($register:ty, $width:literal, $splat:ident, $load:ident, |$halves:ident| $widened:expr, $store:ident, $add:ident, $multiply:ident, |$a:ident, $b:ident, $c:ident| $fma:expr, |$x:ident, $y:ident| $max:expr, |$first:ident, $second:ident| $shuffled:expr, |$at:ident| $prefetch:expr) => {
         impl Lane for $register {
             const WIDTH: usize = $width;
 
@@ -104,6 +122,12 @@ macro_rules! lane {
             unsafe fn load(from: *const f32) -> Self {
                 // SAFETY: the caller's processor has the instruction, and the values are there.
                 unsafe { $load(from) }
+            }
+
+            #[inline(always)]
+            unsafe fn load_halves($halves: *const u16) -> Self {
+                // SAFETY: the caller's processor has the instruction, and the values are there.
+                unsafe { $widened }
             }
 
             #[inline(always)]
@@ -123,6 +147,12 @@ macro_rules! lane {
             unsafe fn add(self, other: Self) -> Self {
                 // SAFETY: the caller's processor has the instruction.
                 unsafe { $add(self, other) }
+            }
+
+            #[inline(always)]
+            unsafe fn multiply(self, other: Self) -> Self {
+                // SAFETY: the caller's processor has the instruction.
+                unsafe { $multiply(self, other) }
             }
 
             #[inline(always)]
@@ -173,8 +203,10 @@ mod x86 {
         8,
         _mm256_set1_ps,
         _mm256_loadu_ps,
+        |halves| _mm256_cvtph_ps(_mm_loadu_si128(halves.cast())),
         _mm256_storeu_ps,
         _mm256_add_ps,
+        _mm256_mul_ps,
         |a, b, c| _mm256_fmadd_ps(a, b, c),
         |x, y| _mm256_max_ps(y, x),
         |x, y| {
@@ -188,8 +220,10 @@ mod x86 {
         16,
         _mm512_set1_ps,
         _mm512_loadu_ps,
+        |halves| _mm512_cvtph_ps(_mm256_loadu_si256(halves.cast())),
         _mm512_storeu_ps,
         _mm512_add_ps,
+        _mm512_mul_ps,
         |a, b, c| _mm512_fmadd_ps(a, b, c),
         |x, y| _mm512_max_ps(y, x),
         |x, y| {
@@ -204,6 +238,7 @@ mod x86 {
 #[cfg(target_arch = "aarch64")]
 mod arm {
     use std::arch::aarch64::*;
+    use std::arch::asm;
 
     use super::Lane;
 
@@ -212,8 +247,16 @@ mod arm {
         4,
         vdupq_n_f32,
         vld1q_f32,
+        |halves| {
+            let (from, to): (_, float32x4_t);
+            from = vld1_u16(halves);
+            // Rust has no such function of stable types yet.
+            asm!("fcvtl {0:v}.4s, {1:v}.4h", out(vreg) to, in(vreg) from, options(pure, nomem, nostack, preserves_flags));
+            to
+        },
         vst1q_f32,
         vaddq_f32,
+        vmulq_f32,
         |a, b, c| vfmaq_f32(c, a, b),
         |x, y| vmaxq_f32(x, y),
         |x, y| (vzip1q_f32(x, y), vzip2q_f32(x, y)),

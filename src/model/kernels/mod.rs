@@ -24,6 +24,7 @@ mod memory;
 pub(super) mod narrow;
 mod network;
 mod pages;
+mod panels;
 mod phases;
 mod plan;
 mod pooling;

@@ -24,6 +24,10 @@ use crate::model::architecture::{Architecture, Layer};
 /// Images of one run. Larger batches are done in several: more would not be faster, and take more memory.
 pub(in crate::model) const IMAGES_OF_A_RUN: usize = 4;
 
+/// Fewest weights of a layer that stays in half precision if it is stored so: what they save of the way from memory is more than
+/// widening costs.
+const WEIGHTS_FROM_AFAR: usize = 100_000;
+
 /// Places of the largest image; offsets into its activations fit in 32 bits.
 const LARGEST_IMAGE: usize = 1 << 22;
 
@@ -370,7 +374,13 @@ fn packed(architecture: &Architecture, (index, layer): (usize, &Layer), raw: &im
         let filter = Filter::without_weights(raw.bias(), layer.inputs, window, micro.columns);
         return Packed { filter, parts: winograd::spread_weights(raw, layer.inputs, micro) };
     }
-    Packed { filter: Filter::pack(raw, layer.inputs, window, Walk::Places, micro), parts: Vec::new() }
+    let filter = match raw.scale() {
+        Some(factors) if factors.len() * layer.inputs * size * size >= WEIGHTS_FROM_AFAR => {
+            Filter::pack_halves((raw, factors), layer.inputs, window, micro)
+        }
+        _ => Filter::pack(raw, layer.inputs, window, Walk::Places, micro),
+    };
+    Packed { filter, parts: Vec::new() }
 }
 
 /// How far a run goes.

@@ -1,9 +1,11 @@
 //! Every kernel against a naive one, over odd shapes, with every instruction set of this processor.
 
+use std::ops::Range;
+
 use super::buffer::Buffer;
 use super::convolution::{After, Convolution, output_of};
 use super::crew::{Crew, Run};
-use super::filter::{Filter, Raw};
+use super::filter::{Filter, Raw, Rows};
 use super::geometry::{Extent, Offsets, Walk, Window};
 use super::isa::Isa;
 use super::pooling::{Interleave, Maximum, Mean};
@@ -102,6 +104,40 @@ fn material(case: Case) -> (Vec<f32>, Raw, Vec<f32>) {
     (input, raw, added)
 }
 
+/// Weights that are products of numbers of half precision and one factor an output.
+pub(super) struct Scaled {
+    unscaled: Raw,
+    pub(super) scale: Vec<f32>,
+    pub(super) product: Raw,
+}
+
+impl Scaled {
+    /// From weights of which none is as much as 2; factors go on from this one.
+    pub(super) fn of(raw: &Raw, factor: f32) -> Self {
+        let each = raw.weights.len() / raw.bias.len();
+        let unscaled: Vec<f32> = raw.weights.iter().map(|weight| (weight * 1024.0).round() / 1024.0).collect();
+        let scale: Vec<f32> = (0..raw.bias.len()).map(|output| factor + 0.1 * output as f32).collect();
+        let rows = unscaled.chunks(each).zip(&scale);
+        let product = rows.flat_map(|(row, factor)| row.iter().map(move |weight| weight * factor)).collect();
+        let raw = |weights| Raw { weights, bias: raw.bias.clone() };
+        Self { unscaled: raw(unscaled), scale, product: raw(product) }
+    }
+}
+
+impl Rows for Scaled {
+    fn rows<'a>(&'a self, outputs: Range<usize>, room: &'a mut Vec<f32>) -> &'a [f32] {
+        self.product.rows(outputs, room)
+    }
+
+    fn bias(&self) -> &[f32] {
+        self.product.bias()
+    }
+
+    fn unscaled<'a>(&'a self, outputs: Range<usize>, room: &'a mut Vec<f32>) -> &'a [f32] {
+        self.unscaled.rows(outputs, room)
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum End {
     Keep,
@@ -110,11 +146,15 @@ enum End {
 }
 
 fn convolved(case: Case, isa: Isa, end: End, threads: usize) -> Vec<f32> {
-    let (input, raw, added) = material(case);
-    let micro = Micro::of(isa);
-    let filter = Filter::pack(&raw, case.channels.0, case.window, Walk::Places, micro);
+    let (_, raw, _) = material(case);
+    let filter = Filter::pack(&raw, case.channels.0, case.window, Walk::Places, Micro::of(isa));
+    convolved_by(&filter, case, isa, end, threads)
+}
+
+fn convolved_by(filter: &Filter, case: Case, isa: Isa, end: End, threads: usize) -> Vec<f32> {
+    let ((input, _, added), micro) = (material(case), Micro::of(isa));
     let from = view(0, Extent::new::<f32>(case.images, case.side.0, case.side.1, case.channels.0));
-    let to = view(1, output_of(&filter, from.extent));
+    let to = view(1, output_of(filter, from.extent));
     let other = view(2, to.extent);
     let mut slots = slots(&[from, to, other]);
     put(&mut slots, &from, &input);
@@ -125,10 +165,10 @@ fn convolved(case: Case, isa: Isa, end: End, threads: usize) -> Vec<f32> {
         End::Add => After::AddAndRectify(other),
     };
     let zeros = Buffer::zeroed(case.channels.0);
-    let step = Convolution::new((0, &filter), (from, to), after, &mut Offsets::default(), (micro, threads));
+    let step = Convolution::new((0, filter), (from, to), after, &mut Offsets::default(), (micro, threads));
     run(threads, step.tasks(), &mut slots, |task, shared| {
         // SAFETY: the processor has the instructions, and the crew does each task once.
-        unsafe { step.run(task, &filter, shared, zeros.values(), micro) }
+        unsafe { step.run(task, filter, shared, zeros.values(), micro) }
     });
     taken(&slots, &to)
 }
@@ -224,6 +264,24 @@ fn convolutions_by_matrices_equal_naive_ones() {
                 assert!(difference <= 4e-6 * scale, "{isa:?} {case:?}: {found} for {sum}");
             }
             assert_eq!(found, by_matrices(case, isa, 1));
+        }
+    }
+}
+
+#[test]
+fn weights_of_half_precision_change_no_bit() {
+    let window = |size, stride| Window { size, stride, padding: size / 2 };
+    for (side, channels, window) in
+        [((9, 7), (300, 40), window(1, 1)), ((8, 5), (64, 33), window(3, 2)), ((13, 13), (40, 70), window(3, 1))]
+    {
+        let case = Case { images: 2, side, channels, window };
+        let scaled = Scaled::of(&material(case).1, 0.3);
+        for isa in Isa::available() {
+            let micro = Micro::of(isa);
+            let wide = Filter::pack(&scaled.product, channels.0, window, Walk::Places, micro);
+            let narrow = Filter::pack_halves((&scaled, &scaled.scale), channels.0, window, micro);
+            let wanted = convolved_by(&wide, case, isa, End::Add, 2);
+            assert_eq!(convolved_by(&narrow, case, isa, End::Add, 2), wanted, "{isa:?} {case:?}");
         }
     }
 }

@@ -75,6 +75,9 @@ type LargestFunction = unsafe fn(&[*const f32], usize, *mut f32);
 /// Turns a square of a panel's columns over: see [`turn::turned`].
 type TurnFunction = unsafe fn(*const f32, usize, *mut f32);
 
+/// Widens weights of half precision: see [`widened`].
+type WidenFunction = unsafe fn(*const u16, *const f32, usize, *mut f32);
+
 /// The micro-kernels of one instruction set.
 pub(super) struct Micro {
     /// What they need.
@@ -88,6 +91,7 @@ pub(super) struct Micro {
     pub(super) gather: GatherFunction,
     pub(super) largest: LargestFunction,
     pub(super) turn: TurnFunction,
+    pub(super) widen: WidenFunction,
 }
 
 impl Micro {
@@ -207,6 +211,29 @@ unsafe fn step<L: Lane, const ROWS: usize, const LANES: usize>(
     }
 }
 
+/// Weights of half precision, each times the factor of its column.
+///
+/// # Safety
+/// The processor has the register's instructions; `rows` times `LANES` registers of weights, `LANES` of factors and room for the
+/// former are there.
+#[inline(always)]
+#[allow(clippy::indexing_slicing, clippy::needless_range_loop, reason = "constant bounds, checked when compiled")]
+unsafe fn widened<L: Lane, const LANES: usize>(from: *const u16, factors: *const f32, rows: usize, to: *mut f32) {
+    // SAFETY: the caller keeps the contract.
+    unsafe {
+        let mut by = [L::splat(0.0); LANES];
+        for lane in 0..LANES {
+            by[lane] = L::load(factors.add(lane * L::WIDTH));
+        }
+        for row in 0..rows {
+            for lane in 0..LANES {
+                let at = (row * LANES + lane) * L::WIDTH;
+                L::load_halves(from.add(at)).multiply(by[lane]).store(to.add(at));
+            }
+        }
+    }
+}
+
 /// The table of one instruction set: its name, a module for its functions, the set, the register, the most rows of a tile, the
 /// registers of a panel, every number of rows, and the instructions to enable.
 macro_rules! micro {
@@ -214,7 +241,7 @@ macro_rules! micro {
         mod $module {
             use super::super::lane::Lane;
             use super::super::{pooling, turn, winograd};
-            use super::{Tile, compute};
+            use super::{Tile, compute, widened};
 
             /// # Safety
             /// As [`super::Micro::run`].
@@ -266,6 +293,14 @@ macro_rules! micro {
                 // SAFETY: the same contract.
                 unsafe { turn::turned::<$lane, { <$lane as Lane>::WIDTH }, $lanes>(from, apart, to) }
             }
+
+            /// # Safety
+            /// As [`widened`].
+            $(#[target_feature(enable = $features)])?
+            pub(super) unsafe fn widen(from: *const u16, factors: *const f32, rows: usize, to: *mut f32) {
+                // SAFETY: the same contract.
+                unsafe { widened::<$lane, $lanes>(from, factors, rows, to) }
+            }
         }
 
         static $name: Micro = Micro {
@@ -277,12 +312,13 @@ macro_rules! micro {
             gather: $module::gather,
             largest: $module::largest,
             turn: $module::turn,
+            widen: $module::widen,
         };
     };
 }
 
 #[cfg(target_arch = "x86_64")]
-micro!(AVX2, avx2, Avx2, std::arch::x86_64::__m256, 6, 2, [1, 2, 3, 4, 5, 6], "avx2,fma");
+micro!(AVX2, avx2, Avx2, std::arch::x86_64::__m256, 6, 2, [1, 2, 3, 4, 5, 6], "avx2,fma,f16c");
 #[cfg(target_arch = "x86_64")]
 micro!(
     AVX512,
@@ -311,6 +347,7 @@ impl Micro {
             gather: plain::gather,
             largest: plain::largest,
             turn: plain::turn,
+            widen: plain::widen,
         };
         &WRONG
     }

@@ -6,7 +6,9 @@ use super::buffer::Buffer;
 use super::convolution::{After, Convolution, output_of};
 use super::filter::{Filter, Raw};
 use super::geometry::{Extent, Offsets, Walk, Window};
+use super::halves::widened;
 use super::isa::Isa;
+use super::panels::Panels;
 use super::slots::{SLOTS, Shared, Slots, View};
 use super::tile::Micro;
 use super::turn::turn;
@@ -109,12 +111,13 @@ pub(super) fn trials(rows: usize) -> impl Iterator<Item = (Window, usize)> {
     (1..=rows).map(|places| (PLACE, places)).chain([(winograd::WINDOW, 2 * rows + 1)])
 }
 
-/// In convolutions by places and by rows, by Winograd's matrices, and in turning weights over.
+/// In convolutions by places and by rows, by Winograd's matrices, in turning weights over and in widening them.
 fn agrees(micro: &'static Micro, plain: &'static Micro) -> bool {
     trials(micro.rows).all(|trial| near(&by_places(micro, trial), &by_places(plain, trial)))
         && near(&by_rows(micro), &by_rows(plain))
         && near(&by_matrices(micro), &by_matrices(plain))
         && turns(micro)
+        && widens(micro)
 }
 
 /// No value is further from the other one than rounding explains; nothing is near to what is no number.
@@ -193,6 +196,17 @@ fn turns(micro: &Micro) -> bool {
     turn(micro, &square, side, &mut turned);
     let wanted = (0..side).flat_map(|column| square.iter().skip(column).step_by(side));
     turned.iter().eq(wanted)
+}
+
+/// Whether weights of half precision are themselves, times their factors, when they are widened.
+fn widens(micro: &Micro) -> bool {
+    let (length, mut numbers) = (3 * micro.columns, Numbers::new());
+    // Below 2, so that none is infinite.
+    let weights: Vec<f32> = (0..length).map(|_| widened(numbers.next() as u16 & 0xbfff)).collect();
+    let factors = numbers.values(micro.columns);
+    let panels = Panels::halves(length, &factors, micro.columns, |_, to| to.copy_from_slice(&weights));
+    let wanted = weights.iter().zip(factors.iter().cycle()).map(|(weight, factor)| weight * factor);
+    panels.rows(0, 0..length, &mut vec![0.0; length], micro).iter().copied().eq(wanted)
 }
 
 pub(super) fn view(slot: usize, extent: Extent) -> View {
