@@ -190,8 +190,8 @@ impl Convolution {
                         pitch,
                     };
                     // SAFETY: the offsets are those of the input's extent, whose values are all there; blocks and panels
-                    // lie within the filter; rows and panel lie within the output, whose pitch holds whole panels. No
-                    // other task has the same rows of the same panel.
+                    // lie within the filter, and a block that is widened has room; rows and panel lie within the output,
+                    // whose pitch holds whole panels. No other task has the same rows of the same panel.
                     unsafe { micro.run(rows.len(), &tile) }
                 }
             }

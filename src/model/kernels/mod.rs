@@ -1,7 +1,7 @@
 //! The network's layers on the processor, in f32, in eight bits (room `int8`) and in bf16: activations in NHWC, weights packed once,
 //! bias, sum and ReLU done while a tile is still in registers.
 //!
-//! Micro-kernels exist for AVX-512, AVX2 with FMA, NEON, and for any processor; [`trusted`] says which are used.
+//! Micro-kernels exist for AVX-512, AVX2 with FMA and F16C, NEON, and for any processor; [`trusted`] says which are used.
 //! Each output is summed up in the same order whatever the number of threads, the tile and the batch that it is in, so
 //! the same input gives the same bits, with the same instructions.
 #![allow(unsafe_code, reason = "vector instructions, and memory that several threads write to at once")]
