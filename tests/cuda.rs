@@ -6,11 +6,10 @@
 mod support;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
-use support::{AUSCULT, checkout, installed, run, stderr, stdout};
+use support::{AUSCULT, checkout, installed, run, stderr, stdout, write_program};
 
 /// A directory with the executable under test and a driver's library in it.
 struct Machine(tempfile::TempDir);
@@ -18,9 +17,10 @@ struct Machine(tempfile::TempDir);
 impl Machine {
     /// With a library that cannot be loaded, which hides a real driver, too.
     fn without_driver() -> Self {
-        let machine = Self(tempfile::tempdir().unwrap());
-        fs::copy(AUSCULT, machine.path("auscult")).unwrap();
+        // On the file system of the executable, so that it can have another name there.
+        let machine = Self(tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap());
         fs::write(machine.path("libcuda.so.1"), "no library").unwrap();
+        fs::hard_link(AUSCULT, machine.path("auscult")).unwrap();
         machine
     }
 
@@ -35,9 +35,7 @@ impl Machine {
 
     /// Puts a script in the place of `auscult-cuda`.
     fn with_program(self, script: &str) -> Self {
-        let path = self.path("auscult-cuda");
-        fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        write_program(&self.path("auscult-cuda"), script);
         self
     }
 

@@ -89,15 +89,15 @@ fn tried(path: &Path) -> Result<(), Obstacle> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     fn program(directory: &Path, script: &str) -> PathBuf {
         let path = directory.join(NAME);
-        fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        // By a process of its own: another test may start one meanwhile, which has this one's open files for a moment, and the system
+        // starts no program that somebody may write to.
+        let write = "printf '#!/bin/sh\\n%s\\n' \"$1\" > \"$2\" && chmod 755 \"$2\"";
+        let written = Command::new("sh").args(["-c", write, "sh", script]).arg(&path).status().unwrap();
+        assert!(written.success());
         path
     }
 

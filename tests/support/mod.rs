@@ -111,6 +111,14 @@ pub fn run(program: &str, arguments: &[&str]) -> Output {
     })
 }
 
+/// Writes a script that can be started, by a process of its own: what this one has open for writing, others that it starts
+/// meanwhile have for a moment, too, and the system starts no program that somebody may write to.
+pub fn write_program(path: &Path, script: &str) {
+    let write = "printf '#!/bin/sh\\n%s\\n' \"$1\" > \"$2\" && chmod 755 \"$2\"";
+    let written = run("sh", &["-c", write, "sh", script, path.to_str().unwrap()]);
+    assert!(written.status.success(), "{}", stderr(&written));
+}
+
 /// Sends a signal by its name to a process.
 pub fn signal(process: u32, name: &str) {
     assert!(run("kill", &["-s", name, &process.to_string()]).status.success());
