@@ -187,6 +187,7 @@ impl Filter {
         Room::of(&self.weights)
     }
 
+    /// Where those weights are among all.
     fn place(&self, panel: usize, sums: Range<usize>) -> Range<usize> {
         let first = panel * self.sums();
         (first + sums.start) * self.columns..(first + sums.end) * self.columns

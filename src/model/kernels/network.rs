@@ -24,8 +24,8 @@ use crate::model::architecture::{Architecture, Layer};
 /// Images of one run. Larger batches are done in several: more would not be faster, and take more memory.
 pub(in crate::model) const IMAGES_OF_A_RUN: usize = 4;
 
-/// Fewest weights of a layer that stays in half precision if it is stored so: what they save of the way from memory is more than
-/// widening costs.
+/// Fewest weights of a layer that stays in half precision if it is stored so: each run reads them from memory, and widening takes about
+/// as long as half of that way.
 const WEIGHTS_FROM_AFAR: usize = 100_000;
 
 /// Places of the largest image; offsets into its activations fit in 32 bits.
