@@ -217,10 +217,15 @@ pub(super) struct Folding<'a> {
 }
 
 impl Folding<'_> {
+    /// Adds the weights of some outputs as they are stored.
+    fn put_unscaled(&self, outputs: Range<usize>, to: &mut Vec<f32>) {
+        self.numbers.put(outputs.start * self.each..outputs.end * self.each, to);
+    }
+
     /// Adds the weights of some outputs.
     fn put(&self, outputs: Range<usize>, to: &mut Vec<f32>) {
         let first = to.len();
-        self.numbers.put(outputs.start * self.each..outputs.end * self.each, to);
+        self.put_unscaled(outputs.clone(), to);
         let scale = self.scale.as_ref().and_then(|scale| scale.get(outputs)).unwrap_or_default();
         let rows = to.get_mut(first..).unwrap_or_default().chunks_exact_mut(self.each.max(1));
         rows.zip(scale).for_each(|(weights, scale)| weights.iter_mut().for_each(|weight| *weight *= scale));
@@ -244,7 +249,7 @@ impl Rows for Folding<'_> {
 
     fn unscaled<'a>(&'a self, outputs: Range<usize>, room: &'a mut Vec<f32>) -> &'a [f32] {
         room.clear();
-        self.numbers.put(outputs.start * self.each..outputs.end * self.each, room);
+        self.put_unscaled(outputs, room);
         room
     }
 }

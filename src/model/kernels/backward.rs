@@ -7,6 +7,7 @@ use rayon::prelude::*;
 
 use super::filter::Filter;
 use super::geometry::{OCTETS_OF_A_LINE, part_of, tiles};
+use super::panels::Room;
 use super::phases::Phase;
 use super::slopes::{After, Slopes};
 use super::tile::{Begin, Finish, Micro, OUTSIDE, Tile};
@@ -21,14 +22,9 @@ static ZEROS: [f32; COLUMNS] = [0.0; COLUMNS];
 /// Octets of a value.
 const VALUE: usize = size_of::<f32>();
 
-/// What a task keeps aside.
+/// Weights of a panel's inputs, one row an output.
 #[repr(align(64))]
-struct Aside {
-    /// Weights of a panel's inputs, one row an output.
-    turned: [f32; DEPTH * COLUMNS],
-    /// A square of weights before it is turned over, where it has to be widened.
-    square: [f32; COLUMNS * COLUMNS],
-}
+struct Turned([f32; DEPTH * COLUMNS]);
 
 /// From slopes of a convolution's output to those of its input, of `side` rows and columns. None for slopes or an activation of
 /// another extent.
@@ -68,11 +64,11 @@ impl Job<'_> {
     /// The slopes of one panel of inputs, `[places, columns]`.
     fn panel(&self, panel: usize, to: &mut [f32]) {
         let columns = self.micro.columns;
-        let mut aside = Aside { turned: [0.0; DEPTH * COLUMNS], square: [0.0; COLUMNS * COLUMNS] };
+        let mut turned = Turned([0.0; DEPTH * COLUMNS]);
         let mut rest = &mut *to;
         for (offsets, phase) in &self.phases {
             let (sums, behind) = std::mem::take(&mut rest).split_at_mut(phase.places.len() * columns);
-            self.phase((phase, offsets), panel, sums, &mut aside);
+            self.phase((phase, offsets), panel, sums, &mut turned);
             rest = behind;
         }
         if self.phases.len() > 1 {
@@ -86,30 +82,30 @@ impl Job<'_> {
     }
 
     /// Those of the places of a phase.
-    fn phase(&self, (phase, offsets): (&Phase, &[u32]), panel: usize, sums: &mut [f32], aside: &mut Aside) {
+    fn phase(&self, (phase, offsets): (&Phase, &[u32]), panel: usize, sums: &mut [f32], turned: &mut Turned) {
         let Self { micro, filter, slopes, .. } = self;
         let (columns, together) = (micro.columns, DEPTH / micro.columns);
         let (places, panels) = (phase.places.len(), filter.outputs.div_ceil(columns));
         let (tiles, groups) = (tiles(places, micro.rows), panels.div_ceil(together));
+        let sums_of = |tap: usize| phase.taps.get(tap).map(|tap| filter.sums_of(*tap, panel, columns));
+        // How far the panels of outputs are behind each other.
+        let apart = filter.octets(0, 0..filter.sums()).len();
+        let mut room = Room::new();
         for step in 0..phase.taps.len() * groups {
             let (tap, group) = (step / groups, step % groups);
             let outputs = panels.min((group + 1) * together) - group * together;
-            let Aside { turned, square } = &mut *aside;
-            for (at, to) in turned.chunks_exact_mut(columns * columns).take(outputs).enumerate() {
-                let tap = phase.taps.get(tap).copied().unwrap_or_default();
-                let sums = filter.sums_of(tap, panel, columns);
-                turn(micro, filter.rows(group * together + at, sums, square, micro), columns, to);
+            let weights = sums_of(tap).unwrap_or_default();
+            for (at, to) in turned.0.chunks_exact_mut(columns * columns).take(outputs).enumerate() {
+                turn(micro, filter.rows(group * together + at, weights.clone(), &mut room, micro), columns, to);
             }
-            let next = phase.taps.get((step + 1) / groups).map(|tap| filter.sums_of(*tap, panel, columns));
+            let next = sums_of((step + 1) / groups);
             let next = next.map(|sums| filter.octets((step + 1) % groups * together, sums)).unwrap_or_default();
-            // How far the panels that follow are behind each other.
-            let apart = filter.octets(0, 0..filter.sums()).len();
             for tile in 0..tiles {
                 // Each tile asks for a part of every square that is turned over next.
                 let part = columns / Tile::STRIDE * OCTETS_OF_A_LINE;
                 let (ahead, leap) = match next.get(tile * part..) {
                     Some([first, ..]) => (std::ptr::from_ref(first).cast(), (apart / VALUE).wrapping_sub(part / VALUE)),
-                    _ => (turned.as_ptr(), 0),
+                    _ => (turned.0.as_ptr(), 0),
                 };
                 let rows = part_of(tile, tiles, places);
                 let at = (tap * tiles + tile) * together * micro.rows;
@@ -125,7 +121,7 @@ impl Job<'_> {
                     taps: outputs,
                     channel: 0,
                     depth: columns,
-                    filter: turned.as_ptr(),
+                    filter: turned.0.as_ptr(),
                     ahead,
                     leap,
                     begin: if step == 0 { Begin::Bias(ZEROS.as_ptr()) } else { Begin::Output },

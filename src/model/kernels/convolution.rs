@@ -150,15 +150,14 @@ impl Convolution {
         let (input, output) = (memory.start(&self.input), memory.start(&self.output));
         let places = self.output.extent.places();
         let pitch = self.output.extent.pitch;
-        let mut room = filter.room();
-        let room = room.as_mut().map(Room::values_mut).unwrap_or_default();
+        let mut room = Room::new();
         for panel in panels {
             let bias = filter.panel_bias(panel);
             let last = filter.blocks().len().saturating_sub(1);
             for (index, block) in filter.blocks().iter().enumerate() {
                 let sums = block.before..block.before + block.taps * block.depth;
                 let kept = filter.octets(panel, sums.clone());
-                let weights = filter.rows(panel, sums, room, micro).as_ptr();
+                let weights = filter.rows(panel, sums, &mut room, micro).as_ptr();
                 let begin = if index == 0 { Begin::Bias(bias.as_ptr()) } else { Begin::Output };
                 for tile in tiles.clone() {
                     let rows = part_of(tile, self.cut.tiles, places);

@@ -165,14 +165,9 @@ impl Filter {
         &self.blocks
     }
 
-    /// The weights of some of a panel's sums, each a row of `columns`; in `room` where they have to be widened.
-    pub(super) fn rows<'a>(
-        &'a self,
-        panel: usize,
-        sums: Range<usize>,
-        room: &'a mut [f32],
-        micro: &Micro,
-    ) -> &'a [f32] {
+    /// The weights of some of a panel's sums, each a row of `columns`; in `room` where they have to be widened: no more than those of a
+    /// block then.
+    pub(super) fn rows<'a>(&'a self, panel: usize, sums: Range<usize>, room: &'a mut Room, micro: &Micro) -> &'a [f32] {
         debug_assert_eq!(self.columns, micro.columns);
         self.weights.rows(panel, self.place(panel, sums), room, micro)
     }
@@ -180,11 +175,6 @@ impl Filter {
     /// The same as they are kept: what a processor reads from afar.
     pub(super) fn octets(&self, panel: usize, sums: Range<usize>) -> &[u8] {
         self.weights.octets(self.place(panel, sums))
-    }
-
-    /// Room for [`Filter::rows`] of a block; none where it needs none.
-    pub(super) fn room(&self) -> Option<Room> {
-        Room::of(&self.weights)
     }
 
     /// Where those weights are among all.
@@ -266,11 +256,11 @@ mod tests {
                     let (output, input, place) =
                         (index / (inputs * size * size), index / (size * size) % inputs, index % (size * size));
                     let at = (place * inputs + input) * columns + output % columns;
-                    let found = filter.rows(output / columns, 0..filter.sums(), &mut [], micro)[at];
+                    let found = filter.rows(output / columns, 0..filter.sums(), &mut Room::new(), micro)[at];
                     assert_eq!(found, *weight, "{:?}", micro.isa);
                 }
                 let others = |weights: &[f32]| weights.iter().filter(|weight| **weight != 0.0).count();
-                let panel = |panel| others(filter.rows(panel, 0..filter.sums(), &mut [], micro));
+                let panel = |panel| others(filter.rows(panel, 0..filter.sums(), &mut Room::new(), micro));
                 let packed: usize = (0..filter.panels()).map(panel).sum();
                 assert_eq!(packed, others(&raw.weights), "missing outputs are zeros");
                 assert_eq!(filter.padded_bias().get(..outputs), Some(raw.bias.as_slice()));
@@ -288,14 +278,16 @@ mod tests {
             for micro in Isa::available().map(Micro::of) {
                 let wide = Filter::pack(&scaled.product, inputs, window, Walk::Places, micro);
                 let narrow = Filter::pack_halves((&scaled, &scaled.scale), inputs, window, micro);
-                let all = 0..wide.sums();
-                for panel in 0..wide.panels() {
-                    let mut room = vec![f32::NAN; wide.sums() * micro.columns];
-                    let found = narrow.rows(panel, all.clone(), &mut room, micro);
-                    assert_eq!(found, wide.rows(panel, all.clone(), &mut [], micro), "{:?}", micro.isa);
-                    assert_eq!(2 * narrow.octets(panel, all.clone()).len(), wide.octets(panel, all.clone()).len());
+                for (panel, block) in
+                    (0..wide.panels()).flat_map(|panel| wide.blocks().iter().map(move |block| (panel, block)))
+                {
+                    let sums = block.before..block.before + block.taps * block.depth;
+                    let [mut room, mut none] = [Room::new(), Room::new()];
+                    let found = narrow.rows(panel, sums.clone(), &mut room, micro);
+                    assert_eq!(found.len(), sums.len() * micro.columns);
+                    assert_eq!(found, wide.rows(panel, sums.clone(), &mut none, micro), "{:?}", micro.isa);
+                    assert_eq!(2 * narrow.octets(panel, sums.clone()).len(), wide.octets(panel, sums).len());
                 }
-                assert!(wide.room().is_none() && narrow.room().is_some());
                 assert_eq!(narrow.padded_bias(), wide.padded_bias());
             }
         }

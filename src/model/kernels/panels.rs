@@ -1,6 +1,7 @@
 //! Weights in panels, as a filter keeps them: as they are multiplied with, or in half the memory, widened block by block on their way
 //! to the micro-kernel.
 
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use super::buffer::Buffer;
@@ -24,19 +25,14 @@ pub(super) enum Panels {
     },
 }
 
-/// Room for a block of widened weights.
+/// Room for a block of widened weights, which costs nothing until they are.
 #[repr(align(64))]
-pub(super) struct Room([f32; BLOCK * COLUMNS]);
+pub(super) struct Room([MaybeUninit<f32>; BLOCK * COLUMNS]);
 
 impl Room {
-    /// Where these weights are widened; none where there is nothing to widen.
-    pub(super) fn of(panels: &Panels) -> Option<Self> {
-        matches!(panels, Panels::Halves { .. }).then_some(Self([0.0; BLOCK * COLUMNS]))
-    }
-
-    /// The values.
-    pub(super) fn values_mut(&mut self) -> &mut [f32] {
-        &mut self.0
+    /// With nothing in it.
+    pub(super) fn new() -> Self {
+        Self([MaybeUninit::uninit(); BLOCK * COLUMNS])
     }
 }
 
@@ -94,27 +90,29 @@ impl Panels {
         }
     }
 
-    /// Some of them, whole rows of one panel, to multiply with; in `room` where they have to be widened, of which they take as much
-    /// as there are of them.
+    /// Some of them, whole rows of one panel, to multiply with; in `room` where they have to be widened: no more than a block then.
     pub(super) fn rows<'a>(
         &'a self,
         panel: usize,
         which: Range<usize>,
-        room: &'a mut [f32],
+        room: &'a mut Room,
         micro: &Micro,
     ) -> &'a [f32] {
         let (weights, scale) = match self {
             Self::Singles(weights) => return weights.values().get(which).unwrap_or_default(),
             Self::Halves { weights, scale } => (weights.values(), scale.values()),
         };
-        let columns = micro.columns;
+        let (columns, rows) = (micro.columns, which.len() / micro.columns);
         let scale = scale.get(panel * columns..(panel + 1) * columns);
-        let (Some(weights), Some(scale), Some(to)) = (weights.get(which.clone()), scale, room.get_mut(..which.len()))
+        let (Some(weights), Some(scale), Some(to)) = (weights.get(which), scale, room.0.get_mut(..rows * columns))
         else {
             return &[];
         };
-        // SAFETY: the instructions are those of this processor; the rows, a factor for each column and room for the rows are there.
-        unsafe { (micro.widen)(weights.as_ptr(), scale.as_ptr(), which.len() / columns, to.as_mut_ptr()) }
-        to
+        // SAFETY: the instructions are those of this processor; the rows, a factor for each column and room for the rows are there,
+        // and all of that room is written.
+        unsafe {
+            (micro.widen)(weights.as_ptr(), scale.as_ptr(), rows, to.as_mut_ptr().cast());
+            to.assume_init_ref()
+        }
     }
 }

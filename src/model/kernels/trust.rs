@@ -8,7 +8,7 @@ use super::filter::{Filter, Raw};
 use super::geometry::{Extent, Offsets, Walk, Window};
 use super::halves::widened;
 use super::isa::Isa;
-use super::panels::Panels;
+use super::panels::{Panels, Room};
 use super::slots::{SLOTS, Shared, Slots, View};
 use super::tile::Micro;
 use super::turn::turn;
@@ -206,7 +206,7 @@ fn widens(micro: &Micro) -> bool {
     let factors = numbers.values(micro.columns);
     let panels = Panels::halves(length, &factors, micro.columns, |_, to| to.copy_from_slice(&weights));
     let wanted = weights.iter().zip(factors.iter().cycle()).map(|(weight, factor)| weight * factor);
-    panels.rows(0, 0..length, &mut vec![0.0; length], micro).iter().copied().eq(wanted)
+    panels.rows(0, 0..length, &mut Room::new(), micro).iter().copied().eq(wanted)
 }
 
 pub(super) fn view(slot: usize, extent: Extent) -> View {
